@@ -1,0 +1,39 @@
+// A span borrows bytes: a pointer and a length, never ownership. The bytes need not end in NUL.
+#ifndef CV_BASE_SPAN_H
+#define CV_BASE_SPAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct cv_span {
+    const char *data;  // Borrowed; may be NULL only when `length` is 0.
+    size_t length;     // In bytes.
+};
+
+#define CV_SPAN(literal) ((struct cv_span){(literal), sizeof(literal) - 1})
+
+static inline struct cv_span cv_span_make(const char *data, size_t length) {
+    return (struct cv_span){data, length};
+}
+
+static inline struct cv_span cv_span_of(const char *text) {
+    return (struct cv_span){text, strlen(text)};
+}
+
+static inline bool cv_span_equal(struct cv_span a, struct cv_span b) {
+    return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
+}
+
+// ASCII case is ignored; other bytes compare exactly.
+bool cv_span_equal_nocase(struct cv_span a, struct cv_span b);
+
+// Reads an unsigned decimal of digits only (at least one, nothing else). Returns false, with
+// `*value` unchanged, when the text is anything else or exceeds `value_max`.
+bool cv_span_to_uint64(struct cv_span text, uint64_t value_max, uint64_t *value);
+
+// Without the spaces and tabs at both ends (OWS, RFC 9110 section 5.6.3).
+struct cv_span cv_span_trim(struct cv_span text);
+
+#endif
