@@ -1,0 +1,669 @@
+// Connections of one worker. Three facts carry the code:
+//
+// - A connection is freed when it is CLOSING and neither a receive nor a send of it is with the kernel.
+//   Cancel and close complete silently and need no counting: a descriptor is not a record, so a new
+//   connection may get the old descriptor while the old record still waits.
+// - Whatever a completion makes necessary beyond its own connection's state is put on the to-do list,
+//   which runs once per turn. So one send carries all answers of a turn, and no protocol call nests.
+// - Deadlines are two words in the record. The timer in it is armed for the earlier one and, when it
+//   fires early because the deadline has moved on, armed again: moving a deadline costs a store.
+#include "net/conn.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/assert.h"
+#include "metrics/counter.h"
+#include "net/admission.h"
+#include "net/listener.h"
+
+#define TABLE_MARGIN 512u        // Accepted before a cancelled accept ends.
+#define TIMER_GRAIN_MS 64u       // Deadlines share wake-ups.
+#define WAIT_ALL_BYTES_MAX 32768u  // A send this short is finished by the kernel before it completes.
+
+struct cv_conn_gather {
+    struct msghdr message;
+    struct iovec vector[CV_CONN_VECTORS_MAX];
+};
+
+// --- The table ------------------------------------------------------------------------------------
+
+static struct cv_conn *at(const struct cv_net *net, uint32_t index_plus_1) {
+    return &net->table[index_plus_1 - 1];
+}
+
+static uint32_t connections_max(const struct cv_net *net) {
+    uint32_t room = net->table_count - TABLE_MARGIN;
+    uint32_t wanted = net->limits->connections_max;
+    return wanted == 0 ? room : CV_MIN(wanted, room);
+}
+
+int cv_net_init(struct cv_net *net, uint32_t descriptors_max) {
+    // 500 descriptors stay for everything else; a very low limit is shared half and half.
+    uint32_t room = descriptors_max > 1000 ? descriptors_max - 500 : descriptors_max / 2;
+    net->table_count = room + TABLE_MARGIN;
+    net->table = mmap(NULL, net->table_count * sizeof(*net->table), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (net->table == MAP_FAILED) {
+        net->table = NULL;
+        return -ENOMEM;
+    }
+    cv_net_set_limits(net, net->limits);
+    return 0;
+}
+
+void cv_net_deinit(struct cv_net *net) {
+    cv_listener_deinit_all(net);
+    cv_admission_destroy(net->admission);
+    if (net->table != NULL) {
+        (void)munmap(net->table, net->table_count * sizeof(*net->table));
+        net->table = NULL;
+    }
+}
+
+void cv_net_set_limits(struct cv_net *net, const struct cv_limits *limits) {
+    net->limits = limits;
+    net->connections_max = connections_max(net);
+    if (limits->connections_per_address_max > 0 && net->admission == NULL) {
+        // Without memory for the table the cap cannot hold, and serving goes on without it.
+        net->admission = cv_admission_create(net->table_count);
+    }
+}
+
+static struct cv_conn *take_record(struct cv_net *net) {
+    if (net->free_head != 0) {
+        struct cv_conn *conn = at(net, net->free_head);
+        net->free_head = conn->next;
+        return conn;
+    }
+    if (net->table_used == net->table_count) {
+        return NULL;
+    }
+    struct cv_conn *conn = &net->table[net->table_used];
+    conn->index = net->table_used++;
+    return conn;
+}
+
+static bool is_alive(const struct cv_conn *conn) {
+    return conn->state != CV_CONN_FREE && conn->state != CV_CONN_CLOSING;
+}
+
+static bool is_with_kernel(const struct cv_conn *conn) {
+    return (conn->flags & (CV_CONN_RECEIVING | CV_CONN_SENDING)) != 0;
+}
+
+static void drop_active(struct cv_conn *conn) {
+    struct cv_conn_active *active = conn->active;
+    struct cv_pool *pool = conn->net->pool;
+    if (active != NULL) {
+        cv_buffer_clear(&active->input, pool);
+        cv_outq_clear(&active->output, pool);
+        cv_pool_release(pool, active->gather, sizeof(*active->gather));
+        cv_pool_release(pool, active, sizeof(*active));
+        conn->active = NULL;
+    }
+}
+
+// The record can be used again once nobody, in the kernel or in a list, knows it any more.
+static void free_if_over(struct cv_conn *conn) {
+    struct cv_net *net = conn->net;
+    if (conn->state != CV_CONN_CLOSING || is_with_kernel(conn) ||
+        (conn->flags & (CV_CONN_LISTED | CV_CONN_STARVED | CV_CONN_DELIVERING)) != 0) {
+        return;
+    }
+    drop_active(conn);
+    conn->state = CV_CONN_FREE;
+    conn->generation++;
+    conn->next = net->free_head;
+    net->free_head = conn->index + 1;
+    net->open_count--;
+    cv_counter_set(net->stats, COVET_COUNTER_CONNECTIONS_OPEN, net->open_count);
+    cv_listener_adjust(net);
+}
+
+static struct cv_conn_active *activate(struct cv_conn *conn) {
+    if (conn->active == NULL) {
+        conn->active = cv_pool_acquire(conn->net->pool, sizeof(*conn->active));
+        if (conn->active != NULL) {
+            *conn->active = (struct cv_conn_active){0};
+        }
+    }
+    return conn->active;
+}
+
+// After anything that may have closed the connection or emptied its queues.
+static void settle(struct cv_conn *conn) {
+    free_if_over(conn);
+    if (is_alive(conn) && conn->active != NULL && conn->active->input.length == 0 &&
+        conn->active->output.bytes == 0 && (conn->flags & CV_CONN_SENDING) == 0) {
+        drop_active(conn);
+    }
+}
+
+// --- Deadlines ------------------------------------------------------------------------------------
+
+static uint32_t deadline_in(const struct cv_conn *conn, uint32_t ms) {
+    uint32_t deadline = (uint32_t)conn->net->clock->now_ms + ms;
+    return deadline != 0 ? deadline : 1;
+}
+
+static bool is_over(uint32_t deadline, uint32_t now) {
+    return deadline != 0 && (int32_t)(now - deadline) >= 0;
+}
+
+// Makes sure that the timer fires at or before the earlier deadline; a later one can wait for it.
+static void arm_timer(struct cv_conn *conn) {
+    uint64_t now = conn->net->clock->now_ms;
+    uint32_t now_word = (uint32_t)now;
+    uint32_t left = UINT32_MAX;
+    if (conn->read_deadline != 0) {
+        left = CV_MIN(left, conn->read_deadline - now_word);
+    }
+    if (conn->write_deadline != 0) {
+        left = CV_MIN(left, conn->write_deadline - now_word);
+    }
+    if (left == UINT32_MAX) {
+        return;
+    }
+    uint64_t moment = (now + left + TIMER_GRAIN_MS - 1) / TIMER_GRAIN_MS * TIMER_GRAIN_MS;
+    if (!cv_timer_armed(&conn->timer) || conn->timer.deadline_ms > moment) {
+        cv_wheel_start(conn->net->wheel, &conn->timer, moment);
+    }
+}
+
+static void on_timer(struct cv_timer *timer) {
+    struct cv_conn *conn = CV_CONTAINER_OF(timer, struct cv_conn, timer);
+    uint32_t now = (uint32_t)conn->net->clock->now_ms;
+    if (is_over(conn->write_deadline, now)) {
+        cv_conn_close(conn, COVET_COUNTER_CLOSED_WRITE);
+        return;
+    }
+    if (is_over(conn->read_deadline, now)) {
+        conn->read_deadline = 0;
+        if (conn->state == CV_CONN_OPEN) {
+            conn->ops->on_read_timeout(conn);
+        } else {
+            cv_conn_close(conn, COVET_COUNTER_CLOSED_SERVER);
+        }
+    }
+    if (is_alive(conn)) {
+        arm_timer(conn);
+    }
+}
+
+void cv_conn_set_read_timeout(struct cv_conn *conn, uint32_t ms) {
+    conn->read_deadline = ms == 0 ? 0 : deadline_in(conn, ms);
+    arm_timer(conn);
+}
+
+// --- The to-do list -------------------------------------------------------------------------------
+
+static void list(struct cv_conn *conn, uint16_t what) {
+    struct cv_net *net = conn->net;
+    conn->flags |= what;
+    if ((conn->flags & CV_CONN_LISTED) != 0) {
+        return;
+    }
+    conn->flags |= CV_CONN_LISTED;
+    conn->next = 0;
+    if (net->todo_tail != 0) {
+        at(net, net->todo_tail)->next = conn->index + 1;
+    } else {
+        net->todo_head = conn->index + 1;
+    }
+    net->todo_tail = conn->index + 1;
+}
+
+static void starve(struct cv_conn *conn) {
+    struct cv_net *net = conn->net;
+    conn->flags |= CV_CONN_STARVED;
+    conn->starved_next = 0;
+    if (net->starved_tail != 0) {
+        at(net, net->starved_tail)->starved_next = conn->index + 1;
+    } else {
+        net->starved_head = conn->index + 1;
+    }
+    net->starved_tail = conn->index + 1;
+}
+
+// --- Receiving ------------------------------------------------------------------------------------
+
+static uint64_t user_data(const struct cv_conn *conn, enum covet_op op) {
+    return covet_user_data(op, conn->net->worker_index, conn->generation, conn->index);
+}
+
+static bool has_unread_room(const struct cv_conn *conn) {
+    return conn->active == NULL || conn->active->input.length < CV_CONN_INPUT_BYTES_MAX;
+}
+
+// Arms the receive if it should be and is not.
+static void receive(struct cv_conn *conn, bool poll_first) {
+    const uint16_t obstacles = CV_CONN_RECEIVING | CV_CONN_ENDED | CV_CONN_STARVED;
+    if ((conn->flags & obstacles) == 0 && is_alive(conn) && has_unread_room(conn)) {
+        conn->flags |= CV_CONN_RECEIVING;
+        cv_ring_receive(conn->net->ring, conn->descriptor, poll_first,
+                        user_data(conn, COVET_OP_RECV));
+    }
+}
+
+// Receives of starved connections are armed again as buffers come back, as many as there are buffers.
+static void feed_starved(struct cv_net *net) {
+    uint32_t available = cv_ring_buffers_total(net->ring) - cv_ring_buffers_lent(net->ring);
+    while (net->starved_head != 0 && available > 0) {
+        struct cv_conn *conn = at(net, net->starved_head);
+        net->starved_head = conn->starved_next;
+        if (net->starved_head == 0) {
+            net->starved_tail = 0;
+        }
+        conn->flags &= (uint16_t)~CV_CONN_STARVED;
+        if (conn->state == CV_CONN_CLOSING) {
+            free_if_over(conn);
+            continue;
+        }
+        receive(conn, true);
+        available--;
+    }
+}
+
+static void stop_receiving(struct cv_conn *conn) {
+    if ((conn->flags & (CV_CONN_RECEIVING | CV_CONN_STOPPING)) == CV_CONN_RECEIVING) {
+        conn->flags |= CV_CONN_STOPPING;
+        cv_ring_cancel(conn->net->ring, user_data(conn, COVET_OP_RECV),
+                       user_data(conn, COVET_OP_CANCEL));
+    }
+}
+
+static size_t give_input(struct cv_conn *conn, const uint8_t *data, size_t length) {
+    conn->flags |= CV_CONN_DELIVERING;
+    size_t used = conn->ops->on_input(conn, data, length);
+    conn->flags &= (uint16_t)~CV_CONN_DELIVERING;
+    CV_ASSERT(used <= length);
+    return used;
+}
+
+static bool is_open_for_input(const struct cv_conn *conn) {
+    return conn->state == CV_CONN_OPEN && (conn->flags & (CV_CONN_PAUSED | CV_CONN_RUN)) == 0;
+}
+
+// The peer ended, and the protocol could make nothing more of the input it has.
+static void end_if_stuck(struct cv_conn *conn) {
+    if (is_open_for_input(conn) && (conn->flags & CV_CONN_ENDED) != 0) {
+        conn->ops->on_end(conn);
+    }
+}
+
+static void run_input(struct cv_conn *conn) {
+    struct cv_conn_active *active = conn->active;
+    if (active != NULL && active->input.length > 0) {
+        struct cv_span unread = cv_buffer_span(&active->input);
+        size_t used = give_input(conn, (const uint8_t *)unread.data, unread.length);
+        cv_buffer_consume(&active->input, conn->net->pool, used);
+    }
+    end_if_stuck(conn);
+}
+
+static void keep_input(struct cv_conn *conn, const uint8_t *data, size_t length) {
+    struct cv_conn_active *active = activate(conn);
+    if (active == NULL ||
+        cv_buffer_append(&active->input, conn->net->pool, data, length) != 0) {
+        cv_conn_close(conn, COVET_COUNTER_CLOSED_LIMIT);
+        return;
+    }
+    if (active->input.length >= CV_CONN_INPUT_BYTES_MAX) {
+        stop_receiving(conn);
+    }
+}
+
+static void drop_input(struct cv_conn *conn, size_t length) {
+    conn->dropped_bytes += (uint32_t)length;
+    if (conn->dropped_bytes > CV_CONN_LINGER_BYTES_MAX) {
+        cv_conn_close(conn, COVET_COUNTER_CLOSED_LIMIT);
+    }
+}
+
+void cv_conn_deliver(struct cv_conn *conn, const uint8_t *data, size_t length) {
+    if (conn->state != CV_CONN_OPEN) {
+        if (is_alive(conn)) {
+            drop_input(conn, length);
+        }
+        return;
+    }
+    bool has_unread = conn->active != NULL && conn->active->input.length > 0;
+    if (has_unread || !is_open_for_input(conn)) {
+        keep_input(conn, data, length);
+        if (is_open_for_input(conn)) {
+            run_input(conn);
+        }
+        return;
+    }
+    size_t used = give_input(conn, data, length);
+    if (used < length && conn->state == CV_CONN_OPEN) {
+        keep_input(conn, data + used, length - used);
+    }
+}
+
+static void on_end_of_input(struct cv_conn *conn) {
+    conn->flags |= CV_CONN_ENDED;
+    if (conn->state == CV_CONN_LINGERING) {
+        cv_conn_close(conn, COVET_COUNTER_CLOSED_SERVER);
+    } else if (conn->state == CV_CONN_OPEN) {
+        conn->ops->on_half_close(conn);
+        end_if_stuck(conn);
+    }
+}
+
+static void complete_receive(struct cv_conn *conn, const struct cv_completion *completion) {
+    struct cv_net *net = conn->net;
+    int32_t result = completion->result;
+    if (!completion->more) {
+        conn->flags &= (uint16_t)~(CV_CONN_RECEIVING | CV_CONN_STOPPING);
+    }
+    if (conn->state == CV_CONN_CLOSING) {
+        free_if_over(conn);
+        return;
+    }
+    if (result > 0) {
+        cv_counter_add(net->stats, COVET_COUNTER_RECEIVES, 1);
+        cv_counter_add(net->stats, COVET_COUNTER_RECEIVED_BYTES, (uint64_t)result);
+        CV_ASSERT(completion->buffer != CV_RING_NO_BUFFER);
+        conn->transport->on_bytes(conn, cv_ring_buffer(net->ring, completion->buffer),
+                                  (size_t)result);
+    } else if (result == 0) {
+        on_end_of_input(conn);
+    } else if (result == -ENOBUFS) {
+        cv_counter_add(net->stats, COVET_COUNTER_BUFFERS_STARVED, 1);
+        starve(conn);
+    } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
+        cv_conn_close(conn, COVET_COUNTER_CLOSED_RESET);
+    }
+    receive(conn, true);
+    settle(conn);
+}
+
+void cv_conn_pause(struct cv_conn *conn) {
+    conn->flags |= CV_CONN_PAUSED;
+}
+
+void cv_conn_resume(struct cv_conn *conn) {
+    if (conn->state == CV_CONN_OPEN) {
+        conn->flags &= (uint16_t)~CV_CONN_PAUSED;
+        if ((conn->flags & CV_CONN_DELIVERING) == 0) {
+            list(conn, CV_CONN_RUN);
+        }
+    }
+}
+
+void cv_conn_yield(struct cv_conn *conn) {
+    list(conn, CV_CONN_RUN);
+}
+
+// --- Sending --------------------------------------------------------------------------------------
+
+struct cv_outq *cv_conn_output(struct cv_conn *conn) {
+    if (!is_alive(conn)) {
+        return NULL;
+    }
+    struct cv_conn_active *active = activate(conn);
+    return active != NULL ? &active->output : NULL;
+}
+
+void cv_conn_flush(struct cv_conn *conn) {
+    list(conn, CV_CONN_FLUSH);
+}
+
+void cv_conn_send(struct cv_conn *conn) {
+    struct cv_conn_active *active = conn->active;
+    struct cv_net *net = conn->net;
+    struct iovec first[2];
+    // A stream must not see two sends at once: their bytes would interleave.
+    if (active == NULL || active->output.bytes == 0 || (conn->flags & CV_CONN_SENDING) != 0) {
+        return;
+    }
+    size_t bytes = CV_MIN(active->output.bytes, (size_t)CV_CONN_SEND_BYTES_MAX);
+    int flags = bytes <= WAIT_ALL_BYTES_MAX ? MSG_WAITALL : 0;
+    size_t count = cv_outq_gather(&active->output, first, CV_ARRAY_COUNT(first), bytes);
+    if (count > 1) {
+        active->gather = cv_pool_acquire(net->pool, sizeof(*active->gather));
+    }
+    conn->flags |= CV_CONN_SENDING;
+    conn->write_deadline = deadline_in(conn, net->limits->write_timeout_ms);
+    arm_timer(conn);
+    if (active->gather == NULL) {
+        // Without memory for vectors one segment at a time goes out all the same.
+        cv_ring_send(net->ring, conn->descriptor, first[0].iov_base, first[0].iov_len, flags,
+                     user_data(conn, COVET_OP_SEND));
+        return;
+    }
+    struct cv_conn_gather *gather = active->gather;
+    count = cv_outq_gather(&active->output, gather->vector, CV_CONN_VECTORS_MAX, bytes);
+    gather->message = (struct msghdr){.msg_iov = gather->vector, .msg_iovlen = count};
+    cv_ring_sendmsg(net->ring, conn->descriptor, &gather->message, flags,
+                    user_data(conn, COVET_OP_SEND));
+}
+
+static void finish_if_sent(struct cv_conn *conn) {
+    if (conn->state == CV_CONN_FINISHING && cv_conn_queued(conn) == 0 &&
+        (conn->flags & CV_CONN_SENDING) == 0) {
+        conn->transport->end(conn);
+    }
+}
+
+static void complete_send(struct cv_conn *conn, const struct cv_completion *completion) {
+    struct cv_net *net = conn->net;
+    struct cv_conn_active *active = conn->active;
+    int32_t result = completion->result;
+    conn->flags &= (uint16_t)~CV_CONN_SENDING;
+    conn->write_deadline = 0;
+    cv_pool_release(net->pool, active->gather, sizeof(*active->gather));
+    active->gather = NULL;
+    cv_counter_add(net->stats, COVET_COUNTER_SENDS, 1);
+    if (result > 0) {
+        // A send that was cancelled or reset on its way still says how far it came.
+        cv_counter_add(net->stats, COVET_COUNTER_SENT_BYTES, (uint64_t)result);
+        cv_outq_sent(&active->output, net->pool, (size_t)result);
+    }
+    if (conn->state == CV_CONN_CLOSING) {
+        free_if_over(conn);
+        return;
+    }
+    if (result < 0 && result != -EAGAIN && result != -EINTR) {
+        cv_conn_close(conn, COVET_COUNTER_CLOSED_RESET);
+        return;
+    }
+    if (active->output.bytes > 0) {
+        conn->transport->flush(conn);
+    }
+    if (conn->state == CV_CONN_OPEN) {
+        conn->ops->on_output(conn);
+    }
+    finish_if_sent(conn);
+    settle(conn);
+}
+
+// --- Opening and closing --------------------------------------------------------------------------
+
+static bool is_admitted(struct cv_conn *conn) {
+    struct cv_net *net = conn->net;
+    uint32_t count_max = net->limits->connections_per_address_max;
+    if (count_max == 0 || net->admission == NULL) {
+        return true;
+    }
+    if (!cv_admission_enter(net->admission, cv_conn_peer(conn), count_max)) {
+        return false;
+    }
+    conn->flags |= CV_CONN_COUNTED;
+    return true;
+}
+
+void cv_net_open(struct cv_net *net, int descriptor) {
+    struct cv_conn *conn = take_record(net);
+    cv_counter_add(net->stats, COVET_COUNTER_CONNECTIONS_ACCEPTED, 1);
+    if (conn == NULL) {
+        cv_counter_add(net->stats, COVET_COUNTER_CLOSED_LIMIT, 1);
+        cv_ring_close(net->ring, descriptor,
+                      covet_user_data(COVET_OP_CLOSE, net->worker_index, 0, UINT32_MAX));
+        return;
+    }
+    *conn = (struct cv_conn){
+        .timer = {.on_expiry = on_timer},
+        .ops = net->ops,
+        .transport = &cv_transport_plain,
+        .net = net,
+        .descriptor = descriptor,
+        .index = conn->index,
+        .generation = conn->generation,
+        .state = CV_CONN_OPEN,
+    };
+    net->open_count++;
+    cv_counter_set(net->stats, COVET_COUNTER_CONNECTIONS_OPEN, net->open_count);
+    conn->ops->on_open(conn);
+    if (!is_admitted(conn)) {
+        cv_conn_close(conn, COVET_COUNTER_CLOSED_LIMIT);
+        return;
+    }
+    receive(conn, false);
+}
+
+void cv_conn_close(struct cv_conn *conn, enum covet_counter reason) {
+    struct cv_net *net = conn->net;
+    if (!is_alive(conn)) {
+        return;
+    }
+    conn->state = CV_CONN_CLOSING;
+    cv_counter_add(net->stats, reason, 1);
+    cv_wheel_stop(net->wheel, &conn->timer);
+    if ((conn->flags & CV_CONN_COUNTED) != 0) {
+        cv_admission_leave(net->admission, &conn->peer);
+    }
+    conn->ops->on_close(conn);
+    // One batch, in this order: close(2) alone would leave the receive armed, and the peer without a FIN.
+    if (is_with_kernel(conn)) {
+        cv_ring_cancel_all(net->ring, conn->descriptor, user_data(conn, COVET_OP_CANCEL));
+    }
+    cv_ring_close(net->ring, conn->descriptor, user_data(conn, COVET_OP_CLOSE));
+    free_if_over(conn);
+}
+
+void cv_conn_half_close(struct cv_conn *conn) {
+    struct cv_net *net = conn->net;
+    enum covet_counter reason = (enum covet_counter)conn->close_reason;
+    if ((conn->flags & CV_CONN_LINGER) == 0 || (conn->flags & CV_CONN_ENDED) != 0 ||
+        net->limits->linger_timeout_ms == 0) {
+        cv_conn_close(conn, reason);
+        return;
+    }
+    conn->state = CV_CONN_LINGERING;
+    cv_ring_shutdown(net->ring, conn->descriptor, SHUT_WR);
+    cv_conn_set_read_timeout(conn, net->limits->linger_timeout_ms);
+    receive(conn, true);
+}
+
+void cv_conn_finish(struct cv_conn *conn, enum covet_counter reason, bool linger) {
+    if (conn->state != CV_CONN_OPEN) {
+        return;
+    }
+    conn->state = CV_CONN_FINISHING;
+    conn->close_reason = (uint8_t)reason;
+    conn->read_deadline = 0;
+    if (linger) {
+        conn->flags |= CV_CONN_LINGER;
+    }
+    list(conn, CV_CONN_FLUSH);
+}
+
+void cv_conn_set_protocol(struct cv_conn *conn, const struct cv_conn_ops *ops, void *protocol) {
+    conn->ops = ops;
+    conn->protocol = protocol;
+    cv_conn_resume(conn);
+}
+
+const struct cv_peer *cv_conn_peer(struct cv_conn *conn) {
+    if (conn->peer.family == CV_PEER_UNKNOWN && is_alive(conn)) {
+        cv_ring_peer(conn->net->ring, conn->descriptor, &conn->peer);
+    }
+    return &conn->peer;
+}
+
+// --- Per turn -------------------------------------------------------------------------------------
+
+void cv_net_complete(struct cv_net *net, const struct cv_completion *completion) {
+    uint32_t index = covet_user_data_slot(completion->user_data);
+    enum covet_op op = (enum covet_op)covet_user_data_op(completion->user_data);
+    if (index < net->table_used && (op == COVET_OP_RECV || op == COVET_OP_SEND)) {
+        struct cv_conn *conn = &net->table[index];
+        // Records outlive their operations, so another generation here would be our own mistake.
+        CV_ASSERT(conn->generation == covet_user_data_generation(completion->user_data));
+        if (op == COVET_OP_RECV) {
+            complete_receive(conn, completion);
+        } else {
+            complete_send(conn, completion);
+        }
+    }
+    // Cancels and closes speak only of failures, and those mean that there was nothing left to do.
+    if (completion->buffer != CV_RING_NO_BUFFER) {
+        cv_ring_give_back(net->ring, completion->buffer);
+    }
+}
+
+static void run_one(struct cv_conn *conn) {
+    uint16_t todo = conn->flags;
+    conn->flags &= (uint16_t)~(CV_CONN_LISTED | CV_CONN_RUN | CV_CONN_FLUSH);
+    if (conn->state == CV_CONN_CLOSING) {
+        free_if_over(conn);
+        return;
+    }
+    if ((todo & CV_CONN_RUN) != 0 && is_open_for_input(conn)) {
+        run_input(conn);
+        receive(conn, true);
+    }
+    if (is_alive(conn)) {
+        conn->transport->flush(conn);
+    }
+    finish_if_sent(conn);
+    settle(conn);
+}
+
+bool cv_net_run(struct cv_net *net) {
+    uint32_t last = net->todo_tail;
+    while (net->todo_head != 0) {
+        uint32_t current = net->todo_head;
+        struct cv_conn *conn = at(net, current);
+        net->todo_head = conn->next;
+        if (net->todo_head == 0) {
+            net->todo_tail = 0;
+        }
+        run_one(conn);
+        if (current == last) {
+            break;
+        }
+    }
+    feed_starved(net);
+    return net->todo_head != 0;
+}
+
+void cv_net_drain(struct cv_net *net) {
+    net->draining = true;
+    for (uint32_t i = 0; i < net->table_used; i++) {
+        struct cv_conn *conn = &net->table[i];
+        if (conn->state == CV_CONN_OPEN) {
+            conn->ops->on_drain(conn);
+        }
+    }
+}
+
+uint32_t cv_net_close_all(struct cv_net *net) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < net->table_used; i++) {
+        struct cv_conn *conn = &net->table[i];
+        if (is_alive(conn)) {
+            count++;
+            cv_conn_close(conn, COVET_COUNTER_CLOSED_DRAIN);
+        }
+    }
+    return count;
+}
+
+bool cv_net_is_idle(const struct cv_net *net) {
+    return net->open_count == 0;
+}

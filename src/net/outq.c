@@ -1,0 +1,151 @@
+// Segments in a list. A block is a segment with its bytes behind it in one pool allocation; a reference
+// has none. Appending to a block whose front is being sent is fine: the kernel was told the length.
+#include "net/outq.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/assert.h"
+
+#define BLOCK_BYTES_MIN 1024u
+#define BLOCK_BYTES_MAX 16384u
+
+struct cv_outseg {
+    struct cv_outseg *next;
+    const uint8_t *data;  // First byte not yet sent.
+    size_t length;
+    uint32_t room;        // Free bytes behind `data + length`; 0 in a reference.
+    uint32_t block_bytes; // Of this allocation.
+    void (*on_release)(void *context);
+    void *context;
+    uint8_t bytes[];
+};
+
+static void append(struct cv_outq *outq, struct cv_outseg *segment) {
+    segment->next = NULL;
+    if (outq->tail != NULL) {
+        outq->tail->next = segment;
+    } else {
+        outq->head = segment;
+    }
+    outq->tail = segment;
+}
+
+static void drop_head(struct cv_outq *outq, struct cv_pool *pool) {
+    struct cv_outseg *segment = outq->head;
+    outq->head = segment->next;
+    if (outq->head == NULL) {
+        outq->tail = NULL;
+    }
+    outq->bytes -= segment->length;
+    if (segment->on_release != NULL) {
+        segment->on_release(segment->context);
+    }
+    cv_pool_release(pool, segment, segment->block_bytes);
+}
+
+char *cv_outq_reserve(struct cv_outq *outq, struct cv_pool *pool, size_t bytes, size_t expected) {
+    struct cv_outseg *tail = outq->tail;
+    if (CV_UNLIKELY(tail == NULL || tail->room < bytes)) {
+        size_t wanted = sizeof(*tail) + CV_MAX(bytes, CV_MIN(expected, BLOCK_BYTES_MAX / 2));
+        if (tail != NULL) {
+            wanted = CV_MAX(wanted, (size_t)BLOCK_BYTES_MAX);
+        }
+        size_t block_bytes = cv_pool_capacity(CV_MAX(wanted, (size_t)BLOCK_BYTES_MIN));
+        CV_ASSERT(block_bytes <= UINT32_MAX);
+        tail = cv_pool_acquire(pool, block_bytes);
+        if (tail == NULL) {
+            return NULL;
+        }
+        *tail = (struct cv_outseg){
+            .data = tail->bytes,
+            .room = (uint32_t)(block_bytes - sizeof(*tail)),
+            .block_bytes = (uint32_t)block_bytes,
+        };
+        append(outq, tail);
+    }
+    return (char *)tail->bytes + (tail->block_bytes - sizeof(*tail) - tail->room);
+}
+
+void cv_outq_commit(struct cv_outq *outq, size_t bytes) {
+    struct cv_outseg *tail = outq->tail;
+    CV_ASSERT(tail != NULL && bytes <= tail->room);
+    tail->length += bytes;
+    tail->room -= (uint32_t)bytes;
+    outq->bytes += bytes;
+}
+
+int cv_outq_copy(struct cv_outq *outq, struct cv_pool *pool, struct cv_span data) {
+    while (data.length > 0) {
+        size_t part = data.length;
+        if (outq->tail != NULL && outq->tail->room > 0) {
+            part = CV_MIN(part, (size_t)outq->tail->room);
+        } else {
+            part = CV_MIN(part, BLOCK_BYTES_MAX - sizeof(struct cv_outseg));
+        }
+        char *room = cv_outq_reserve(outq, pool, part, data.length);
+        if (room == NULL) {
+            return -ENOMEM;
+        }
+        memcpy(room, data.data, part);
+        cv_outq_commit(outq, part);
+        data = cv_span_make(data.data + part, data.length - part);
+    }
+    return 0;
+}
+
+int cv_outq_reference(struct cv_outq *outq, struct cv_pool *pool, struct cv_span data,
+                      void (*on_release)(void *context), void *context) {
+    struct cv_outseg *segment = cv_pool_acquire(pool, sizeof(*segment));
+    if (segment == NULL) {
+        return -ENOMEM;
+    }
+    *segment = (struct cv_outseg){
+        .data = (const uint8_t *)data.data,
+        .length = data.length,
+        .block_bytes = sizeof(*segment),
+        .on_release = on_release,
+        .context = context,
+    };
+    append(outq, segment);
+    outq->bytes += data.length;
+    return 0;
+}
+
+size_t cv_outq_gather(const struct cv_outq *outq, struct iovec *vector, size_t count_max,
+                      size_t bytes_max) {
+    size_t count = 0;
+    for (const struct cv_outseg *segment = outq->head;
+         segment != NULL && count < count_max && bytes_max > 0; segment = segment->next) {
+        if (segment->length == 0) {
+            continue;
+        }
+        size_t part = CV_MIN(segment->length, bytes_max);
+        vector[count].iov_base = (void *)(uintptr_t)segment->data;
+        vector[count++].iov_len = part;
+        bytes_max -= part;
+    }
+    return count;
+}
+
+void cv_outq_sent(struct cv_outq *outq, struct cv_pool *pool, size_t bytes) {
+    CV_ASSERT(bytes <= outq->bytes);
+    while (bytes > 0) {
+        struct cv_outseg *segment = outq->head;
+        size_t part = CV_MIN(bytes, segment->length);
+        segment->data += part;
+        segment->length -= part;
+        outq->bytes -= part;
+        bytes -= part;
+        if (segment->length > 0) {
+            return;
+        }
+        drop_head(outq, pool);
+    }
+}
+
+void cv_outq_clear(struct cv_outq *outq, struct cv_pool *pool) {
+    while (outq->head != NULL) {
+        drop_head(outq, pool);
+    }
+}

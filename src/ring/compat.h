@@ -1,0 +1,13 @@
+// io_uring names newer than liburing 2.3, the oldest header covet builds with. Values are the kernel's
+// (include/uapi/linux/io_uring.h); whether a kernel has them is found out at run time alone.
+#ifndef CV_RING_COMPAT_H
+#define CV_RING_COMPAT_H
+
+#ifndef IORING_FEAT_MIN_TIMEOUT
+#define IORING_FEAT_MIN_TIMEOUT (1U << 15)  // Linux 6.12
+#endif
+#ifndef IORING_MSG_RING_CQE_SKIP
+#define IORING_MSG_RING_CQE_SKIP (1U << 0)
+#endif
+
+#endif

@@ -1,0 +1,374 @@
+// The real ring. Set-up walks down a ladder of flags until the kernel agrees; every sub-feature beyond
+// flags is found out by doing it, never by the kernel's version. The ring is made disabled: the
+// restriction list can only be set then, and enabling it makes the calling thread its one submitter
+// (IORING_SETUP_SINGLE_ISSUER). See docs/notes/0001-core.md for why this shape.
+#include "ring/ring.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <liburing.h>
+
+#include "base/assert.h"
+#include "ring/bufring.h"
+#include "ring/compat.h"
+
+struct cv_ring {
+    struct io_uring uring;
+    struct cv_bufring buffers;
+    struct cv_ring_features features;
+    uint64_t enters;
+    bool enabled;
+};
+
+// Every opcode the operations in ring.h use, and with them all that a restricted ring allows.
+static const uint8_t opcodes[] = {
+    IORING_OP_ACCEPT,       IORING_OP_RECV,  IORING_OP_SEND,  IORING_OP_SENDMSG,
+    IORING_OP_ASYNC_CANCEL, IORING_OP_CLOSE, IORING_OP_READ,  IORING_OP_WRITE,
+    IORING_OP_MSG_RING,
+};
+
+// Register calls that are still needed once the restrictions hold.
+static const uint8_t register_opcodes[] = {
+    IORING_REGISTER_ENABLE_RINGS,        IORING_REGISTER_PBUF_RING, IORING_UNREGISTER_PBUF_RING,
+    IORING_REGISTER_RING_FDS,            IORING_UNREGISTER_RING_FDS,
+    IORING_REGISTER_IOWQ_MAX_WORKERS,
+};
+
+static int restrict_operations(struct io_uring *uring) {
+    struct io_uring_restriction list[CV_ARRAY_COUNT(opcodes) + CV_ARRAY_COUNT(register_opcodes) + 1];
+    uint32_t count = 0;
+    memset(list, 0, sizeof(list));
+    for (size_t i = 0; i < CV_ARRAY_COUNT(opcodes); i++) {
+        list[count].opcode = IORING_RESTRICTION_SQE_OP;
+        list[count++].sqe_op = opcodes[i];
+    }
+    for (size_t i = 0; i < CV_ARRAY_COUNT(register_opcodes); i++) {
+        list[count].opcode = IORING_RESTRICTION_REGISTER_OP;
+        list[count++].register_op = register_opcodes[i];
+    }
+    list[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+    list[count++].sqe_flags = IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS;
+    // liburing 2.3 declares io_uring_register_restrictions but does not export it.
+    return io_uring_register((unsigned)uring->ring_fd, IORING_REGISTER_RESTRICTIONS, list, count);
+}
+
+static int set_up(struct cv_ring *ring, uint32_t completions) {
+    static const unsigned ladder[] = {
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+            IORING_SETUP_COOP_TASKRUN,
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_COOP_TASKRUN,
+        IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_COOP_TASKRUN,
+        0,
+    };
+    int status = -EINVAL;
+    for (size_t i = 0; i < CV_ARRAY_COUNT(ladder) && status == -EINVAL; i++) {
+        do {
+            struct io_uring_params params = {
+                .flags = ladder[i] | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CLAMP |
+                         IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED,
+                .cq_entries = completions,
+            };
+            status = io_uring_queue_init_params(CV_RING_SUBMISSIONS, &ring->uring, &params);
+            if (status == 0) {
+                ring->features.defer_taskrun = (ladder[i] & IORING_SETUP_DEFER_TASKRUN) != 0;
+                ring->features.message_ring = (params.features & IORING_FEAT_MIN_TIMEOUT) != 0;
+                ring->features.completions = params.cq_entries;
+            }
+            // Before Linux 6.10 the queue needs contiguous memory: a smaller one may still be had.
+            completions /= 2;
+        } while (status == -ENOMEM && completions >= CV_RING_COMPLETIONS_MIN);
+    }
+    return status;
+}
+
+static uint32_t completions_for(uint32_t connections_max) {
+    uint32_t wanted = CV_RING_COMPLETIONS_MIN;
+    while (wanted < CV_RING_COMPLETIONS_MAX && wanted < 2 * connections_max) {
+        wanted *= 2;
+    }
+    return wanted;
+}
+
+int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) {
+    struct cv_ring *ring = calloc(1, sizeof(*ring));
+    if (ring == NULL) {
+        return -ENOMEM;
+    }
+    uint32_t buffer_count = options->buffer_count != 0 ? options->buffer_count : CV_RING_BUFFERS;
+    int status = cv_bufring_init(&ring->buffers, buffer_count);
+    if (status < 0) {
+        goto fail_free;
+    }
+    status = set_up(ring, completions_for(options->connections_max));
+    if (status < 0) {
+        goto fail_buffers;
+    }
+    (void)io_uring_ring_dontfork(&ring->uring);
+    // A kernel without restrictions still serves; the start-up line says so.
+    ring->features.restricted = restrict_operations(&ring->uring) == 0;
+    *out = ring;
+    return 0;
+
+fail_buffers:
+    cv_bufring_deinit(&ring->buffers);
+fail_free:
+    free(ring);
+    return status;
+}
+
+int cv_ring_enable(struct cv_ring *ring) {
+    CV_ASSERT(!ring->enabled);
+    int status = io_uring_register((unsigned)ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS,
+                                   NULL, 0);
+    if (status < 0) {
+        return status;
+    }
+    ring->enabled = true;
+    status = cv_bufring_register(&ring->buffers, &ring->uring);
+    if (status < 0) {
+        return status;
+    }
+    // Both only save time or bound threads; a kernel that refuses them serves as well.
+    (void)io_uring_register_ring_fd(&ring->uring);
+    unsigned int workers_max[2] = {2, 2};
+    (void)io_uring_register_iowq_max_workers(&ring->uring, workers_max);
+    return 0;
+}
+
+void cv_ring_destroy(struct cv_ring *ring) {
+    if (ring == NULL) {
+        return;
+    }
+    io_uring_queue_exit(&ring->uring);
+    cv_bufring_deinit(&ring->buffers);
+    free(ring);
+}
+
+const struct cv_ring_features *cv_ring_features(const struct cv_ring *ring) {
+    return &ring->features;
+}
+
+int cv_ring_descriptor(const struct cv_ring *ring) {
+    return ring->uring.ring_fd;
+}
+
+static struct io_uring_sqe *next_submission(struct cv_ring *ring) {
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+    while (CV_UNLIKELY(sqe == NULL)) {
+        ring->enters++;
+        int status = io_uring_submit(&ring->uring);
+        // -EBUSY and -EAGAIN: the kernel wants completions taken first. They wait in its own list and
+        // submitting goes on once task work has run, which a wait-less enter does.
+        if (status == -EBUSY || status == -EAGAIN) {
+            ring->enters++;
+            (void)io_uring_get_events(&ring->uring);
+        }
+        sqe = io_uring_get_sqe(&ring->uring);
+    }
+    return sqe;
+}
+
+void cv_ring_accept(struct cv_ring *ring, int descriptor, uint64_t user_data) {
+    struct io_uring_sqe *sqe = next_submission(ring);
+    io_uring_prep_multishot_accept(sqe, descriptor, NULL, NULL, SOCK_CLOEXEC);
+    sqe->user_data = user_data;
+}
+
+void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint64_t user_data) {
+    struct io_uring_sqe *sqe = next_submission(ring);
+    io_uring_prep_recv_multishot(sqe, descriptor, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = CV_BUFRING_GROUP;
+    if (poll_first) {
+        sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    }
+    sqe->user_data = user_data;
+}
+
+void cv_ring_send(struct cv_ring *ring, int descriptor, const void *data, size_t bytes, int flags,
+                  uint64_t user_data) {
+    struct io_uring_sqe *sqe = next_submission(ring);
+    io_uring_prep_send(sqe, descriptor, data, bytes, flags);
+    sqe->user_data = user_data;
+}
+
+void cv_ring_sendmsg(struct cv_ring *ring, int descriptor, const struct msghdr *message, int flags,
+                     uint64_t user_data) {
+    struct io_uring_sqe *sqe = next_submission(ring);
+    io_uring_prep_sendmsg(sqe, descriptor, message, (unsigned)flags);
+    sqe->user_data = user_data;
+}
+
+void cv_ring_read(struct cv_ring *ring, int descriptor, void *data, uint32_t bytes,
+                  uint64_t user_data) {
+    struct io_uring_sqe *sqe = next_submission(ring);
+    io_uring_prep_read(sqe, descriptor, data, bytes, 0);
+    sqe->user_data = user_data;
+}
+
+void cv_ring_write(struct cv_ring *ring, int descriptor, const void *data, uint32_t bytes,
+                   uint64_t user_data) {
+    struct io_uring_sqe *sqe = next_submission(ring);
+    io_uring_prep_write(sqe, descriptor, data, bytes, 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = user_data;
+}
+
+void cv_ring_cancel_all(struct cv_ring *ring, int descriptor, uint64_t user_data) {
+    struct io_uring_sqe *sqe = next_submission(ring);
+    io_uring_prep_cancel_fd(sqe, descriptor, IORING_ASYNC_CANCEL_ALL);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = user_data;
+}
+
+void cv_ring_cancel(struct cv_ring *ring, uint64_t target, uint64_t user_data) {
+    struct io_uring_sqe *sqe = next_submission(ring);
+    io_uring_prep_cancel64(sqe, target, 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = user_data;
+}
+
+void cv_ring_close(struct cv_ring *ring, int descriptor, uint64_t user_data) {
+    struct io_uring_sqe *sqe = next_submission(ring);
+    io_uring_prep_close(sqe, descriptor);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = user_data;
+}
+
+void cv_ring_message(struct cv_ring *ring, int ring_descriptor, uint64_t message_user_data,
+                     uint64_t user_data) {
+    struct io_uring_sqe *sqe = next_submission(ring);
+    io_uring_prep_msg_ring(sqe, ring_descriptor, 0, message_user_data, 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = user_data;
+}
+
+int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
+    cv_bufring_publish(&ring->buffers);
+    if (io_uring_cq_ready(&ring->uring) > 0) {
+        timeout_ns = 0;
+        if (io_uring_sq_ready(&ring->uring) == 0) {
+            return 0;
+        }
+    }
+    ring->enters++;
+    int status;
+    if (timeout_ns == 0) {
+        status = io_uring_submit_and_get_events(&ring->uring);
+    } else {
+        struct io_uring_cqe *cqe;
+        struct __kernel_timespec timeout = {
+            .tv_sec = (long long)(timeout_ns / 1000000000u),
+            .tv_nsec = (long long)(timeout_ns % 1000000000u),
+        };
+        status = io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1,
+                                                  timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
+    }
+    // Time out, a signal, or completions that must be taken before more is submitted: all part of
+    // the day. What was not submitted stays queued for the next call.
+    if (status >= 0 || status == -ETIME || status == -EINTR || status == -EBUSY ||
+        status == -EAGAIN) {
+        return 0;
+    }
+    return status;
+}
+
+uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, uint32_t count_max) {
+    struct io_uring_cqe *cqe;
+    unsigned head;
+    uint32_t count = 0;
+    io_uring_for_each_cqe(&ring->uring, head, cqe) {
+        if (count == count_max) {
+            break;
+        }
+        struct cv_completion *completion = &completions[count++];
+        completion->user_data = cqe->user_data;
+        completion->result = cqe->res;
+        completion->more = (cqe->flags & IORING_CQE_F_MORE) != 0;
+        completion->buffer = CV_RING_NO_BUFFER;
+        if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) {
+            completion->buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+            cv_bufring_lend(&ring->buffers, completion->buffer);
+        }
+    }
+    io_uring_cq_advance(&ring->uring, count);
+    return count;
+}
+
+uint64_t cv_ring_enters(const struct cv_ring *ring) {
+    return ring->enters;
+}
+
+uint32_t cv_ring_overflows(const struct cv_ring *ring) {
+    return *ring->uring.cq.koverflow;
+}
+
+uint8_t *cv_ring_buffer(const struct cv_ring *ring, uint32_t buffer) {
+    return cv_bufring_data(&ring->buffers, buffer);
+}
+
+void cv_ring_retain(struct cv_ring *ring, uint32_t buffer) {
+    cv_bufring_retain(&ring->buffers, buffer);
+}
+
+void cv_ring_give_back(struct cv_ring *ring, uint32_t buffer) {
+    cv_bufring_give_back(&ring->buffers, buffer);
+}
+
+uint32_t cv_ring_buffers_lent(const struct cv_ring *ring) {
+    return ring->buffers.lent;
+}
+
+uint32_t cv_ring_buffers_total(const struct cv_ring *ring) {
+    return ring->buffers.count;
+}
+
+void cv_ring_shutdown(struct cv_ring *ring, int descriptor, int how) {
+    (void)ring;
+    (void)shutdown(descriptor, how);
+}
+
+int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {
+    (void)ring;
+    // O_NONBLOCK would reach everyone who shares the listener, a successor's multishot accept included,
+    // so the queue is looked at first; the time-out covers a neighbour that takes what was seen.
+    struct timeval brief = {.tv_usec = 1000};
+    struct pollfd readable = {.fd = descriptor, .events = POLLIN};
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &brief, sizeof(brief));
+    if (poll(&readable, 1, 0) <= 0) {
+        return -EAGAIN;
+    }
+    int accepted = accept4(descriptor, NULL, NULL, SOCK_CLOEXEC);
+    return accepted >= 0 ? accepted : -errno;
+}
+
+void cv_ring_peer(struct cv_ring *ring, int descriptor, struct cv_peer *peer) {
+    (void)ring;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in ipv4;
+        struct sockaddr_in6 ipv6;
+        struct sockaddr_storage storage;
+    } address;
+    socklen_t bytes = sizeof(address);
+    *peer = (struct cv_peer){.family = CV_PEER_UNKNOWN};
+    if (getpeername(descriptor, &address.any, &bytes) != 0) {
+        return;
+    }
+    if (address.any.sa_family == AF_INET) {
+        peer->family = CV_PEER_IPV4;
+        peer->port = ntohs(address.ipv4.sin_port);
+        memcpy(peer->address, &address.ipv4.sin_addr, sizeof(address.ipv4.sin_addr));
+    } else if (address.any.sa_family == AF_INET6) {
+        peer->family = CV_PEER_IPV6;
+        peer->port = ntohs(address.ipv6.sin6_port);
+        memcpy(peer->address, &address.ipv6.sin6_addr, sizeof(address.ipv6.sin6_addr));
+    } else if (address.any.sa_family == AF_UNIX) {
+        peer->family = CV_PEER_UNIX;
+    }
+}
