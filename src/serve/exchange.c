@@ -1,0 +1,594 @@
+// Ownership is a count (`holders`): any call of the application may answer, and answering may end the
+// exchange and with it this record, so every function that calls out holds it meanwhile.
+//
+// Small bodies are handed over where they were received; a body or head that must outlast the call is
+// moved into the request's memory first, so a waiting request holds no receive buffer.
+#include "serve/exchange.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "http/head.h"
+#include "metrics/counter.h"
+#include "serve/http1.h"
+#include "serve/refusal.h"
+
+// Bodies up to this size are copied behind their head: cheaper than one more vector and a release.
+#define COPY_BYTES_MAX 4096u
+// Answers per unread request byte, roughly: the room one output block should have.
+#define OUTPUT_PER_UNREAD 4u
+
+static const struct cv_sink_ops sink_ops;
+
+static struct cv_exchange *of(struct cv_sink *sink) {
+    return CV_CONTAINER_OF(sink, struct cv_exchange, sink);
+}
+
+static void hold(struct cv_exchange *exchange) {
+    exchange->holders++;
+}
+
+static void release(struct cv_exchange *exchange) {
+    CV_ASSERT(exchange->holders > 0);
+    if (--exchange->holders > 0) {
+        return;
+    }
+    if (exchange->is_started || exchange->request.pinned) {
+        cv_request_deinit(&exchange->request);
+    }
+    cv_buffer_clear(&exchange->body, exchange->pool);
+    cv_pool_release(exchange->pool, exchange, sizeof(*exchange));
+}
+
+static void release_reference(void *context) {
+    release(context);
+}
+
+static void leave_connection(struct cv_exchange *exchange) {
+    if (exchange->conn != NULL && exchange->conn->protocol == exchange) {
+        exchange->conn->protocol = NULL;
+    }
+    if (exchange->is_current) {
+        exchange->is_current = false;
+        release(exchange);
+    }
+}
+
+struct cv_exchange *cv_exchange_create(struct cv_conn *conn) {
+    struct cv_pool *pool = conn->net->pool;
+    struct cv_exchange *exchange = cv_pool_acquire(pool, sizeof(*exchange));
+    if (exchange == NULL) {
+        return NULL;
+    }
+    // The parsed head and the request set themselves up; the rest starts from zero.
+    memset(exchange, 0, offsetof(struct cv_exchange, head));
+    exchange->sink.ops = &sink_ops;
+    exchange->conn = conn;
+    exchange->pool = pool;
+    exchange->request.pinned = false;
+    return exchange;
+}
+
+void cv_exchange_cancel(struct cv_exchange *exchange) {
+    cv_pool_release(exchange->pool, exchange, sizeof(*exchange));
+}
+
+// --- The end of an exchange -----------------------------------------------------------------------
+
+// May what is left of the body be read and dropped, so that the connection can go on?
+static bool is_discardable(const struct cv_exchange *exchange) {
+    return exchange->is_body_over ||
+           (!exchange->head.chunked && !exchange->owes_continue &&
+            exchange->body_left <= CV_EXCHANGE_DISCARD_BYTES_MAX);
+}
+
+static void end(struct cv_exchange *exchange) {
+    struct cv_conn *conn = exchange->conn;
+    if (conn == NULL) {
+        leave_connection(exchange);
+        return;
+    }
+    cv_conn_flush(conn);
+    if (exchange->is_closing) {
+        bool asked_for = !exchange->head.keep_alive && exchange->is_body_over;
+        conn->protocol = NULL;
+        cv_conn_finish(conn,
+                       conn->net->draining ? COVET_COUNTER_CLOSED_DRAIN
+                                           : COVET_COUNTER_CLOSED_SERVER,
+                       !asked_for);
+        leave_connection(exchange);
+        return;
+    }
+    if (exchange->is_body_over) {
+        cv_conn_set_read_timeout(conn, conn->net->limits->idle_timeout_ms);
+        leave_connection(exchange);
+    } else {
+        cv_conn_set_read_timeout(conn, conn->net->limits->body_grace_ms);
+    }
+    cv_conn_resume(conn);
+}
+
+// The answer is complete. From inside a call of the application the end must wait for its return.
+static void finish(struct cv_exchange *exchange) {
+    struct cv_conn *conn = exchange->conn;
+    CV_ASSERT(!exchange->is_answered);
+    exchange->is_answered = true;
+    if (conn != NULL) {
+        struct cv_http1 *http1 = cv_http1_of(conn);
+        cv_counter_add(conn->net->stats, COVET_COUNTER_REQUESTS, 1);
+        if (CV_UNLIKELY(http1->access.enabled)) {
+            cv_access_write(&http1->access, conn->net->clock, cv_conn_peer(conn), &exchange->head,
+                            exchange->request.base, exchange->status, exchange->sent_bytes);
+        }
+    }
+    if (!exchange->is_busy) {
+        end(exchange);
+    }
+}
+
+void cv_exchange_abandon(struct cv_exchange *exchange) {
+    hold(exchange);
+    if (exchange->conn != NULL) {
+        exchange->conn->protocol = NULL;
+        exchange->conn = NULL;
+    }
+    if (exchange->is_started && !exchange->is_answered) {
+        cv_request_aborted(&exchange->request);
+    }
+    // A handler that has not finished keeps the record: its last call comes through the sink.
+    if (!exchange->is_started || exchange->is_answered) {
+        if (!exchange->is_busy) {
+            leave_connection(exchange);
+        }
+    }
+    release(exchange);
+}
+
+static void refuse(struct cv_exchange *exchange, uint16_t status, const char *reason,
+                   enum covet_counter counter) {
+    struct cv_conn *conn = exchange->conn;
+    bool can_answer = !exchange->is_streaming && !exchange->is_answered;
+    struct cv_refusal refusal = {
+        .status = status,
+        .reason = reason,
+        .counter = counter,
+        .head = &exchange->head,
+        .base = exchange->request.base,
+    };
+    if (!can_answer) {
+        cv_conn_close(conn, counter);
+        return;
+    }
+    cv_refusal_send(conn, &refusal);
+    if (exchange->conn != NULL) {
+        cv_exchange_abandon(exchange);
+    }
+}
+
+static void refuse_for_memory(struct cv_exchange *exchange) {
+    refuse(exchange, 503, "out of memory", COVET_COUNTER_CLOSED_LIMIT);
+}
+
+// --- Running --------------------------------------------------------------------------------------
+
+// Moves what the request refers to out of the receive buffer. Returns false when it was refused.
+static bool keep(struct cv_exchange *exchange) {
+    struct covet_request *request = &exchange->request;
+    if (exchange->is_kept) {
+        return true;
+    }
+    char *head = cv_arena_copy(&request->arena,
+                               cv_span_make(request->base, exchange->head.head_bytes));
+    if (head != NULL && request->body.length > 0) {
+        char *body = cv_arena_copy(&request->arena, request->body);
+        if (body == NULL) {
+            head = NULL;
+        } else {
+            request->body.data = body;
+        }
+    }
+    if (head == NULL) {
+        refuse_for_memory(exchange);
+        return false;
+    }
+    cv_request_rebase(request, head);
+    exchange->is_kept = true;
+    return true;
+}
+
+static void after_call(struct cv_exchange *exchange) {
+    exchange->is_busy = false;
+    if (exchange->is_answered) {
+        end(exchange);
+    } else if (exchange->conn != NULL) {
+        (void)keep(exchange);
+    }
+}
+
+static void run(struct cv_exchange *exchange) {
+    exchange->is_started = true;
+    exchange->is_busy = true;
+    cv_request_run(&exchange->request);
+    after_call(exchange);
+}
+
+static void deliver(struct cv_exchange *exchange, struct cv_span data, bool last) {
+    exchange->is_busy = true;
+    cv_request_body(&exchange->request, data, last);
+    after_call(exchange);
+}
+
+static void send_continue(struct cv_exchange *exchange) {
+    struct cv_conn *conn = exchange->conn;
+    struct cv_outq *outq = cv_conn_output(conn);
+    exchange->owes_continue = false;
+    if (outq == NULL ||
+        cv_outq_copy(outq, exchange->pool, CV_SPAN("HTTP/1.1 100 Continue\r\n\r\n")) != 0) {
+        cv_conn_close(conn, COVET_COUNTER_CLOSED_LIMIT);
+        return;
+    }
+    cv_counter_add(conn->net->stats, COVET_COUNTER_RESPONSES_1XX, 1);
+    cv_conn_flush(conn);
+}
+
+// The body is wanted: asks for it where the client waits to be asked, and watches how fast it comes.
+static void expect_body(struct cv_exchange *exchange) {
+    if (exchange->conn == NULL || exchange->is_body_over || exchange->is_answered ||
+        exchange->request.body_paused) {
+        return;
+    }
+    exchange->window_bytes = 0;
+    cv_conn_set_read_timeout(exchange->conn, exchange->conn->net->limits->body_grace_ms);
+    if (exchange->owes_continue) {
+        send_continue(exchange);
+    }
+}
+
+static void complete_body(struct cv_exchange *exchange) {
+    exchange->is_body_over = true;
+    cv_conn_set_read_timeout(exchange->conn, 0);
+    if (exchange->is_answered) {
+        end(exchange);
+    } else if (exchange->is_body_streamed) {
+        deliver(exchange, (struct cv_span){0}, true);
+    } else {
+        exchange->request.body = cv_buffer_span(&exchange->body);
+        run(exchange);
+    }
+}
+
+static size_t start_streamed(struct cv_exchange *exchange, const uint8_t *data, size_t length) {
+    run(exchange);
+    if (exchange->conn == NULL || !exchange->is_current) {
+        return 0;
+    }
+    if (exchange->is_body_over) {
+        if (!exchange->is_answered) {
+            deliver(exchange, (struct cv_span){0}, true);
+        }
+        return 0;
+    }
+    exchange->owes_continue = exchange->owes_continue && length == 0;
+    expect_body(exchange);
+    return exchange->conn == NULL ? 0 : cv_exchange_feed(exchange, data, length);
+}
+
+static size_t start_whole(struct cv_exchange *exchange, const uint8_t *data, size_t length) {
+    struct covet_request *request = &exchange->request;
+    if (exchange->is_body_over) {
+        run(exchange);
+        return 0;
+    }
+    if (!exchange->head.chunked && length >= exchange->body_left) {
+        size_t used = (size_t)exchange->body_left;
+        request->body = cv_span_make((const char *)data, used);
+        exchange->body_left = 0;
+        exchange->is_body_over = true;
+        run(exchange);
+        return used;
+    }
+    exchange->owes_continue = exchange->owes_continue && length == 0;
+    if (!keep(exchange)) {
+        return 0;
+    }
+    expect_body(exchange);
+    return exchange->conn == NULL ? 0 : cv_exchange_feed(exchange, data, length);
+}
+
+size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const uint8_t *data,
+                         size_t length) {
+    struct cv_conn *conn = exchange->conn;
+    const struct cv_parser_head *head = &exchange->head;
+    size_t used = 0;
+    conn->protocol = exchange;
+    exchange->lent_end = (const char *)data + length;
+    exchange->is_current = true;
+    exchange->holders = 2;  // Being current, and this call.
+    cv_request_init(&exchange->request, cv_http1_of(conn)->app, &exchange->sink, base, head);
+    exchange->is_body_streamed = cv_request_route(&exchange->request, &exchange->body_bytes_max) ==
+                                 CV_REQUEST_BODY_STREAM;
+    exchange->body_left = head->content_length;
+    exchange->is_body_over = !head->chunked && head->content_length == 0;
+    exchange->owes_continue = head->expect_continue && !exchange->is_body_over;
+    cv_chunked_init(&exchange->chunked);
+    if (head->content_length > exchange->body_bytes_max) {
+        refuse(exchange, 413, "the body is too large", COVET_COUNTER_CLOSED_ERROR);
+    } else if (exchange->is_body_streamed) {
+        used = start_streamed(exchange, data, length);
+    } else {
+        used = start_whole(exchange, data, length);
+    }
+    release(exchange);
+    return used;
+}
+
+// --- The body -------------------------------------------------------------------------------------
+
+static bool is_reading(const struct cv_exchange *exchange) {
+    return exchange->conn != NULL && exchange->is_current && !exchange->is_body_over &&
+           exchange->conn->state == CV_CONN_OPEN;
+}
+
+static void take(struct cv_exchange *exchange, struct cv_span data) {
+    exchange->body_bytes += data.length;
+    exchange->window_bytes += (uint32_t)data.length;
+    if (exchange->is_answered) {
+        return;
+    }
+    if (exchange->body_bytes > exchange->body_bytes_max) {
+        refuse(exchange, 413, "the body is too large", COVET_COUNTER_CLOSED_ERROR);
+    } else if (exchange->is_body_streamed) {
+        deliver(exchange, data, false);
+    } else if (cv_buffer_append(&exchange->body, exchange->pool, data.data, data.length) != 0) {
+        refuse_for_memory(exchange);
+    }
+}
+
+static size_t feed_chunked(struct cv_exchange *exchange, struct cv_span input) {
+    size_t used = 0;
+    struct cv_span data;
+    switch (cv_chunked_feed(&exchange->chunked, input, &used, &data)) {
+        case CV_CHUNKED_DATA:
+            take(exchange, data);
+            break;
+        case CV_CHUNKED_PARTIAL:
+            break;
+        case CV_CHUNKED_DONE:
+            complete_body(exchange);
+            break;
+        case CV_CHUNKED_REFUSED:
+            cv_counter_add(exchange->conn->net->stats, COVET_COUNTER_PARSE_CHUNK, 1);
+            refuse(exchange, 400, "the chunked body is malformed", COVET_COUNTER_CLOSED_ERROR);
+            break;
+    }
+    return used;
+}
+
+static size_t feed_length(struct cv_exchange *exchange, struct cv_span input) {
+    size_t used = (size_t)CV_MIN((uint64_t)input.length, exchange->body_left);
+    exchange->body_left -= used;
+    take(exchange, cv_span_make(input.data, used));
+    if (exchange->body_left == 0 && is_reading(exchange)) {
+        complete_body(exchange);
+    }
+    return used;
+}
+
+size_t cv_exchange_feed(struct cv_exchange *exchange, const uint8_t *data, size_t length) {
+    size_t used = 0;
+    hold(exchange);
+    while (used < length && is_reading(exchange)) {
+        struct cv_span rest = cv_span_make((const char *)data + used, length - used);
+        if (exchange->request.body_paused && !exchange->is_answered) {
+            cv_conn_set_read_timeout(exchange->conn, 0);
+            cv_conn_pause(exchange->conn);
+            break;
+        }
+        used += exchange->head.chunked ? feed_chunked(exchange, rest) : feed_length(exchange, rest);
+    }
+    release(exchange);
+    return used;
+}
+
+void cv_exchange_on_read_timeout(struct cv_exchange *exchange) {
+    const struct cv_limits *limits = exchange->conn->net->limits;
+    uint64_t wanted = (uint64_t)limits->body_rate_min * limits->body_grace_ms / 1000;
+    if (exchange->is_body_over) {
+        return;
+    }
+    if (exchange->window_bytes >= CV_MAX(wanted, (uint64_t)1)) {
+        exchange->window_bytes = 0;
+        cv_conn_set_read_timeout(exchange->conn, limits->body_grace_ms);
+        return;
+    }
+    refuse(exchange, 408, "the body came too slowly", COVET_COUNTER_CLOSED_BODY);
+}
+
+void cv_exchange_on_half_close(struct cv_exchange *exchange) {
+    if (exchange->is_started && !exchange->is_answered && !exchange->is_busy) {
+        hold(exchange);
+        exchange->is_busy = true;
+        cv_request_half_closed(&exchange->request);
+        after_call(exchange);
+        release(exchange);
+    }
+}
+
+void cv_exchange_on_output(struct cv_exchange *exchange) {
+    if (exchange->is_above_water &&
+        cv_conn_queued(exchange->conn) <= CV_SINK_HIGH_WATER_BYTES / 2) {
+        exchange->is_above_water = false;
+        hold(exchange);
+        exchange->is_busy = true;
+        cv_request_drained(&exchange->request);
+        after_call(exchange);
+        release(exchange);
+    }
+}
+
+// --- The sink -------------------------------------------------------------------------------------
+
+static void fill_head(struct cv_exchange *exchange, struct cv_head *head) {
+    struct cv_net *net = exchange->conn->net;
+    const struct cv_parser_head *request = &exchange->head;
+    exchange->status = head->status;
+    exchange->is_closing = !request->keep_alive || net->draining || !is_discardable(exchange);
+    if (head->body == CV_HEAD_CHUNKED) {
+        exchange->is_chunked_out = request->version_minor > 0;
+        if (!exchange->is_chunked_out) {
+            // HTTP/1.0 knows no chunks: the end of the connection is the end of the body.
+            head->body = CV_HEAD_NONE;
+            exchange->is_closing = true;
+        }
+    }
+    head->date = cv_clock_date(net->clock);
+    head->close = exchange->is_closing;
+    head->keep_alive = !exchange->is_closing && request->version_minor == 0;
+    cv_counter_add(net->stats, COVET_COUNTER_RESPONSES_1XX + head->status / 100 - 1, 1);
+}
+
+static void give_up(struct cv_exchange *exchange) {
+    cv_conn_close(exchange->conn, COVET_COUNTER_CLOSED_LIMIT);
+}
+
+// Writes the head, with `body` behind it in the same block. False when memory is exhausted.
+static bool write_head(struct cv_exchange *exchange, struct cv_outq *outq,
+                       const struct cv_head *head, struct cv_span body) {
+    size_t bytes = cv_head_bytes_max(head) + body.length;
+    size_t expected = bytes + cv_http1_of(exchange->conn)->unread_bytes * OUTPUT_PER_UNREAD;
+    char *out = outq == NULL ? NULL : cv_outq_reserve(outq, exchange->pool, bytes, expected);
+    if (out == NULL) {
+        return false;
+    }
+    size_t head_bytes = cv_head_write(out, head);
+    if (body.length > 0) {
+        memcpy(out + head_bytes, body.data, body.length);
+    }
+    cv_outq_commit(outq, head_bytes + body.length);
+    return true;
+}
+
+static bool write_body(struct cv_exchange *exchange, struct cv_outq *outq, struct cv_span body,
+                       enum cv_body_lifetime lifetime) {
+    if (lifetime == CV_BODY_COPY) {
+        return cv_outq_copy(outq, exchange->pool, body) == 0;
+    }
+    // Bytes of the request that were not moved yet are lent for this call only.
+    if (!exchange->is_kept && body.data >= exchange->request.base &&
+        body.data < exchange->lent_end) {
+        return cv_outq_copy(outq, exchange->pool, body) == 0;
+    }
+    if (cv_outq_reference(outq, exchange->pool, body, release_reference, exchange) != 0) {
+        return false;
+    }
+    hold(exchange);
+    return true;
+}
+
+static void answer(struct cv_sink *sink, struct cv_head *head, struct cv_span body,
+                   enum cv_body_lifetime lifetime) {
+    struct cv_exchange *exchange = of(sink);
+    if (exchange->conn != NULL) {
+        struct cv_outq *outq = cv_conn_output(exchange->conn);
+        bool together = body.length <= COPY_BYTES_MAX;
+        fill_head(exchange, head);
+        exchange->sent_bytes = body.length;
+        if (!write_head(exchange, outq, head, together ? body : (struct cv_span){0}) ||
+            (!together && !write_body(exchange, outq, body, lifetime))) {
+            give_up(exchange);
+        }
+    }
+    finish(exchange);
+}
+
+static void begin(struct cv_sink *sink, struct cv_head *head) {
+    struct cv_exchange *exchange = of(sink);
+    exchange->is_streaming = true;
+    if (exchange->conn != NULL) {
+        fill_head(exchange, head);
+        if (!write_head(exchange, cv_conn_output(exchange->conn), head, (struct cv_span){0})) {
+            give_up(exchange);
+            return;
+        }
+        cv_conn_flush(exchange->conn);
+    }
+}
+
+static size_t write_stream(struct cv_sink *sink, struct cv_span data) {
+    struct cv_exchange *exchange = of(sink);
+    if (exchange->conn == NULL) {
+        return 0;
+    }
+    if (data.length > 0) {
+        struct cv_outq *outq = cv_conn_output(exchange->conn);
+        struct cv_pool *pool = exchange->pool;
+        char prefix[CV_CHUNKED_PREFIX_BYTES_MAX];
+        struct cv_span before = {0}, behind = {0};
+        if (exchange->is_chunked_out) {
+            before = cv_span_make(prefix, cv_chunked_write_prefix(prefix, data.length));
+            behind = CV_SPAN("\r\n");
+        }
+        if (outq == NULL || cv_outq_copy(outq, pool, before) != 0 ||
+            cv_outq_copy(outq, pool, data) != 0 || cv_outq_copy(outq, pool, behind) != 0) {
+            give_up(exchange);
+            return 0;
+        }
+        exchange->sent_bytes += data.length;
+        cv_conn_flush(exchange->conn);
+    }
+    size_t queued = cv_conn_queued(exchange->conn);
+    exchange->is_above_water = exchange->is_above_water || queued > CV_SINK_HIGH_WATER_BYTES;
+    return queued;
+}
+
+static void end_stream(struct cv_sink *sink, struct cv_span trailers) {
+    struct cv_exchange *exchange = of(sink);
+    if (exchange->conn != NULL && exchange->is_chunked_out) {
+        struct cv_outq *outq = cv_conn_output(exchange->conn);
+        struct cv_pool *pool = exchange->pool;
+        if (outq == NULL || cv_outq_copy(outq, pool, CV_SPAN("0\r\n")) != 0 ||
+            cv_outq_copy(outq, pool, trailers) != 0 ||
+            cv_outq_copy(outq, pool, CV_SPAN("\r\n")) != 0) {
+            give_up(exchange);
+        }
+    }
+    finish(exchange);
+}
+
+static void abort_answer(struct cv_sink *sink) {
+    struct cv_exchange *exchange = of(sink);
+    exchange->is_answered = true;
+    if (exchange->conn != NULL) {
+        cv_conn_close(exchange->conn, COVET_COUNTER_CLOSED_SERVER);
+    }
+    if (!exchange->is_busy) {
+        leave_connection(exchange);
+    }
+}
+
+static void pause_body(struct cv_sink *sink, bool paused) {
+    struct cv_exchange *exchange = of(sink);
+    if (exchange->conn != NULL && !paused && !exchange->is_body_over) {
+        expect_body(exchange);
+        if (exchange->conn != NULL) {
+            cv_conn_resume(exchange->conn);
+        }
+    }
+}
+
+static const struct cv_peer *peer(struct cv_sink *sink) {
+    static const struct cv_peer unknown = {.family = CV_PEER_UNKNOWN};
+    struct cv_exchange *exchange = of(sink);
+    return exchange->conn != NULL ? cv_conn_peer(exchange->conn) : &unknown;
+}
+
+static const struct cv_sink_ops sink_ops = {
+    .answer = answer,
+    .begin = begin,
+    .write = write_stream,
+    .end = end_stream,
+    .abort = abort_answer,
+    .pause_body = pause_body,
+    .peer = peer,
+};

@@ -1,0 +1,180 @@
+// The connection's side of HTTP/1.1. Between requests nothing but the connection record is held: a head
+// that is not whole yet stays among the connection's unread bytes and is parsed again with more of
+// them, under one deadline counted from its first byte.
+#include "serve/http1.h"
+
+#include "base/assert.h"
+#include "metrics/counter.h"
+#include "serve/exchange.h"
+#include "serve/refusal.h"
+
+enum protocol_flag {
+    IN_HEAD = 1 << 0,      // The header deadline runs: since the accept, or a first byte.
+    HAS_BYTES = 1 << 1,    // Of that head, at least one.
+    OUTPUT_FULL = 1 << 2,  // Paused until the client has read more of its answers.
+};
+
+static void on_open(struct cv_conn *conn) {
+    conn->protocol_flags = IN_HEAD;
+    cv_conn_set_read_timeout(conn, conn->net->draining ? cv_http1_of(conn)->drain_idle_ms
+                                                       : conn->net->limits->header_timeout_ms);
+}
+
+static void await_head(struct cv_conn *conn) {
+    if ((conn->protocol_flags & IN_HEAD) == 0) {
+        conn->protocol_flags |= IN_HEAD;
+        cv_conn_set_read_timeout(conn, conn->net->limits->header_timeout_ms);
+    }
+    conn->protocol_flags |= HAS_BYTES;
+}
+
+static struct cv_parser_limits parser_limits(const struct cv_limits *limits) {
+    return (struct cv_parser_limits){
+        .head_bytes_max = limits->head_bytes_max,
+        .target_bytes_max = limits->target_bytes_max,
+        .fields_max = limits->fields_max,
+    };
+}
+
+static void refuse_head(struct cv_conn *conn, enum cv_parser_refusal refusal) {
+    struct cv_refusal answer = {
+        .status = cv_parser_status(refusal),
+        .reason = cv_parser_reason(refusal),
+        .counter = COVET_COUNTER_CLOSED_ERROR,
+    };
+    cv_counter_add(conn->net->stats, cv_refusal_counter(refusal), 1);
+    cv_refusal_send(conn, &answer);
+}
+
+// Takes one request off the front of `data`. Returns the bytes used, 0 when there is no whole head or
+// the connection ends here.
+static size_t take_request(struct cv_conn *conn, const uint8_t *data, size_t length) {
+    struct cv_http1 *http1 = cv_http1_of(conn);
+    struct cv_parser_limits limits = parser_limits(conn->net->limits);
+    struct cv_exchange *exchange = cv_exchange_create(conn);
+    if (exchange == NULL) {
+        struct cv_refusal answer = {503, "out of memory", COVET_COUNTER_CLOSED_LIMIT, NULL, NULL};
+        cv_refusal_send(conn, &answer);
+        return 0;
+    }
+    enum cv_parser_result result =
+        cv_parser_feed((const char *)data, length, &limits, &exchange->head);
+    if (result != CV_PARSER_DONE) {
+        enum cv_parser_refusal refusal = exchange->head.refusal;
+        cv_exchange_cancel(exchange);
+        if (result == CV_PARSER_REFUSED) {
+            refuse_head(conn, refusal);
+        } else {
+            await_head(conn);
+        }
+        return 0;
+    }
+    size_t head_bytes = exchange->head.head_bytes;
+    conn->protocol_flags &= (uint8_t) ~(IN_HEAD | HAS_BYTES);
+    cv_conn_set_read_timeout(conn, 0);
+    http1->unread_bytes = (uint32_t)(length - head_bytes);
+    return head_bytes +
+           cv_exchange_start(exchange, (const char *)data, data + head_bytes, length - head_bytes);
+}
+
+static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length) {
+    const struct cv_limits *limits = conn->net->limits;
+    uint32_t requests = 0;
+    size_t used = 0;
+    while (used < length && conn->state == CV_CONN_OPEN) {
+        struct cv_exchange *exchange = conn->protocol;
+        size_t step;
+        if (exchange != NULL && exchange->is_body_over) {
+            // Its answer is still to come; what follows waits for it.
+            cv_conn_pause(conn);
+            break;
+        }
+        if (exchange != NULL) {
+            step = cv_exchange_feed(exchange, data + used, length - used);
+        } else if (cv_conn_queued(conn) >= limits->output_bytes_max) {
+            conn->protocol_flags |= OUTPUT_FULL;
+            cv_conn_pause(conn);
+            break;
+        } else if (requests++ == limits->pipeline_max) {
+            cv_conn_yield(conn);
+            break;
+        } else {
+            step = take_request(conn, data + used, length - used);
+        }
+        if (step == 0) {
+            break;
+        }
+        used += step;
+    }
+    // Behind a refused request, or the last one of a connection, no byte means anything.
+    return conn->state == CV_CONN_OPEN ? used : length;
+}
+
+static void on_half_close(struct cv_conn *conn) {
+    if (conn->protocol != NULL) {
+        cv_exchange_on_half_close(conn->protocol);
+    }
+}
+
+static void on_end(struct cv_conn *conn) {
+    struct cv_exchange *exchange = conn->protocol;
+    if (exchange == NULL) {
+        // All requests are answered; a half head goes unanswered, since its sender knows.
+        cv_conn_finish(conn, COVET_COUNTER_CLOSED_CLIENT, false);
+    } else if (!exchange->is_body_over) {
+        cv_conn_close(conn, COVET_COUNTER_CLOSED_CLIENT);
+    }
+}
+
+static void on_output(struct cv_conn *conn) {
+    const struct cv_limits *limits = conn->net->limits;
+    if (conn->protocol != NULL) {
+        cv_exchange_on_output(conn->protocol);
+    } else if ((conn->protocol_flags & OUTPUT_FULL) != 0 &&
+               cv_conn_queued(conn) <= limits->output_bytes_max / 2) {
+        conn->protocol_flags &= (uint8_t)~OUTPUT_FULL;
+        cv_conn_resume(conn);
+    }
+}
+
+static void on_read_timeout(struct cv_conn *conn) {
+    const struct cv_limits *limits = conn->net->limits;
+    if (conn->protocol != NULL) {
+        cv_exchange_on_read_timeout(conn->protocol);
+    } else if ((conn->protocol_flags & HAS_BYTES) != 0) {
+        struct cv_refusal answer = {408, "the request head came too slowly",
+                                    COVET_COUNTER_CLOSED_HEADER, NULL, NULL};
+        cv_refusal_send(conn, &answer);
+    } else if (cv_conn_queued(conn) > 0) {
+        // Not idle: it still reads its last answer, which has a deadline of its own.
+        cv_conn_set_read_timeout(conn, limits->idle_timeout_ms);
+    } else {
+        cv_conn_close(conn, conn->net->draining                            ? COVET_COUNTER_CLOSED_DRAIN
+                            : (conn->protocol_flags & IN_HEAD) != 0 ? COVET_COUNTER_CLOSED_HEADER
+                                                                    : COVET_COUNTER_CLOSED_IDLE);
+    }
+}
+
+static void on_drain(struct cv_conn *conn) {
+    if (conn->protocol == NULL && (conn->protocol_flags & HAS_BYTES) == 0) {
+        conn->protocol_flags &= (uint8_t)~IN_HEAD;
+        cv_conn_set_read_timeout(conn, cv_http1_of(conn)->drain_idle_ms);
+    }
+}
+
+static void on_close(struct cv_conn *conn) {
+    if (conn->protocol != NULL) {
+        cv_exchange_abandon(conn->protocol);
+    }
+}
+
+const struct cv_conn_ops cv_http1_ops = {
+    .on_open = on_open,
+    .on_input = on_input,
+    .on_half_close = on_half_close,
+    .on_end = on_end,
+    .on_output = on_output,
+    .on_read_timeout = on_read_timeout,
+    .on_drain = on_drain,
+    .on_close = on_close,
+};

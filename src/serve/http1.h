@@ -1,0 +1,28 @@
+// HTTP/1.1 on a connection (RFC 9112): heads out of unread bytes, one request at a time, answers in
+// order. Pipelined requests wait as unread input while one is being answered.
+#ifndef CV_SERVE_HTTP1_H
+#define CV_SERVE_HTTP1_H
+
+#include <stdint.h>
+
+#include "app/context.h"
+#include "net/conn.h"
+#include "serve/access.h"
+
+// What the HTTP/1.1 connections of one worker share; net's `protocol` points to it. Single thread.
+struct cv_http1 {
+    struct cv_env *env;          // borrowed
+    struct covet_worker *app;    // borrowed; the generation that takes new requests
+    struct cv_access access;
+    uint32_t drain_idle_ms;      // What an idle connection gets for a last request in a drain.
+    uint32_t unread_bytes;       // Behind the request being answered: more output will follow.
+};
+
+// The protocol of new connections.
+extern const struct cv_conn_ops cv_http1_ops;
+
+static inline struct cv_http1 *cv_http1_of(const struct cv_conn *conn) {
+    return conn->net->protocol;
+}
+
+#endif
