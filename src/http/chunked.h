@@ -1,9 +1,9 @@
 // The chunked transfer coding, both ways (RFC 9112 section 7.1).
 //
 // The decoder is fed body bytes as they come and says which of them are data; it keeps a few words
-// of state and copies nothing. Strict: CRLF only, no space after the size, no bare LF; extensions
-// are read and dropped, trailers are checked and dropped. Bytes spent on anything but data are
-// bounded (many tiny chunks, long extensions).
+// of state and copies nothing. Strict: CRLF only, sizes of at most 16 digits and below 2^63, no
+// space but in quoted strings and trailer values; extensions and trailers are checked and dropped.
+// Bytes spent on anything but data are bounded (many tiny chunks, long extensions).
 #ifndef CV_HTTP_CHUNKED_H
 #define CV_HTTP_CHUNKED_H
 

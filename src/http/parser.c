@@ -227,18 +227,19 @@ static enum cv_parser_result take_version(struct reading *reading) {
     return take_unusual_version(reading);
 }
 
-// Why there is no name from `at` to a colon at `end`, the first byte that is no token byte.
-CV_COLD static enum cv_parser_result explain_name(struct reading *reading, uint32_t end) {
-    uint32_t length = end - reading->at;
+// Why no field and not the head's end begins at `at`.
+CV_COLD static enum cv_parser_result explain_name(struct reading *reading, uint32_t at) {
+    uint32_t end = next_set(reading->index.not_token, at);
+    uint32_t length = end - at;
 
-    if (reading->at >= reading->available)
+    if (at >= reading->available)
         return CV_PARSER_PARTIAL;
-    char stop = end < reading->available ? reading->text[end] : '\0';
-    if (length == 0 && (stop == ' ' || stop == '\t'))
+    char first = reading->text[at];
+    if (length == 0 && (first == ' ' || first == '\t'))
         return refuse(reading->head, CV_PARSER_FOLDED_FIELD);
     if (length == 0)
         return refuse(reading->head,
-                      stop == '\n' ? CV_PARSER_BAD_LINE_END : CV_PARSER_BAD_FIELD_NAME);
+                      first == '\n' ? CV_PARSER_BAD_LINE_END : CV_PARSER_BAD_FIELD_NAME);
     if (reading->head->field_count == reading->limits->fields_max)
         return refuse(reading->head, CV_PARSER_TOO_MANY_FIELDS);
     if (length > CV_PARSER_NAME_BYTES_MAX)
@@ -267,15 +268,15 @@ static bool is_blank(char byte) {
     return byte == ' ' || byte == '\t';
 }
 
-static void add_field(struct reading *reading, uint32_t colon, uint32_t end) {
+static void add_field(struct reading *reading, uint32_t at, uint32_t colon, uint32_t end) {
     struct cv_parser_head *head = reading->head;
-    const char *name = reading->text + reading->at;
-    enum cv_known_field known = cv_framing_known(name, colon - reading->at);
+    const char *text = reading->text;
+    enum cv_known_field known = cv_framing_known(text + at, colon - at);
     uint32_t begin = colon + 1;
 
-    while (begin < end && is_blank(reading->text[begin]))
+    while (begin < end && is_blank(text[begin]))
         begin++;
-    while (end > begin && is_blank(reading->text[end - 1]))
+    while (end > begin && is_blank(text[end - 1]))
         end--;
     if (known != CV_FIELD_KNOWN_COUNT) {
         if (head->known[known] == CV_PARSER_NO_FIELD)
@@ -284,32 +285,37 @@ static void add_field(struct reading *reading, uint32_t colon, uint32_t end) {
             reading->repeated |= 1u << known;
     }
     head->field[head->field_count++] = (struct cv_parser_field){
-        .name = slice(reading, reading->at, colon), .value = slice(reading, begin, end)};
+        .name = slice(reading, at, colon), .value = slice(reading, begin, end)};
 }
 
 // *(field-name ":" OWS field-value OWS CRLF) CRLF
 static enum cv_parser_result take_fields(struct reading *reading) {
     struct cv_parser_head *head = reading->head;
+    uint32_t fields_max = reading->limits->fields_max;
+    uint32_t available = reading->available;
+    const char *text = reading->text;
+    uint32_t at = reading->at;
 
     memset(head->known, CV_PARSER_NO_FIELD, sizeof(head->known));
     head->field_count = 0;
     for (;;) {
-        uint32_t colon = next_set(reading->index.not_token, reading->at);
-        if (colon == reading->at && next_is(reading, '\r'))
+        uint32_t colon = next_set(reading->index.not_token, at);
+        uint32_t name_bytes = colon - at;
+
+        if (colon >= available || text[colon] != ':' || name_bytes == 0 ||
+            name_bytes > CV_PARSER_NAME_BYTES_MAX || head->field_count == fields_max)
             break;
-        if (CV_UNLIKELY(colon >= reading->available || reading->text[colon] != ':' ||
-                        colon == reading->at || colon - reading->at > CV_PARSER_NAME_BYTES_MAX ||
-                        head->field_count == reading->limits->fields_max))
-            return explain_name(reading, colon);
         uint32_t end = next_set(reading->index.control, colon + 1);
         if (CV_UNLIKELY(!ends_line(reading, end)))
             return explain_line_end(reading, end);
-        add_field(reading, colon, end);
-        reading->at = end + 2;
+        add_field(reading, at, colon, end);
+        at = end + 2;
     }
-    if (CV_UNLIKELY(!ends_line(reading, reading->at)))
-        return explain_line_end(reading, reading->at);
-    head->head_bytes = reading->skipped + reading->at + 2;
+    if (CV_UNLIKELY(at >= available || text[at] != '\r'))
+        return explain_name(reading, at);
+    if (CV_UNLIKELY(!ends_line(reading, at)))
+        return explain_line_end(reading, at);
+    head->head_bytes = reading->skipped + at + 2;
     return CV_PARSER_DONE;
 }
 

@@ -43,6 +43,22 @@ extern struct cv_scan_ops cv_scan_chosen;
 // For tests: makes `simd` the chosen one, false when this processor lacks it. Not thread-safe.
 bool cv_scan_force(enum cv_simd simd);
 
+// Finds four control bytes in a row, word by word from the first on. Starts out zeroed.
+struct cv_scan_run {
+    uint64_t control;  // The word before, and
+    uint64_t pairs;    // its control bytes that follow a control byte.
+};
+
+// Whether the next word, `control`, holds the fourth of four.
+static inline bool cv_scan_run_ends(struct cv_scan_run *before, uint64_t control) {
+    uint64_t pairs = control & (control << 1 | before->control >> 63);
+    uint64_t fours = pairs & (pairs << 2 | before->pairs >> 62);
+
+    before->control = control;
+    before->pairs = pairs;
+    return fours != 0;
+}
+
 // Classes of one byte.
 enum {
     CV_SCAN_CONTROL = 1 << 0,  // CTL but HTAB (RFC 5234 appendix B.1).

@@ -96,21 +96,19 @@ static inline struct bits classify_rest(const char *end, size_t length, size_t r
 static void index_blocks(const char *data, size_t length, struct cv_scan_index *index) {
     size_t word = 0;
     size_t word_count = length / 64;
-    uint64_t before = 0;        // The word before this one, and
-    uint64_t pairs_before = 0;  // its control bytes that follow a control byte.
-    uint64_t fours = 0;         // Control bytes that follow three others.
-    while (word < word_count && fours == 0) {
+    struct cv_scan_run run = {0, 0};
+    bool ended = false;
+
+    while (word < word_count && !ended) {
         const char *block = data + word * 64;
         struct bits bits = classify(block, block + 32);
+
         index->control[word] = bits.control;
         index->not_token[word] = bits.not_token;
-        uint64_t pairs = bits.control & (bits.control << 1 | before >> 63);
-        fours = pairs & (pairs << 2 | pairs_before >> 62);
-        before = bits.control;
-        pairs_before = pairs;
+        ended = cv_scan_run_ends(&run, bits.control);
         word++;
     }
-    if (fours == 0 && length % 64 != 0) {
+    if (!ended && length % 64 != 0) {
         struct bits bits = classify_rest(data + length, length, length % 64);
         index->control[word] = bits.control;
         index->not_token[word] = bits.not_token;

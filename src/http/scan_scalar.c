@@ -28,23 +28,25 @@ const uint8_t cv_scan_class[256] = {
 };
 
 static void index_bytes(const char *data, size_t length, struct cv_scan_index *index) {
+    struct cv_scan_run run = {0, 0};
     size_t word = 0;
-    unsigned run = 0;  // Control bytes in a row, up to here.
     bool ended = false;
-    for (size_t done = 0; done < length && !ended; word++) {
+
+    for (; word * 64 < length && !ended; word++) {
+        size_t count = length - word * 64 < 64 ? length - word * 64 : 64;
+        uint64_t behind_end = count < 64 ? ~UINT64_C(0) << count : 0;
         uint64_t control = 0;
-        uint64_t not_token = 0;
-        unsigned bit = 0;
-        for (; bit < 64 && done < length; bit++, done++) {
-            unsigned class = cv_scan_class[(unsigned char)data[done]];
-            control |= (uint64_t)(class & CV_SCAN_CONTROL) << bit;
-            not_token |= (uint64_t)((class & CV_SCAN_TOKEN) == 0) << bit;
-            run = (class & CV_SCAN_CONTROL) != 0 ? run + 1 : 0;
-            ended |= run == 4;
+        uint64_t token = 0;
+
+        for (size_t bit = 0; bit < count; bit++) {
+            uint64_t class = cv_scan_class[(unsigned char)data[word * 64 + bit]];
+
+            control |= (class & CV_SCAN_CONTROL) << bit;
+            token |= (class & CV_SCAN_TOKEN) / CV_SCAN_TOKEN << bit;
         }
-        uint64_t behind_end = bit < 64 ? ~UINT64_C(0) << bit : 0;
         index->control[word] = control | behind_end;
-        index->not_token[word] = not_token | behind_end;
+        index->not_token[word] = ~token;
+        ended = cv_scan_run_ends(&run, control);
     }
     index->control[word] = ~UINT64_C(0);
     index->not_token[word] = ~UINT64_C(0);

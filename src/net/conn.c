@@ -7,9 +7,12 @@
 //   which runs once per turn. So one send carries all answers of a turn, and no protocol call nests.
 // - Deadlines are two words in the record. The timer in it is armed for the earlier one and, when it
 //   fires early because the deadline has moved on, armed again: moving a deadline costs a store.
+// - Most answers fit the socket's buffer, so their send is over when it was submitted and need not be
+//   reported. Such quiet sends are noted, and taken as sent once the turn's completions are in.
 #include "net/conn.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -20,7 +23,8 @@
 
 #define TABLE_MARGIN 512u        // Accepted before a cancelled accept ends.
 #define TIMER_GRAIN_MS 64u       // Deadlines share wake-ups.
-#define WAIT_ALL_BYTES_MAX 32768u  // A send this short is finished by the kernel before it completes.
+#define QUIET_BYTES_MAX 32768u     // A send this short fits the socket's buffer unless the peer is slow.
+#define QUIET_SENDS_MAX 2048u
 
 struct cv_conn_gather {
     struct msghdr message;
@@ -49,6 +53,11 @@ int cv_net_init(struct cv_net *net, uint32_t descriptors_max) {
         net->table = NULL;
         return -ENOMEM;
     }
+    net->quiet = calloc(QUIET_SENDS_MAX, sizeof(*net->quiet));
+    if (net->quiet == NULL) {
+        cv_net_deinit(net);
+        return -ENOMEM;
+    }
     cv_net_set_limits(net, net->limits);
     return 0;
 }
@@ -56,6 +65,8 @@ int cv_net_init(struct cv_net *net, uint32_t descriptors_max) {
 void cv_net_deinit(struct cv_net *net) {
     cv_listener_deinit_all(net);
     cv_admission_destroy(net->admission);
+    free(net->quiet);
+    net->quiet = NULL;
     if (net->table != NULL) {
         (void)munmap(net->table, net->table_count * sizeof(*net->table));
         net->table = NULL;
@@ -109,7 +120,7 @@ static void drop_active(struct cv_conn *conn) {
 static void free_if_over(struct cv_conn *conn) {
     struct cv_net *net = conn->net;
     if (conn->state != CV_CONN_CLOSING || is_with_kernel(conn) ||
-        (conn->flags & (CV_CONN_LISTED | CV_CONN_STARVED | CV_CONN_DELIVERING)) != 0) {
+        (conn->flags & (CV_CONN_LISTED | CV_CONN_STARVED | CV_CONN_NOTED | CV_CONN_DELIVERING)) != 0) {
         return;
     }
     drop_active(conn);
@@ -239,7 +250,8 @@ static bool has_unread_room(const struct cv_conn *conn) {
 
 // Arms the receive if it should be and is not.
 static void receive(struct cv_conn *conn, bool poll_first) {
-    const uint16_t obstacles = CV_CONN_RECEIVING | CV_CONN_ENDED | CV_CONN_STARVED;
+    const uint16_t obstacles =
+        CV_CONN_RECEIVING | CV_CONN_ENDED | CV_CONN_STARVED | CV_CONN_LEFT;
     if ((conn->flags & obstacles) == 0 && is_alive(conn) && has_unread_room(conn)) {
         conn->flags |= CV_CONN_RECEIVING;
         cv_ring_receive(conn->net->ring, conn->descriptor, poll_first,
@@ -412,6 +424,37 @@ void cv_conn_flush(struct cv_conn *conn) {
     list(conn, CV_CONN_FLUSH);
 }
 
+static void note_quiet_send(struct cv_conn *conn, size_t bytes) {
+    struct cv_net *net = conn->net;
+    conn->active->quiet_bytes = bytes;
+    conn->flags |= CV_CONN_QUIET | CV_CONN_NOTED;
+    net->quiet[net->quiet_count++] = conn->index;
+}
+
+// Nothing may wait for the end of a quiet send, because the worker may sleep before it notices.
+static enum cv_ring_send_mode send_mode(const struct cv_conn *conn, size_t bytes) {
+    const uint16_t obstacles = CV_CONN_SLOW | CV_CONN_NOTED | CV_CONN_PAUSED;
+    if (conn->state == CV_CONN_OPEN && bytes <= QUIET_BYTES_MAX &&
+        conn->active->output.bytes == bytes && (conn->flags & obstacles) == 0 &&
+        conn->net->quiet_count < QUIET_SENDS_MAX) {
+        return CV_RING_SEND_QUIET;
+    }
+    return bytes <= QUIET_BYTES_MAX || conn->state != CV_CONN_OPEN ? CV_RING_SEND_ALL
+                                                                   : CV_RING_SEND_SOME;
+}
+
+// Cancel and close go in one batch, in this order: close(2) alone would leave the receive armed, and the
+// peer without a FIN. A send in flight keeps the socket until it is over.
+static void leave(struct cv_conn *conn) {
+    struct cv_net *net = conn->net;
+    if ((conn->flags & CV_CONN_RECEIVING) != 0) {
+        cv_ring_cancel(net->ring, user_data(conn, COVET_OP_RECV),
+                       user_data(conn, COVET_OP_CANCEL));
+    }
+    cv_ring_close(net->ring, conn->descriptor, user_data(conn, COVET_OP_CLOSE));
+    conn->flags |= CV_CONN_LEFT;
+}
+
 void cv_conn_send(struct cv_conn *conn) {
     struct cv_conn_active *active = conn->active;
     struct cv_net *net = conn->net;
@@ -421,25 +464,42 @@ void cv_conn_send(struct cv_conn *conn) {
         return;
     }
     size_t bytes = CV_MIN(active->output.bytes, (size_t)CV_CONN_SEND_BYTES_MAX);
-    int flags = bytes <= WAIT_ALL_BYTES_MAX ? MSG_WAITALL : 0;
     size_t count = cv_outq_gather(&active->output, first, CV_ARRAY_COUNT(first), bytes);
+    uint64_t tag = user_data(conn, COVET_OP_SEND);
     if (count > 1) {
         active->gather = cv_pool_acquire(net->pool, sizeof(*active->gather));
     }
-    conn->flags |= CV_CONN_SENDING;
-    conn->write_deadline = deadline_in(conn, net->limits->write_timeout_ms);
-    arm_timer(conn);
-    if (active->gather == NULL) {
+    struct cv_conn_gather *gather = active->gather;
+    if (gather != NULL) {
+        count = cv_outq_gather(&active->output, gather->vector, CV_CONN_VECTORS_MAX, bytes);
+        gather->message = (struct msghdr){.msg_iov = gather->vector, .msg_iovlen = count};
+        bytes = 0;
+        for (size_t i = 0; i < count; i++) {
+            bytes += gather->vector[i].iov_len;
+        }
+    } else {
         // Without memory for vectors one segment at a time goes out all the same.
-        cv_ring_send(net->ring, conn->descriptor, first[0].iov_base, first[0].iov_len, flags,
-                     user_data(conn, COVET_OP_SEND));
+        bytes = first[0].iov_len;
+    }
+    bool is_last = bytes == active->output.bytes && conn->state == CV_CONN_FINISHING &&
+                   (conn->flags & CV_CONN_LINGER) == 0;
+    enum cv_ring_send_mode mode = send_mode(conn, bytes);
+    conn->flags |= CV_CONN_SENDING;
+    if (gather != NULL) {
+        cv_ring_sendmsg(net->ring, conn->descriptor, &gather->message, mode, tag);
+    } else {
+        cv_ring_send(net->ring, conn->descriptor, first[0].iov_base, bytes, mode, tag);
+    }
+    if (mode == CV_RING_SEND_QUIET) {
+        note_quiet_send(conn, bytes);
         return;
     }
-    struct cv_conn_gather *gather = active->gather;
-    count = cv_outq_gather(&active->output, gather->vector, CV_CONN_VECTORS_MAX, bytes);
-    gather->message = (struct msghdr){.msg_iov = gather->vector, .msg_iovlen = count};
-    cv_ring_sendmsg(net->ring, conn->descriptor, &gather->message, flags,
-                    user_data(conn, COVET_OP_SEND));
+    if (is_last) {
+        // One submission for the answer and the end of the connection.
+        leave(conn);
+    }
+    conn->write_deadline = deadline_in(conn, net->limits->write_timeout_ms);
+    arm_timer(conn);
 }
 
 static void finish_if_sent(struct cv_conn *conn) {
@@ -449,29 +509,39 @@ static void finish_if_sent(struct cv_conn *conn) {
     }
 }
 
-static void complete_send(struct cv_conn *conn, const struct cv_completion *completion) {
+// `sent` bytes of the send in flight went out.
+static void account_send(struct cv_conn *conn, size_t sent) {
     struct cv_net *net = conn->net;
     struct cv_conn_active *active = conn->active;
-    int32_t result = completion->result;
-    conn->flags &= (uint16_t)~CV_CONN_SENDING;
+    conn->flags &= (uint16_t) ~(CV_CONN_SENDING | CV_CONN_QUIET);
     conn->write_deadline = 0;
     cv_pool_release(net->pool, active->gather, sizeof(*active->gather));
     active->gather = NULL;
     cv_counter_add(net->stats, COVET_COUNTER_SENDS, 1);
-    if (result > 0) {
-        // A send that was cancelled or reset on its way still says how far it came.
-        cv_counter_add(net->stats, COVET_COUNTER_SENT_BYTES, (uint64_t)result);
-        cv_outq_sent(&active->output, net->pool, (size_t)result);
+    cv_counter_add(net->stats, COVET_COUNTER_SENT_BYTES, sent);
+    cv_outq_sent(&active->output, net->pool, sent);
+}
+
+static void complete_send(struct cv_conn *conn, const struct cv_completion *completion) {
+    int32_t result = completion->result;
+    bool was_quiet = (conn->flags & CV_CONN_QUIET) != 0;
+    // A send that was cancelled or reset on its way still says how far it came.
+    account_send(conn, result > 0 ? (size_t)result : 0);
+    if (was_quiet) {
+        conn->flags |= CV_CONN_SLOW;
+    } else if (result > 0) {
+        conn->flags &= (uint16_t)~CV_CONN_SLOW;
     }
     if (conn->state == CV_CONN_CLOSING) {
         free_if_over(conn);
         return;
     }
-    if (result < 0 && result != -EAGAIN && result != -EINTR) {
+    if ((result < 0 && result != -EAGAIN && result != -EINTR) ||
+        ((conn->flags & CV_CONN_LEFT) != 0 && cv_conn_queued(conn) > 0)) {
         cv_conn_close(conn, COVET_COUNTER_CLOSED_RESET);
         return;
     }
-    if (active->output.bytes > 0) {
+    if (cv_conn_queued(conn) > 0) {
         conn->transport->flush(conn);
     }
     if (conn->state == CV_CONN_OPEN) {
@@ -479,6 +549,32 @@ static void complete_send(struct cv_conn *conn, const struct cv_completion *comp
     }
     finish_if_sent(conn);
     settle(conn);
+}
+
+void cv_net_submitted(struct cv_net *net) {
+    net->quiet_submitted = net->quiet_count;
+}
+
+void cv_net_settle(struct cv_net *net) {
+    uint32_t over = net->quiet_submitted;
+    for (uint32_t i = 0; i < over; i++) {
+        struct cv_conn *conn = &net->table[net->quiet[i]];
+        conn->flags &= (uint16_t)~CV_CONN_NOTED;
+        if ((conn->flags & CV_CONN_QUIET) != 0) {
+            account_send(conn, conn->active->quiet_bytes);
+            if (is_alive(conn) && cv_conn_queued(conn) > 0) {
+                list(conn, CV_CONN_FLUSH);
+            }
+            if (conn->state == CV_CONN_OPEN) {
+                conn->ops->on_output(conn);
+            }
+        }
+        finish_if_sent(conn);
+        settle(conn);
+    }
+    net->quiet_count -= over;
+    net->quiet_submitted = 0;
+    memmove(net->quiet, net->quiet + over, net->quiet_count * sizeof(*net->quiet));
 }
 
 // --- Opening and closing --------------------------------------------------------------------------
@@ -537,11 +633,13 @@ void cv_conn_close(struct cv_conn *conn, enum covet_counter reason) {
         cv_admission_leave(net->admission, &conn->peer);
     }
     conn->ops->on_close(conn);
-    // One batch, in this order: close(2) alone would leave the receive armed, and the peer without a FIN.
-    if (is_with_kernel(conn)) {
-        cv_ring_cancel_all(net->ring, conn->descriptor, user_data(conn, COVET_OP_CANCEL));
+    if ((conn->flags & (CV_CONN_SENDING | CV_CONN_QUIET)) == CV_CONN_SENDING) {
+        cv_ring_cancel(net->ring, user_data(conn, COVET_OP_SEND),
+                       user_data(conn, COVET_OP_CANCEL));
     }
-    cv_ring_close(net->ring, conn->descriptor, user_data(conn, COVET_OP_CLOSE));
+    if ((conn->flags & CV_CONN_LEFT) == 0) {
+        leave(conn);
+    }
     free_if_over(conn);
 }
 

@@ -23,6 +23,7 @@ struct cv_ring {
     struct cv_ring_features features;
     uint64_t enters;
     bool enabled;
+    bool all_submitted;  // The last submission left nothing queued.
 };
 
 // Every opcode the operations in ring.h use, and with them all that a restricted ring allows.
@@ -190,18 +191,34 @@ void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint
     sqe->user_data = user_data;
 }
 
-void cv_ring_send(struct cv_ring *ring, int descriptor, const void *data, size_t bytes, int flags,
-                  uint64_t user_data) {
-    struct io_uring_sqe *sqe = next_submission(ring);
-    io_uring_prep_send(sqe, descriptor, data, bytes, flags);
+// MSG_WAITALL with MSG_DONTWAIT resolves a send while it is submitted: all of it went out, or it fails
+// with what did (io_uring/net.c, REQ_F_NOWAIT), and failures are never silent.
+static const int send_flags[] = {
+    [CV_RING_SEND_SOME] = 0,
+    [CV_RING_SEND_ALL] = MSG_WAITALL,
+    [CV_RING_SEND_QUIET] = MSG_WAITALL | MSG_DONTWAIT,
+};
+
+static void finish_send(struct io_uring_sqe *sqe, enum cv_ring_send_mode mode,
+                        uint64_t user_data) {
+    if (mode == CV_RING_SEND_QUIET) {
+        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    }
     sqe->user_data = user_data;
 }
 
-void cv_ring_sendmsg(struct cv_ring *ring, int descriptor, const struct msghdr *message, int flags,
-                     uint64_t user_data) {
+void cv_ring_send(struct cv_ring *ring, int descriptor, const void *data, size_t bytes,
+                  enum cv_ring_send_mode mode, uint64_t user_data) {
     struct io_uring_sqe *sqe = next_submission(ring);
-    io_uring_prep_sendmsg(sqe, descriptor, message, (unsigned)flags);
-    sqe->user_data = user_data;
+    io_uring_prep_send(sqe, descriptor, data, bytes, send_flags[mode]);
+    finish_send(sqe, mode, user_data);
+}
+
+void cv_ring_sendmsg(struct cv_ring *ring, int descriptor, const struct msghdr *message,
+                     enum cv_ring_send_mode mode, uint64_t user_data) {
+    struct io_uring_sqe *sqe = next_submission(ring);
+    io_uring_prep_sendmsg(sqe, descriptor, message, (unsigned)send_flags[mode]);
+    finish_send(sqe, mode, user_data);
 }
 
 void cv_ring_read(struct cv_ring *ring, int descriptor, void *data, uint32_t bytes,
@@ -215,13 +232,6 @@ void cv_ring_write(struct cv_ring *ring, int descriptor, const void *data, uint3
                    uint64_t user_data) {
     struct io_uring_sqe *sqe = next_submission(ring);
     io_uring_prep_write(sqe, descriptor, data, bytes, 0);
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    sqe->user_data = user_data;
-}
-
-void cv_ring_cancel_all(struct cv_ring *ring, int descriptor, uint64_t user_data) {
-    struct io_uring_sqe *sqe = next_submission(ring);
-    io_uring_prep_cancel_fd(sqe, descriptor, IORING_ASYNC_CANCEL_ALL);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
     sqe->user_data = user_data;
 }
@@ -253,6 +263,7 @@ int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
     if (io_uring_cq_ready(&ring->uring) > 0) {
         timeout_ns = 0;
         if (io_uring_sq_ready(&ring->uring) == 0) {
+            ring->all_submitted = true;
             return 0;
         }
     }
@@ -269,6 +280,7 @@ int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
         status = io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1,
                                                   timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
     }
+    ring->all_submitted = io_uring_sq_ready(&ring->uring) == 0;
     // Time out, a signal, or completions that must be taken before more is submitted: all part of
     // the day. What was not submitted stays queued for the next call.
     if (status >= 0 || status == -ETIME || status == -EINTR || status == -EBUSY ||
@@ -276,6 +288,20 @@ int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
         return 0;
     }
     return status;
+}
+
+void cv_ring_submit(struct cv_ring *ring) {
+    cv_bufring_publish(&ring->buffers);
+    if (io_uring_sq_ready(&ring->uring) > 0) {
+        ring->enters++;
+        (void)io_uring_submit(&ring->uring);
+    }
+    ring->all_submitted = io_uring_sq_ready(&ring->uring) == 0;
+}
+
+bool cv_ring_is_settled(const struct cv_ring *ring) {
+    return ring->all_submitted && io_uring_cq_ready(&ring->uring) == 0 &&
+           !io_uring_cq_has_overflow(&ring->uring);
 }
 
 uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, uint32_t count_max) {

@@ -71,12 +71,19 @@ void cv_ring_accept(struct cv_ring *ring, int descriptor, uint64_t user_data);
 // Multishot receive into provided buffers. `poll_first`: expect nothing there yet.
 void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint64_t user_data);
 
-// `data` and `message` (with its vectors) must stay until the completion. `flags` as for send(2);
-// MSG_NOSIGNAL is implied.
-void cv_ring_send(struct cv_ring *ring, int descriptor, const void *data, size_t bytes, int flags,
-                  uint64_t user_data);
-void cv_ring_sendmsg(struct cv_ring *ring, int descriptor, const struct msghdr *message, int flags,
-                     uint64_t user_data);
+// How a send ends. MSG_NOSIGNAL is implied in all of them.
+enum cv_ring_send_mode {
+    CV_RING_SEND_SOME,   // Completes when anything was sent.
+    CV_RING_SEND_ALL,    // Completes when everything was sent, or the connection broke.
+    CV_RING_SEND_QUIET,  // Over as soon as it is submitted. Completes only when not everything could be
+                         // sent at once: with the bytes sent, or -EAGAIN. See cv_ring_is_settled.
+};
+
+// `data` and `message` (with its vectors) must stay until the send is over.
+void cv_ring_send(struct cv_ring *ring, int descriptor, const void *data, size_t bytes,
+                  enum cv_ring_send_mode mode, uint64_t user_data);
+void cv_ring_sendmsg(struct cv_ring *ring, int descriptor, const struct msghdr *message,
+                     enum cv_ring_send_mode mode, uint64_t user_data);
 
 // Reads or writes `bytes` of a descriptor that never blocks for long (eventfd).
 void cv_ring_read(struct cv_ring *ring, int descriptor, void *data, uint32_t bytes,
@@ -84,10 +91,9 @@ void cv_ring_read(struct cv_ring *ring, int descriptor, void *data, uint32_t byt
 void cv_ring_write(struct cv_ring *ring, int descriptor, const void *data, uint32_t bytes,
                    uint64_t user_data);
 
-// Cancels every operation on `descriptor`; each completes on its own. A success completes silently.
-void cv_ring_cancel_all(struct cv_ring *ring, int descriptor, uint64_t user_data);
-
-// Cancels the one operation submitted with `target`. A success completes silently.
+// Cancels the one operation submitted with `target`, which then completes. A success is silent. By
+// user_data, because the kernel finds that in a hash table; by descriptor it would look at every
+// operation of the ring (docs/notes/0002).
 void cv_ring_cancel(struct cv_ring *ring, uint64_t target, uint64_t user_data);
 
 // Closes a descriptor, after the cancellations queued before it. A success completes silently.
@@ -103,6 +109,13 @@ void cv_ring_message(struct cv_ring *ring, int ring_descriptor, uint64_t message
 // takes; 0: not at all). One io_uring_enter, none when nothing is queued and completions are there.
 // Returns 0, or -errno for what no later call can mend.
 CV_MUST_USE int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns);
+
+// Submits everything queued without waiting. Errors are left to the next cv_ring_wait.
+void cv_ring_submit(struct cv_ring *ring);
+
+// True when everything queued before the last cv_ring_wait or cv_ring_submit reached the kernel and
+// every completion so far was taken: quiet sends among it that did not complete went out whole.
+bool cv_ring_is_settled(const struct cv_ring *ring);
 
 // Takes up to `count_max` completions, in order. Each buffer in them is lent until cv_ring_give_back.
 uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, uint32_t count_max);

@@ -1,0 +1,475 @@
+// A worker's loop. One turn: hand everything queued to the kernel and wait (one system call), handle what
+// completed, run timers, run the connections' to-do list. Nothing in a turn waits for anything else.
+//
+// Messages arrive through the mailbox; a wake-up is a completion like any other: a read of the eventfd
+// (the main thread, kernels before 6.11) or a ring message (other workers).
+#include "server/worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "app/app.h"
+#include "app/context.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "mem/pool.h"
+#include "metrics/counter.h"
+#include "net/conn.h"
+#include "net/listener.h"
+#include "ring/ring.h"
+#include "serve/http1.h"
+#include "server/lastwords.h"
+#include "server/logqueue.h"
+#include "timer/wheel.h"
+
+#define COMPLETIONS_PER_BATCH 256u
+#define STOP_TURNS_MAX 50u    // Of STOP_TURN_NS each, for the kernel to let go of what is cancelled.
+#define STOP_TURN_NS 10000000u
+
+struct cv_worker {
+    struct cv_worker_options options;
+    struct cv_ring *ring;             // owned
+    int eventfd;                      // owned
+    pthread_t thread;
+    bool is_started;
+    bool is_draining;
+    bool is_stopping;
+    bool has_more;                    // The to-do list is not empty.
+    uint32_t cut_count;               // Connections cut by CV_MESSAGE_STOP.
+    uint64_t wake_count;              // Where reads of the eventfd go.
+    struct cv_clock clock;
+    struct cv_wheel wheel;
+    struct cv_pool pool;
+    struct cv_net net;
+    struct cv_http1 http1;
+    struct cv_env env;
+    struct covet_stats_worker *stats; // borrowed
+    struct cv_mailbox mailbox;
+    struct cv_completion completion[COMPLETIONS_PER_BATCH];
+};
+
+static const uint64_t one = 1;  // What an eventfd is woken with.
+
+// --- Messages -------------------------------------------------------------------------------------
+
+static void tell_main(struct cv_worker *worker, enum cv_message_kind kind, void *pointer,
+                      int32_t detail) {
+    struct cv_message message = {
+        .kind = kind,
+        .detail = detail,
+        .number = worker->options.index,
+        .pointer = pointer,
+    };
+    bool wake;
+    // Workers say a handful of things per reload; a full mailbox means a main thread that is stuck.
+    CV_ASSERT(cv_mailbox_put(worker->options.main_mailbox, &message, &wake) == 0);
+    if (wake && write(worker->options.main_eventfd, &one, sizeof(one)) < 0) {
+        cv_log(CV_LOG_ERROR, "wake_failed", "worker=%u error=%d", worker->options.index, errno);
+    }
+}
+
+static uint64_t user_data(const struct cv_worker *worker, enum covet_op op, uint32_t slot) {
+    return covet_user_data(op, worker->options.index, 0, slot);
+}
+
+static void wake_by_eventfd(struct cv_worker *worker, uint32_t target) {
+    cv_ring_write(worker->ring, worker->options.all[target]->eventfd, &one, sizeof(one),
+                  user_data(worker, COVET_OP_NONE, target));
+}
+
+static int post(struct cv_env *env, uint32_t index, void (*call)(void *context), void *context) {
+    struct cv_worker *worker = CV_CONTAINER_OF(env, struct cv_worker, env);
+    struct cv_message message = {.kind = CV_MESSAGE_CALL, .pointer = context, .call = call};
+    bool wake;
+    if (index >= worker->options.count) {
+        return -EINVAL;
+    }
+    struct cv_worker *target = worker->options.all[index];
+    int status = cv_mailbox_put(&target->mailbox, &message, &wake);
+    if (status == 0 && wake) {
+        if (cv_ring_features(worker->ring)->message_ring && target != worker) {
+            cv_ring_message(worker->ring, cv_ring_descriptor(target->ring),
+                            user_data(worker, COVET_OP_MESSAGE, worker->options.index),
+                            user_data(worker, COVET_OP_NOTIFY, index));
+        } else {
+            wake_by_eventfd(worker, index);
+        }
+    }
+    return status;
+}
+
+int cv_worker_post(struct cv_worker *worker, const struct cv_message *message) {
+    bool wake;
+    int status = cv_mailbox_put(&worker->mailbox, message, &wake);
+    if (status == 0 && wake && write(worker->eventfd, &one, sizeof(one)) < 0) {
+        return -errno;
+    }
+    return status;
+}
+
+static void on_released(struct covet_worker *app_worker) {
+    struct cv_worker *worker = app_worker->server_data;
+    struct covet_app *app = app_worker->app;
+    if (worker->http1.app == app_worker) {
+        worker->http1.app = NULL;
+    }
+    cv_app_detach(app_worker);
+    tell_main(worker, CV_MESSAGE_RELEASED, app, 0);
+}
+
+static int adopt(struct cv_worker *worker, struct covet_app *app) {
+    struct covet_worker *fresh;
+    struct covet_worker *old = worker->http1.app;
+    int status = cv_app_attach(app, &worker->env, &fresh);
+    if (status < 0) {
+        return status;
+    }
+    fresh->on_released = on_released;
+    fresh->server_data = worker;
+    worker->http1.app = fresh;
+    if (old != NULL) {
+        cv_app_retire(old);
+    }
+    return 0;
+}
+
+static void drain(struct cv_worker *worker, uint64_t idle_ms) {
+    if (!worker->is_draining) {
+        worker->is_draining = true;
+        worker->http1.drain_idle_ms = (uint32_t)CV_MIN(idle_ms, (uint64_t)UINT32_MAX);
+        worker->net.draining = true;
+        cv_listener_stop_all(&worker->net, true);
+        cv_net_drain(&worker->net);
+    }
+}
+
+static void stop(struct cv_worker *worker) {
+    drain(worker, 0);
+    worker->is_stopping = true;
+    worker->cut_count += cv_net_close_all(&worker->net);
+}
+
+static void handle(struct cv_worker *worker, const struct cv_message *message) {
+    cv_counter_add(worker->stats, COVET_COUNTER_MESSAGES, 1);
+    switch (message->kind) {
+        case CV_MESSAGE_ADOPT:
+            tell_main(worker, CV_MESSAGE_ADOPTED, message->pointer,
+                      worker->is_draining ? -ESHUTDOWN : adopt(worker, message->pointer));
+            break;
+        case CV_MESSAGE_LIMITS:
+            cv_net_set_limits(&worker->net, message->pointer);
+            tell_main(worker, CV_MESSAGE_LIMITS_TAKEN, message->pointer, 0);
+            break;
+        case CV_MESSAGE_DRAIN:
+            drain(worker, message->number);
+            break;
+        case CV_MESSAGE_STOP:
+            stop(worker);
+            break;
+        case CV_MESSAGE_LOG:
+            worker->http1.access.enabled = message->number != 0;
+            break;
+        case CV_MESSAGE_CALL:
+            message->call(message->pointer);
+            break;
+        default:
+            CV_ASSERT(!"a message for the main thread");
+    }
+}
+
+static void take_messages(struct cv_worker *worker) {
+    struct cv_message message;
+    while (cv_mailbox_take(&worker->mailbox, &message)) {
+        handle(worker, &message);
+    }
+}
+
+static void put_log_line(void *context, struct cv_span line) {
+    struct cv_worker *worker = context;
+    if (!cv_logqueue_put(worker->options.log, line)) {
+        cv_counter_add(worker->stats, COVET_COUNTER_LOG_DROPPED, 1);
+    }
+}
+
+// --- The turn -------------------------------------------------------------------------------------
+
+static void await_wake(struct cv_worker *worker) {
+    cv_ring_read(worker->ring, worker->eventfd, &worker->wake_count, sizeof(worker->wake_count),
+                 user_data(worker, COVET_OP_WAKE, 0));
+}
+
+static void dispatch(struct cv_worker *worker, const struct cv_completion *completion) {
+    switch ((enum covet_op)covet_user_data_op(completion->user_data)) {
+        case COVET_OP_RECV:
+        case COVET_OP_SEND:
+        case COVET_OP_CANCEL:
+        case COVET_OP_CLOSE:
+            cv_net_complete(&worker->net, completion);
+            break;
+        case COVET_OP_ACCEPT:
+            cv_listener_complete(&worker->net, completion);
+            break;
+        case COVET_OP_WAKE:
+            take_messages(worker);
+            await_wake(worker);
+            break;
+        case COVET_OP_MESSAGE:
+            take_messages(worker);
+            break;
+        case COVET_OP_NOTIFY:
+            // A ring message that did not arrive: the target's ring is not enabled yet, or is full.
+            wake_by_eventfd(worker, covet_user_data_slot(completion->user_data));
+            break;
+        default:
+            break;
+    }
+}
+
+static uint64_t wait_ns(const struct cv_worker *worker, uint64_t deadline_ns) {
+    uint64_t next_ms = cv_wheel_next_ms(&worker->wheel);
+    if (worker->has_more) {
+        return 0;
+    }
+    if (next_ms != CV_WHEEL_NEVER) {
+        deadline_ns = CV_MIN(deadline_ns, next_ms * 1000000u);
+    }
+    if (deadline_ns == UINT64_MAX) {
+        return UINT64_MAX;
+    }
+    uint64_t now_ns = worker->clock.now_ns;
+    return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+}
+
+static void publish(struct cv_worker *worker) {
+    struct covet_stats_worker *stats = worker->stats;
+    cv_counter_set(stats, COVET_COUNTER_ENTERS, cv_ring_enters(worker->ring));
+    cv_counter_set(stats, COVET_COUNTER_CQ_OVERFLOWS, cv_ring_overflows(worker->ring));
+    cv_counter_set(stats, COVET_COUNTER_MEMORY_BYTES, worker->pool.held_bytes);
+    cv_counter_set(stats, COVET_COUNTER_BUFFERS_IN_USE, cv_ring_buffers_lent(worker->ring));
+    if (worker->http1.access.enabled && cv_logqueue_wants_wake(worker->options.log)) {
+        cv_ring_write(worker->ring, worker->options.main_eventfd, &one, sizeof(one),
+                      user_data(worker, COVET_OP_NONE, 0));
+    }
+}
+
+// A drained worker has neither listeners nor connections; what its application still owes somebody who
+// has left is waited for, unless the worker was told to stop.
+static bool is_over(struct cv_worker *worker) {
+    if (!worker->is_draining || !cv_net_is_idle(&worker->net) ||
+        !cv_listener_all_closed(&worker->net)) {
+        return false;
+    }
+    if (worker->http1.app != NULL && !worker->http1.app->retired) {
+        cv_app_retire(worker->http1.app);
+    }
+    return worker->http1.app == NULL || worker->is_stopping;
+}
+
+static uint32_t take_completions(struct cv_worker *worker) {
+    uint32_t count = cv_ring_reap(worker->ring, worker->completion, COMPLETIONS_PER_BATCH);
+    for (uint32_t i = 0; i < count; i++) {
+        dispatch(worker, &worker->completion[i]);
+    }
+    return count;
+}
+
+enum cv_worker_stop cv_worker_turn(struct cv_worker *worker, uint64_t deadline_ns) {
+    int status = cv_ring_wait(worker->ring, wait_ns(worker, deadline_ns));
+    if (CV_UNLIKELY(status < 0)) {
+        cv_log(CV_LOG_ERROR, "ring_failed", "worker=%u error=%d", worker->options.index, -status);
+        abort();
+    }
+    cv_net_submitted(&worker->net);
+    cv_clock_update(&worker->clock);
+    while (take_completions(worker) == COMPLETIONS_PER_BATCH) {
+        // Many more wait: what this batch answered goes out before they are looked at.
+        (void)cv_net_run(&worker->net);
+        cv_ring_submit(worker->ring);
+        cv_net_submitted(&worker->net);
+    }
+    if (cv_ring_is_settled(worker->ring)) {
+        cv_net_settle(&worker->net);
+    }
+    (void)cv_wheel_run(&worker->wheel, worker->clock.now_ms);
+    worker->has_more = cv_net_run(&worker->net) || worker->net.quiet_submitted > 0;
+    publish(worker);
+    return is_over(worker) ? CV_WORKER_ENDED : CV_WORKER_TURNED;
+}
+
+// --- Life -----------------------------------------------------------------------------------------
+
+int cv_worker_create(struct cv_worker **out, const struct cv_worker_options *options) {
+    struct cv_worker *worker = aligned_alloc(CV_CACHE_LINE_BYTES, sizeof(*worker));
+    if (worker == NULL) {
+        return -ENOMEM;
+    }
+    *worker = (struct cv_worker){.options = *options};
+    uint32_t connections_max = options->limits->connections_max;
+    struct cv_ring_options ring_options = {
+        .connections_max = connections_max != 0 ? connections_max : options->descriptors_max,
+    };
+    int status = cv_ring_create(&worker->ring, &ring_options);
+    if (status < 0) {
+        cv_log(CV_LOG_ERROR, "ring_refused", "worker=%u error=%d", options->index, -status);
+        goto fail_free;
+    }
+    worker->eventfd = eventfd(0, EFD_CLOEXEC);
+    if (worker->eventfd < 0) {
+        status = -errno;
+        cv_log(CV_LOG_ERROR, "eventfd_refused", "worker=%u error=%d", options->index, errno);
+        goto fail_ring;
+    }
+    worker->stats = cv_stats_worker(options->stats, options->index);
+    cv_mailbox_init(&worker->mailbox);
+    *out = worker;
+    return 0;
+
+fail_ring:
+    cv_ring_destroy(worker->ring);
+fail_free:
+    free(worker);
+    return status;
+}
+
+static void pin(struct cv_worker *worker) {
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    CPU_SET(worker->options.cpu, &cpus);
+    if (sched_setaffinity(0, sizeof(cpus), &cpus) != 0) {
+        cv_log(CV_LOG_WARN, "pin_failed", "worker=%u cpu=%u error=%d", worker->options.index,
+               (unsigned)worker->options.cpu, errno);
+    }
+}
+
+// On the worker's own thread, in the order that docs/notes/0001-core.md argues.
+static int start_up(struct cv_worker *worker) {
+    const struct cv_worker_options *options = &worker->options;
+    pin(worker);
+    if (unshare(CLONE_FILES) != 0) {
+        return -errno;
+    }
+    int status = cv_ring_enable(worker->ring);
+    if (status < 0) {
+        return status;
+    }
+    for (uint32_t i = 0; i < options->foreign_count; i++) {
+        (void)close(options->foreign[i]);
+    }
+    cv_clock_init(&worker->clock);
+    cv_wheel_init(&worker->wheel, worker->clock.now_ms);
+    cv_pool_init(&worker->pool);
+    cv_counter_begin(worker->stats, (uint32_t)gettid(), options->cpu, worker->clock.now_ns);
+    worker->env = (struct cv_env){
+        .worker_index = options->index,
+        .worker_count = options->count,
+        .pool = &worker->pool,
+        .wheel = &worker->wheel,
+        .clock = &worker->clock,
+        .stats = worker->stats,
+        .all_stats = options->stats,
+        .post = post,
+    };
+    worker->http1 = (struct cv_http1){
+        .env = &worker->env,
+        .access = {.enabled = options->log_enabled, .put = put_log_line, .context = worker},
+    };
+    status = adopt(worker, options->app);
+    if (status < 0) {
+        return status;
+    }
+    worker->net = (struct cv_net){
+        .ring = worker->ring,
+        .pool = &worker->pool,
+        .wheel = &worker->wheel,
+        .clock = &worker->clock,
+        .stats = worker->stats,
+        .limits = options->limits,
+        .ops = &cv_http1_ops,
+        .protocol = &worker->http1,
+        .worker_index = options->index,
+    };
+    status = cv_net_init(&worker->net, options->descriptors_max);
+    if (status < 0) {
+        return status;
+    }
+    await_wake(worker);
+    return cv_listener_open_all(&worker->net, options->listener, options->listener_count);
+}
+
+// Lets the kernel give back what was cancelled, then frees everything but the record itself.
+static void wind_down(struct cv_worker *worker) {
+    for (uint32_t i = 0; i < STOP_TURNS_MAX && !cv_net_is_idle(&worker->net); i++) {
+        (void)cv_worker_turn(worker, worker->clock.now_ns + STOP_TURN_NS);
+    }
+    if (worker->http1.app != NULL) {
+        struct covet_app *app = worker->http1.app->app;
+        cv_app_detach(worker->http1.app);
+        worker->http1.app = NULL;
+        tell_main(worker, CV_MESSAGE_RELEASED, app, 0);
+    }
+    cv_counter_end(worker->stats);
+    // After a hard stop a handler's unfinished request may still hold blocks; the process ends with them.
+    if (worker->pool.live_bytes == 0) {
+        cv_pool_deinit(&worker->pool);
+    }
+}
+
+static void *run(void *context) {
+    struct cv_worker *worker = context;
+    char name[16];
+    (void)snprintf(name, sizeof(name), "covet-w%u", worker->options.index);
+    (void)pthread_setname_np(pthread_self(), name);
+    cv_lastwords_thread();
+    int status = start_up(worker);
+    tell_main(worker, CV_MESSAGE_READY, NULL, status);
+    if (status == 0) {
+        while (cv_worker_turn(worker, UINT64_MAX) != CV_WORKER_ENDED) {
+        }
+        wind_down(worker);
+    }
+    tell_main(worker, CV_MESSAGE_STOPPED, NULL, (int32_t)worker->cut_count);
+    return NULL;
+}
+
+int cv_worker_start(struct cv_worker *worker) {
+    sigset_t all, old;
+    // Signals are the main thread's; those of a crash cannot be blocked anyway.
+    (void)sigfillset(&all);
+    (void)sigdelset(&all, SIGSEGV);
+    (void)sigdelset(&all, SIGBUS);
+    (void)sigdelset(&all, SIGFPE);
+    (void)sigdelset(&all, SIGILL);
+    (void)sigdelset(&all, SIGABRT);
+    (void)pthread_sigmask(SIG_BLOCK, &all, &old);
+    int status = pthread_create(&worker->thread, NULL, run, worker);
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    worker->is_started = status == 0;
+    return -status;
+}
+
+void cv_worker_join(struct cv_worker *worker) {
+    if (worker->is_started) {
+        (void)pthread_join(worker->thread, NULL);
+        worker->is_started = false;
+    }
+}
+
+void cv_worker_destroy(struct cv_worker *worker) {
+    if (worker == NULL) {
+        return;
+    }
+    CV_ASSERT(!worker->is_started);
+    cv_ring_destroy(worker->ring);
+    if (worker->net.table != NULL) {
+        cv_net_deinit(&worker->net);
+    }
+    (void)close(worker->eventfd);
+    free(worker);
+}
