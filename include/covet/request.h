@@ -125,10 +125,9 @@ COVET_EXPORT int covet_request_on_body(struct covet_request *request, covet_body
                                        void *context);
 
 /* Stops (and continues) reading a streamed body, and with it the client once the kernel's buffers
- * are full. Bytes received before are delivered after continuing; continuing may
- * call on_body or the abort notice before it returns, but not inside the handler or on_body itself.
- * No effect when finished. The timeout for slow bodies does not run while
- * stopped. */
+ * are full. Bytes received before are delivered after continuing; continuing may call on_body or
+ * the abort notice before it returns, but not inside the handler or on_body itself. No effect when
+ * finished. The timeout for slow bodies does not run while stopped. */
 COVET_EXPORT void covet_request_pause_body(struct covet_request *request, bool paused);
 
 /* Keeps the request after the handler's return, to be answered later from the same worker: from a

@@ -554,48 +554,66 @@ static int settle_cores(struct draft *draft, struct cv_options_result *result) {
     return 0;
 }
 
-// The user behind sudo, as a number; 0 when there is none.
-static uid_t sudo_user(void) {
-    const char *text = getenv("SUDO_UID");
-    uint64_t uid;
-    return text != NULL && cv_span_to_uint64(cv_span_of(text), UINT32_MAX - 1, &uid) ? (uid_t)uid
-                                                                                      : 0;
+// A number in the environment; 0 when there is none.
+static uint32_t environment_id(const char *variable) {
+    const char *text = getenv(variable);
+    uint64_t id;
+    return text != NULL && cv_span_to_uint64(cv_span_of(text), UINT32_MAX - 1, &id) ? (uint32_t)id
+                                                                                     : 0;
+}
+
+static void use_entry(struct cv_settings *settings, const struct passwd *entry) {
+    settings->user = entry->pw_uid;
+    settings->group = entry->pw_gid;
+    snprintf(settings->user_name, sizeof(settings->user_name), "%s", entry->pw_name);
+}
+
+// A user by number, known to the system or not.
+static void use_id(struct cv_settings *settings, uint32_t user, uint32_t group) {
+    const struct passwd *entry = getpwuid(user);
+    if (entry != NULL) {
+        use_entry(settings, entry);
+        return;
+    }
+    settings->user = user;
+    settings->group = group;
+    snprintf(settings->user_name, sizeof(settings->user_name), "%u", user);
+}
+
+static bool use_name(struct cv_settings *settings, const char *name) {
+    const struct passwd *entry = getpwnam(name);
+    uint64_t id;
+    if (entry != NULL) {
+        use_entry(settings, entry);
+    } else if (cv_span_to_uint64(cv_span_of(name), UINT32_MAX - 1, &id)) {
+        use_id(settings, (uint32_t)id, (uint32_t)id);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 static int settle_user(struct draft *draft, struct cv_options_result *result) {
     struct cv_settings *settings = &draft->settings;
+    char name[sizeof(settings->user_name)];
     bool is_root = geteuid() == 0;
-    bool is_named = settings->user_name[0] != '\0';
-    const struct passwd *entry;
-    if (is_named) {
-        uint64_t number;
-        entry = getpwnam(settings->user_name);
-        if (entry == NULL && cv_span_to_uint64(cv_span_of(settings->user_name), UINT32_MAX - 1,
-                                               &number)) {
-            entry = getpwuid((uid_t)number);
+    memcpy(name, settings->user_name, sizeof(name));
+    if (name[0] != '\0') {
+        if (!use_name(settings, name)) {
+            return blame(draft, result, "user", "there is no user '%s'", name);
         }
-        if (entry == NULL) {
-            return blame(draft, result, "user", "there is no user '%s'", settings->user_name);
-        }
-        if (!is_root && entry->pw_uid != geteuid()) {
+        if (!is_root && settings->user != geteuid()) {
             return blame(draft, result, "user", "only root can become another user");
         }
     } else if (!is_root) {
-        entry = getpwuid(geteuid());
-    } else {
-        uid_t uid = sudo_user();
-        entry = uid != 0 ? getpwuid(uid) : NULL;
-        if (entry == NULL) {
-            entry = getpwnam("nobody");
-        }
-        if (entry == NULL) {
-            return blame(draft, result, "user", "there is no user 'nobody'; name another");
-        }
+        use_id(settings, geteuid(), getegid());
+    } else if (environment_id("SUDO_UID") != 0) {
+        uint32_t user = environment_id("SUDO_UID");
+        uint32_t group = environment_id("SUDO_GID");
+        use_id(settings, user, group != 0 ? group : user);
+    } else if (!use_name(settings, "nobody")) {
+        return blame(draft, result, "user", "there is no user 'nobody'; name another");
     }
-    settings->user = entry != NULL ? entry->pw_uid : geteuid();
-    settings->group = is_root && entry != NULL ? entry->pw_gid : getegid();
-    snprintf(settings->user_name, sizeof(settings->user_name), "%s",
-             entry != NULL ? entry->pw_name : "");
     if (settings->user == 0 && !settings->allow_root) {
         return blame(draft, result, "user", "serving as root needs --allow-root");
     }

@@ -504,9 +504,10 @@ static void keep_fixed(const struct cv_settings *now, struct cv_settings *next) 
                  strcmp(now->admin.text, next->admin.text) == 0;
     bool core_dumps = now->core_dumps == next->core_dumps;
     if (!listen || !cores || !user || !admin || !core_dumps) {
-        cv_log(CV_LOG_WARN, "reload_partial", "changed=%s%s%s%s%s reason=\"needs a restart (USR2)\"",
-               listen ? "" : "listen,", cores ? "" : "cores,", user ? "" : "user,",
-               admin ? "" : "admin,", core_dumps ? "" : "core,");
+        cv_log(CV_LOG_WARN, "reload_partial",
+               "changed=\"%s%s%s%s%s\" reason=\"needs a restart (USR2)\"",
+               listen ? "" : " listen", cores ? "" : " cores", user ? "" : " user",
+               admin ? "" : " admin", core_dumps ? "" : " core");
     }
     memcpy(next->listen, now->listen, sizeof(next->listen));
     next->listen_count = now->listen_count;

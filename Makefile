@@ -1,0 +1,244 @@
+# One command per job; `make help` lists them. Every output goes below build/<variant>/, but the
+# links ./covet and compile_commands.json. Sources are found by name, so a new file needs no line here:
+#   src/<module>/*.c       libcovet (src/cli/main.c alone is the program)
+#   examples/*.c           loadable modules; examples/standalone_*.c: programs on libcovet.a
+#   tools/*.c perf/*.c     programs
+#   tests/unit/*/test_*.c  one test program each, with tests/support/*.c and -lcmocka
+#   tests/integration/modules/*.c  loadable modules for the integration tests
+
+VARIANT ?= release
+B := build/$(VARIANT)
+PREFIX ?= /usr/local
+VERSION := $(shell sed -n 's/^\#define COVET_VERSION "\(.*\)"/\1/p' include/covet.h include/covet/*.h 2>/dev/null)
+SOVERSION := 0
+
+# -j given on the command line wins over this one. `clean` beside another goal needs their order.
+ifeq ($(MAKELEVEL)$(filter clean,$(MAKECMDGOALS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin AR),default)
+AR := ar
+endif
+CFLAGS ?= -O2 -g
+LIBURING_CFLAGS := $(shell pkg-config --cflags liburing 2>/dev/null)
+LIBURING_LIBS := $(or $(shell pkg-config --libs liburing 2>/dev/null),-luring)
+
+warnings := -Wall -Wextra -Wshadow -Wconversion
+ifneq ($(filter 1 true yes,$(WERROR) $(CI)),)
+warnings += -Werror
+endif
+
+# A variant is what is built in, beside the user's CFLAGS. The sanitizers check memory themselves, so
+# fortified calls would only hide what they see.
+hardening := -fstack-protector-strong -fstack-clash-protection -fcf-protection
+ifeq ($(VARIANT),asan)
+variant_flags := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+else ifeq ($(VARIANT),tsan)
+variant_flags := -O1 -fno-omit-frame-pointer -fsanitize=thread
+else
+fortify := $(if $(filter -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+variant_flags := $(hardening) $(fortify) -DNDEBUG
+so_defs := -Wl,-z,defs
+endif
+
+# One set of PIC objects serves the archive, the shared library and the program. Only what is marked
+# COVET_EXPORT is visible, so calls between our own files stay direct.
+compile_flags = -std=gnu17 -D_GNU_SOURCE $(includes) $(LIBURING_CFLAGS) $(warnings) -pthread \
+	-fPIC -fno-semantic-interposition $(visibility) $(CFLAGS) $(variant_flags) $(CPPFLAGS)
+includes = -Isrc -Iinclude
+link_flags := -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(variant_flags) $(LDFLAGS)
+# Modules find covet_* in the program that loads them, and nothing else of it.
+program_flags := -pie -Wl,--export-dynamic-symbol='covet_*'
+libraries := $(LIBURING_LIBS)
+
+# Only these files may hold instructions beyond baseline x86-64; they run when the CPU has them.
+simd_flags = $(if $(filter %_avx2.c,$1),-mavx2 -mbmi -mbmi2)
+
+lib_sources := $(filter-out src/cli/main.c src/profile/% src/pybridge/%,$(wildcard src/*/*.c))
+example_sources := $(wildcard examples/*.c)
+module_sources := $(filter-out examples/standalone_%,$(example_sources)) \
+	$(wildcard tests/integration/modules/*.c)
+standalone_sources := $(filter examples/standalone_%,$(example_sources))
+program_sources := $(wildcard tools/*.c perf/*.c)
+support_sources := $(wildcard tests/support/*.c)
+test_sources := $(wildcard tests/unit/*/test_*.c)
+sources := $(lib_sources) src/cli/main.c $(module_sources) $(standalone_sources) \
+	$(program_sources) $(support_sources) $(test_sources)
+headers := $(wildcard src/*/*.h include/*.h include/covet/*.h)
+
+objects_of = $(patsubst %.c,$(B)/obj/%.o,$1)
+lib_objects := $(call objects_of,$(lib_sources))
+modules := $(patsubst %.c,$(B)/%.so,$(module_sources))
+standalones := $(patsubst %.c,$(B)/%,$(standalone_sources))
+programs := $(addprefix $(B)/,$(basename $(notdir $(program_sources))))
+tests := $(patsubst %.c,$(B)/%,$(test_sources))
+libraries_built := $(B)/libcovet.a $(B)/libcovet.so
+
+V ?= 0
+quiet = $(if $(filter 0,$(V)),@printf '  %-6s %s\n' $1 $2;)
+
+##@ Build
+.PHONY: all
+all: program examples programs ## Build program, libraries, examples, tools (default; CC=clang, CFLAGS=, WERROR=1, V=1)
+	@echo "covet is up to date: $(B)/covet"
+
+.PHONY: program examples programs test-programs libraries
+program: $(B)/covet $(libraries_built) $(if $(filter release,$(VARIANT)),link)
+libraries: $(libraries_built)
+examples: $(modules) $(standalones)
+programs: $(programs)
+test-programs: $(tests)
+
+.PHONY: link
+link: $(B)/covet
+	@[ "$$(readlink covet)" = $< ] || ln -sfn $< covet
+
+# The layer check is part of the build: objects come after it, so an upward include stops it all.
+$(B)/layers.ok: $(wildcard src/*/*.c) $(headers) $(example_sources) scripts/check_layers.py
+	@mkdir -p $(@D)
+	@python3 scripts/check_layers.py
+	@touch $@
+
+# Text that matters to a rule but is no file: rewritten only when it differs.
+define keep_text
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$1)' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$1)' >$@
+endef
+$(B)/flags.txt: FORCE
+	$(call keep_text,$(CC) $(compile_flags) | $(link_flags) $(program_flags) $(libraries))
+$(B)/objects.txt: FORCE
+	$(call keep_text,$(lib_objects))
+$(B)/support.txt: FORCE
+	$(call keep_text,$(support_sources))
+.PHONY: FORCE
+FORCE:
+
+compile = $(CC) $(compile_flags) $(call simd_flags,$1) -c $1 -o $2
+$(B)/obj/%.o: %.c $(B)/flags.txt | $(B)/layers.ok
+	@mkdir -p $(@D)
+	$(call quiet,CC,$<)$(call compile,$<,$@) -MMD -MP
+
+$(B)/obj/src/%.o: private visibility = -fvisibility=hidden
+# Examples see what users see.
+$(B)/obj/examples/%.o $(B)/obj/tests/integration/modules/%.o: private includes = -Iinclude
+$(B)/obj/tests/unit/%.o $(B)/obj/tests/support/%.o: private includes = -Isrc -Iinclude -Itests
+
+archive = rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+$(B)/libcovet.a: $(lib_objects) $(B)/objects.txt
+	$(call quiet,AR,$@)$(archive)
+
+$(B)/libcovet.so.$(SOVERSION): $(lib_objects) $(B)/objects.txt
+	$(call quiet,LD,$@)$(CC) -shared $(link_flags) $(so_defs) -Wl,-soname,$(notdir $@) \
+		$(filter %.o,$^) $(libraries) -o $@
+$(B)/libcovet.so: $(B)/libcovet.so.$(SOVERSION)
+	@ln -sfn $(<F) $@
+
+# The objects, not the archive: modules may call any covet_* function, so all of them must be there.
+$(B)/covet: $(B)/obj/src/cli/main.o $(lib_objects) $(B)/objects.txt
+	$(call quiet,LD,$@)$(CC) $(link_flags) $(program_flags) $(filter %.o,$^) $(libraries) -o $@
+
+$(modules): $(B)/%.so: $(B)/obj/%.o
+	@mkdir -p $(@D)
+	$(call quiet,LD,$@)$(CC) -shared $(link_flags) $< -o $@
+
+link_program = $(CC) $(link_flags) $(program_flags) $(filter %.o,$^) $(filter %.a,$^) $(libraries) -o $@
+$(standalones): $(B)/%: $(B)/obj/%.o $(B)/libcovet.a
+	@mkdir -p $(@D)
+	$(call quiet,LD,$@)$(link_program)
+
+define program_rule
+$(B)/$(basename $(notdir $1)): $(call objects_of,$1) $(B)/libcovet.a
+	$$(call quiet,LD,$$@)$$(link_program)
+endef
+$(foreach source,$(program_sources),$(eval $(call program_rule,$(source))))
+
+# A test that defines __wrap_NAME replaces NAME in every object it is linked with.
+$(B)/libtestsupport.a: $(call objects_of,$(support_sources)) $(B)/support.txt
+	$(call quiet,AR,$@)$(archive)
+wraps = $$(sed -nE 's/^.*[ *]__wrap_([A-Za-z0-9_]+)\(.*/-Wl,--wrap=\1/p' $1 | sort -u)
+$(tests): $(B)/%: $(B)/obj/%.o $(B)/libtestsupport.a $(B)/libcovet.a
+	@mkdir -p $(@D)
+	$(call quiet,LD,$@)$(CC) $(link_flags) -pie $(call wraps,$*.c) $(filter %.o %.a,$^) $(libraries) \
+		-lcmocka -o $@
+
+-include $(patsubst %.c,$(B)/obj/%.d,$(sources))
+
+##@ Test
+.PHONY: test test-asan test-tsan
+test: all test-programs ## Unit and integration tests (ONLY=word runs those whose name holds it)
+	@python3 scripts/run_tests.py --build $(B) --only '$(ONLY)'
+test-asan: ## The same tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) VARIANT=asan test
+test-tsan: ## The same tests under ThreadSanitizer
+	@$(MAKE) VARIANT=tsan test
+.PHONY: bench
+bench: all ## Covet beside the do-nothing responder and nginx, in turns (scripts/install-deps --perf)
+	@perf/compare $(BENCH)
+
+##@ Check
+.PHONY: check lint format format-check
+check: ## Layers, code map, headers that compile alone, house rules
+	@python3 scripts/check_layers.py
+	@python3 scripts/tidy.py
+lint: ## A warning-free clang build, clang-tidy, shellcheck (scripts/install-deps --dev)
+	@$(MAKE) VARIANT=clang CC=clang WERROR=1 all test-programs build/clang/compile_commands.json
+	@scripts/lint build/clang/compile_commands.json
+c_files := $(sort $(sources) $(headers) $(wildcard tests/*/*.[ch] tests/*/*/*.[ch] examples/*.h tools/*.h perf/*.h))
+format: ## Rewrite all C in the house style (clang-format)
+	@clang-format -i $(c_files)
+format-check: ## Fail when `make format` would change something
+	@clang-format --dry-run -Werror $(c_files) && echo "format: $(words $(c_files)) files in house style"
+
+##@ Install and more
+include_dir := $(DESTDIR)$(PREFIX)/include
+lib_dir := $(DESTDIR)$(PREFIX)/lib
+.PHONY: install
+install: program ## Install below PREFIX (/usr/local), with DESTDIR in front for packages
+	install -d $(DESTDIR)$(PREFIX)/bin $(lib_dir)/pkgconfig $(include_dir)/covet
+	install -m 755 $(B)/covet $(DESTDIR)$(PREFIX)/bin/covet
+	install -m 644 $(B)/libcovet.a $(lib_dir)/libcovet.a
+	install -m 755 $(B)/libcovet.so.$(SOVERSION) $(lib_dir)/libcovet.so.$(SOVERSION)
+	ln -sfn libcovet.so.$(SOVERSION) $(lib_dir)/libcovet.so
+	install -m 644 $(wildcard include/*.h) $(include_dir)
+	install -m 644 $(wildcard include/covet/*.h) $(include_dir)/covet
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' covet.pc.in \
+		>$(lib_dir)/pkgconfig/covet.pc
+	$(if $(wildcard scripts/covet.service),install -D -m 644 scripts/covet.service \
+		$(lib_dir)/systemd/system/covet.service)
+	$(if $(wildcard docs/covet.1),install -D -m 644 docs/covet.1 \
+		$(DESTDIR)$(PREFIX)/share/man/man1/covet.1)
+
+.PHONY: dist
+dist: ## The committed tree as build/covet-VERSION.tar.gz
+	@mkdir -p build
+	git archive --prefix=covet-$(VERSION)/ -o build/covet-$(VERSION).tar.gz HEAD
+
+# Always rewritten when asked for: it lists the files that are there now. `file` expands each line.
+comma := ,
+entry = {"directory": "$(CURDIR)", "file": "$1", "command": "$(subst ",\",$(call compile,$1,$(call objects_of,$1)))"}
+define newline
+
+
+endef
+.PHONY: compile_commands.json $(B)/compile_commands.json
+compile_commands.json: $(B)/compile_commands.json ## How each file is compiled, for editors and clang-tidy
+	@ln -sfn $< $@
+$(B)/compile_commands.json: private includes = -Isrc -Iinclude -Itests
+$(B)/compile_commands.json: | $(B)/flags.txt
+	@: $(file >$@,[$(foreach source,$(sources),$(if $(filter-out $(firstword $(sources)),$(source)),$(comma))$(newline)$(call entry,$(source)))$(newline)])
+
+.PHONY: clean
+clean: ## Remove everything make made
+	rm -rf build covet compile_commands.json
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z_.-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,48 @@
+"""Every name of covet's that the tests depend on and that may be renamed: options, metrics, log
+words.
+
+A test never spells one of these itself.
+"""
+
+# Options: times in seconds (decimals allowed), sizes in bytes.
+HEADER_TIMEOUT = "--header-timeout"
+IDLE_TIMEOUT = "--idle-timeout"
+BODY_TIMEOUT = "--body-timeout"
+WRITE_TIMEOUT = "--write-timeout"
+LINGER_TIMEOUT = "--linger-timeout"
+BODY_MAX = "--body-max"
+HEADER_MAX = "--header-max"
+FIELDS_MAX = "--fields-max"
+TARGET_MAX = "--target-max"
+CONNECTIONS_MAX = "--connections-max"
+CONNECTIONS_PER_ADDRESS_MAX = "--connections-per-address-max"
+BODY_RATE_MIN = "--body-rate-min"
+
+# Metric families on /metrics; values are summed over the workers. The class label is "2xx" and so
+# on.
+REQUESTS = "covet_requests_total"
+RESPONSES = "covet_responses_total"
+CLASS_LABEL = "class"
+CONNECTIONS_OPEN = "covet_connections_open"
+CONNECTIONS_ACCEPTED = "covet_connections_accepted_total"
+BUFFERS_IN_USE = "covet_receive_buffers_in_use"
+BYTES_RECEIVED = "covet_received_bytes_total"
+BYTES_SENT = "covet_sent_bytes_total"
+CONNECTIONS_CLOSED = "covet_connections_closed_total"
+PARSE_ERRORS = "covet_parse_errors_total"
+LOG_LINES_DROPPED = "covet_log_lines_dropped_total"
+ENTERS = "covet_enters_total"
+CQ_OVERFLOWS = "covet_cq_overflows_total"
+
+# Words in the log (regular expressions).
+CRASH_LINE = r"event=crash"
+BACKTRACE = r"backtrace|bt=|0x[0-9a-f]+|\+0x"
+FATAL_LOG = r"event=crash|AddressSanitizer|LeakSanitizer|runtime error|ThreadSanitizer|assertion"
+
+# Threads of the server process.
+WORKER_THREAD = r"^covet-w\d+$"
+
+EXIT_USAGE = 64
+EXIT_ADDRESS_IN_USE = 69
+EXIT_NO_RING = 71
+EXIT_CONFIG = 78

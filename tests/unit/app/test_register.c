@@ -1,0 +1,182 @@
+#include "recorder.h"
+
+static void handler(struct covet_request *request, struct covet_response *response) {
+    (void)request;
+    covet_response_empty(response);
+}
+
+static enum covet_next before(struct covet_request *request, struct covet_response *response,
+                              void *context) {
+    (void)request;
+    (void)response;
+    (void)context;
+    return COVET_NEXT;
+}
+
+static int conflict(struct covet_app *app) {
+    struct covet_group *group = covet_group(app, "/api");
+
+    covet_route(app, COVET_GET, "/api/users/{id}", handler, NULL);
+    return covet_group_route(group, COVET_ANY_METHOD, "/users/{name}", handler, NULL);
+}
+
+static int bad_pattern(struct covet_app *app) {
+    return covet_route(app, COVET_GET, "/a{b}", handler, NULL);
+}
+
+static int no_slash(struct covet_app *app) {
+    return covet_group_route(covet_group(app, "/api"), COVET_GET, "users", handler, NULL);
+}
+
+static int no_pattern(struct covet_app *app) {
+    return covet_route(app, COVET_GET, NULL, handler, NULL);
+}
+
+static int no_handler(struct covet_app *app) {
+    return covet_route(app, COVET_GET, "/lonely", NULL, NULL);
+}
+
+static int odd_method(struct covet_app *app) {
+    return covet_route(app, COVET_GET | 1u << 16, "/odd", handler, NULL);
+}
+
+static int bad_prefix(struct covet_app *app) {
+    struct covet_group *group = covet_group(app, "/api/");
+
+    assert_null(group);
+    assert_null(covet_group_in(group, "/x"));
+    assert_int_equal(covet_group_use(group, before, NULL, NULL), -EINVAL);
+    return covet_group_route(group, COVET_GET, "/x", handler, NULL);
+}
+
+static int bad_group_param(struct covet_app *app) {
+    return covet_group_route(covet_group(app, "/{rest...}"), COVET_GET, "/x", handler, NULL);
+}
+
+static int no_function(struct covet_app *app) {
+    return covet_use(app, NULL, NULL, NULL);
+}
+
+static int too_much_middleware(struct covet_app *app) {
+    struct covet_group *group = covet_group(app, "/g");
+
+    for (int i = 0; i < 32; i++)
+        assert_int_equal(covet_group_use(group, before, NULL, NULL), 0);
+    return covet_group_use(group, before, NULL, NULL);
+}
+
+static int hook_twice(struct covet_app *app) {
+    assert_int_equal(covet_on_worker(app, NULL, NULL, NULL), 0);
+    return covet_on_worker(app, NULL, NULL, NULL);
+}
+
+static int too_many_hooks(struct covet_app *app) {
+    static char key[17];
+
+    for (int i = 0; i < 16; i++)
+        assert_int_equal(covet_on_worker(app, NULL, NULL, &key[i]), 0);
+    return covet_on_worker(app, NULL, NULL, &key[16]);
+}
+
+static int too_deep(struct covet_app *app) {
+    struct covet_group *group = covet_group(app, "");
+
+    for (int depth = 0; depth < 8; depth++) {
+        for (int i = 0; i < 32; i++)
+            assert_int_equal(covet_group_use(group, before, NULL, NULL), 0);
+        group = covet_group_in(group, "/d");
+    }
+    return 0;
+}
+
+static void test_register_remembers_the_first_failure(void **state) {
+    static const struct {
+        int (*init)(struct covet_app *);
+        int error;
+        const char *words[2];  // In the message.
+    } cases[] = {
+        {conflict, -EEXIST, {"\"/api/users/{name}\"", "\"/api/users/{id}\""}},
+        {bad_pattern, -EINVAL, {"/a{b}", "whole segment"}},
+        {no_slash, -EINVAL, {"/apiusers", "begins with '/'"}},
+        {no_pattern, -EINVAL, {"route", "begins with '/'"}},
+        {no_handler, -EINVAL, {"/lonely", "no handler"}},
+        {odd_method, -EINVAL, {"/odd", "methods"}},
+        {bad_prefix, -EINVAL, {"group", "/api/"}},
+        {bad_group_param, -EINVAL, {"/{rest...}/x", "last segment"}},
+        {no_function, -EINVAL, {"middleware", "no function"}},
+        {too_much_middleware, -ENOSPC, {"/g", "32"}},
+        {hook_twice, -EEXIST, {"hooks", "same context"}},
+        {too_many_hooks, -ENOSPC, {"hooks", "16"}},
+        {too_deep, -ENOSPC, {"middleware", "levels"}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
+        struct covet_app *app = cv_app_create();
+
+        assert_int_equal(cases[i].init(app), cases[i].init == too_deep ? 0 : cases[i].error);
+        // A later failure, and a later success, change nothing.
+        assert_int_equal(covet_route(app, COVET_GET, "other", handler, NULL), -EINVAL);
+        assert_int_equal(covet_route(app, COVET_GET, "/fine", handler, NULL), 0);
+        if (cases[i].init == too_deep) {
+            assert_non_null(strstr(cv_app_error(app), "other"));
+        } else {
+            assert_int_equal(cv_app_seal(app), cases[i].error);
+            for (int word = 0; word < 2; word++)
+                if (strstr(cv_app_error(app), cases[i].words[word]) == NULL)
+                    fail_msg("case %zu: \"%s\"", i, cv_app_error(app));
+        }
+        cv_app_destroy(app);
+    }
+}
+
+static void test_register_limits_the_depth_of_middleware(void **state) {
+    struct covet_app *app = cv_app_create();
+
+    (void)state;
+    assert_int_equal(too_deep(app), 0);
+    assert_int_equal(cv_app_seal(app), -ENOSPC);
+    assert_non_null(strstr(cv_app_error(app), "levels"));
+    cv_app_destroy(app);
+}
+
+static void test_register_is_over_when_sealed(void **state) {
+    struct covet_app *app = cv_app_create();
+    struct covet_group *group = covet_group(app, "/g");
+
+    (void)state;
+    assert_int_equal(cv_app_seal(app), 0);
+    assert_int_equal(cv_app_seal(app), 0);
+    assert_string_equal(cv_app_error(app), "");
+    assert_int_equal(covet_route(app, COVET_GET, "/", handler, NULL), -EPERM);
+    assert_int_equal(covet_group_route(group, COVET_GET, "/", handler, NULL), -EPERM);
+    assert_int_equal(covet_use(app, before, NULL, NULL), -EPERM);
+    assert_int_equal(covet_group_use(group, before, NULL, NULL), -EPERM);
+    assert_int_equal(covet_on_worker(app, NULL, NULL, NULL), -EPERM);
+    assert_null(covet_group(app, "/h"));
+    cv_app_destroy(app);
+}
+
+static void test_register_refuses_the_group_of_another_application(void **state) {
+    struct covet_app *app = cv_app_create(), *other = cv_app_create();
+    struct covet_route_options options = {.group = covet_group(other, "/g"),
+                                          .methods = COVET_GET,
+                                          .pattern = "/",
+                                          .handler = handler};
+
+    (void)state;
+    assert_int_equal(covet_route_with(app, &options), -EINVAL);
+    cv_app_destroy(app);
+    cv_app_destroy(other);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_register_remembers_the_first_failure),
+        cmocka_unit_test(test_register_limits_the_depth_of_middleware),
+        cmocka_unit_test(test_register_is_over_when_sealed),
+        cmocka_unit_test(test_register_refuses_the_group_of_another_application),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
