@@ -210,8 +210,9 @@ install: program ## Install below PREFIX (/usr/local), with DESTDIR in front for
 	install -m 644 $(wildcard include/covet/*.h) $(include_dir)/covet
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' covet.pc.in \
 		>$(lib_dir)/pkgconfig/covet.pc
-	$(if $(wildcard scripts/covet.service),install -D -m 644 scripts/covet.service \
-		$(lib_dir)/systemd/system/covet.service)
+	install -d $(lib_dir)/systemd/system
+	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' scripts/covet.service \
+		>$(lib_dir)/systemd/system/covet.service
 	$(if $(wildcard docs/covet.1),install -D -m 644 docs/covet.1 \
 		$(DESTDIR)$(PREFIX)/share/man/man1/covet.1)
 

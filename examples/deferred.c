@@ -37,8 +37,8 @@ static void start(struct covet_request *request, struct covet_response *response
         return;
     }
     if (wait != NULL)
-        wait->timer = covet_timer_start(covet_request_worker(request), (uint64_t)delay_ms, answer,
-                                        wait);
+        wait->timer =
+            covet_timer_start(covet_request_worker(request), (uint64_t)delay_ms, answer, wait);
     if (wait == NULL || wait->timer == NULL) {
         covet_response_error(response, 503);
         return;

@@ -4,7 +4,8 @@
  * main thread, before any worker sees the application. Afterwards it is fixed: a reload builds a
  * new one and the old one goes when its last request is finished. The first registration that fails
  * is remembered: the application is then refused as a whole, with a message that names it, even
- * where a module ignored the error.
+ * where a module ignored the error. Once a worker may see the application, every function here
+ * returns -EPERM (or NULL) and changes nothing.
  */
 #ifndef COVET_APP_H
 #define COVET_APP_H
@@ -93,8 +94,8 @@ COVET_EXPORT int covet_route_with(struct covet_app *app, const struct covet_rout
  * group belongs to the application. */
 COVET_EXPORT struct covet_group *covet_group(struct covet_app *app, const char *prefix);
 COVET_EXPORT struct covet_group *covet_group_in(struct covet_group *parent, const char *prefix);
-COVET_EXPORT int covet_group_route(struct covet_group *group, unsigned methods,
-                                   const char *pattern, covet_handler_fn handler, void *context);
+COVET_EXPORT int covet_group_route(struct covet_group *group, unsigned methods, const char *pattern,
+                                   covet_handler_fn handler, void *context);
 
 /* Middleware: runs around every handler of the application or of one group, whether the route was
  * added before or after it. Outer groups come first; within one group the order of registration
@@ -110,8 +111,8 @@ COVET_EXPORT int covet_group_route(struct covet_group *group, unsigned methods,
  * runs for every middleware whose `before` was called, the one that stopped included; not when a
  * request is cancelled, and not when covet answers 400 for the path.
  *
- * Either may be NULL. At most 32 per application and 32 per group. Returns 0, -EINVAL when both are
- * NULL, -ENOSPC or -ENOMEM. */
+ * Either may be NULL. At most 32 per application and per group, and 255 around one handler. Returns
+ * 0, -EINVAL when both are NULL, -ENOSPC or -ENOMEM. */
 enum covet_next { COVET_NEXT = 0, COVET_STOP = 1 };
 
 typedef enum covet_next (*covet_before_fn)(struct covet_request *request,

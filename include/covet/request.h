@@ -30,8 +30,8 @@ struct covet_worker;
 
 /* The bit of the method (enum covet_method), 0 for a method covet has no name for. */
 COVET_EXPORT unsigned covet_request_method(const struct covet_request *request);
-COVET_EXPORT struct covet_span covet_request_method_text(
-    const struct covet_request *request); /* [call] */
+COVET_EXPORT struct covet_span
+covet_request_method_text(const struct covet_request *request); /* [call] */
 
 /* The path, decoded once, dot segments removed; what routes are matched against. [call] */
 COVET_EXPORT struct covet_span covet_request_path(const struct covet_request *request);
@@ -56,8 +56,7 @@ COVET_EXPORT int covet_request_param_int(const struct covet_request *request, co
 /* The first value of `name` in the query, decoded ('+' is a space). `data` is NULL when it is
  * missing, holds a broken escape, or memory is exhausted. Names are compared decoded, exactly.
  * [call] */
-COVET_EXPORT struct covet_span covet_request_query(struct covet_request *request,
-                                                   const char *name);
+COVET_EXPORT struct covet_span covet_request_query(struct covet_request *request, const char *name);
 /* Walks all pairs in order: `*at` is 0 before the first call. False at the end. Pairs that cannot
  * be decoded are skipped. [call] */
 COVET_EXPORT bool covet_request_query_next(struct covet_request *request, size_t *at,

@@ -68,8 +68,8 @@ struct covet_cookie {
     const char *domain; /* NULL: not sent */
     int64_t max_age_s;  /* 0: until the browser closes; below 0: delete it now */
     enum covet_same_site same_site;
-    int secure;         /* not 0: https only */
-    int script_access;  /* not 0: leaves HttpOnly away */
+    int secure;        /* not 0: https only */
+    int script_access; /* not 0: leaves HttpOnly away */
 };
 COVET_EXPORT int covet_response_cookie(struct covet_response *response,
                                        const struct covet_cookie *cookie);

@@ -106,9 +106,8 @@ static int run_init_hooks(struct covet_worker *worker) {
 
         if (error < 0) {
             cv_log(CV_LOG_ERROR, "worker_init_failed", "worker=%u hook=%u error=\"%s\"",
-                   worker->env->worker_index, i, strerrordesc_np(-error) != NULL
-                                                     ? strerrordesc_np(-error)
-                                                     : "unknown");
+                   worker->env->worker_index, i,
+                   strerrordesc_np(-error) != NULL ? strerrordesc_np(-error) : "unknown");
             return error;
         }
         worker->hook_count = i + 1;

@@ -24,12 +24,12 @@
 struct cv_post_box;
 
 struct covet_group {
-    struct covet_app *app;               // borrowed
-    struct covet_group *parent;          // borrowed; NULL for the root
-    struct covet_group *next;            // The app's list.
-    char *prefix;                        // owned; whole, with those of the parents
-    struct cv_middleware_list own;       // As registered.
-    struct cv_middleware_list chain;     // Sealed: those of the parents, then its own.
+    struct covet_app *app;            // borrowed
+    struct covet_group *parent;       // borrowed; NULL for the root
+    struct covet_group *next;         // The app's list.
+    char *prefix;                     // owned; whole, with those of the parents
+    struct cv_middleware_list own;    // As registered.
+    struct cv_middleware_list chain;  // Sealed: those of the parents, then its own.
 };
 
 struct cv_app_hook {
@@ -39,7 +39,7 @@ struct cv_app_hook {
 };
 
 struct covet_app {
-    uint64_t body_bytes_max;     // Of routes that set none. Set by the server before init.
+    uint64_t body_bytes_max;  // Of routes that set none. Set by the server before init.
     struct cv_router router;
     struct cv_route *routes;     // owned list
     struct covet_group *groups;  // owned list, `root` not in it; parents behind their children
@@ -47,7 +47,7 @@ struct covet_app {
     struct cv_app_hook hook[CV_CONTEXT_HOOKS_MAX];
     uint32_t hook_count;
     bool sealed;
-    int error;                   // Of the first registration that failed, 0 if none did.
+    int error;  // Of the first registration that failed, 0 if none did.
     char error_text[CV_APP_ERROR_BYTES];
     struct cv_post_box *_Atomic box[COVET_WORKERS_MAX];  // owned; made when a worker attaches
     void *server_data;

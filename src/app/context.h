@@ -25,8 +25,8 @@ struct cv_env {
     struct cv_pool *pool;
     struct cv_wheel *wheel;
     struct cv_clock *clock;
-    struct covet_stats_worker *stats;      // This worker's slot group.
-    const struct cv_stats *all_stats;      // Every worker's, for reading.
+    struct covet_stats_worker *stats;  // This worker's slot group.
+    const struct cv_stats *all_stats;  // Every worker's, for reading.
     // Runs fn(context) on the worker `worker_index`, later, from its loop. Returns 0, -EINVAL for
     // no such worker, -EAGAIN when its queue is full. Called on this worker's thread.
     int (*post)(struct cv_env *env, uint32_t worker_index, void (*fn)(void *context),
@@ -37,18 +37,18 @@ struct cv_env {
 #define CV_CONTEXT_COMPLAINT_MS 1000u
 
 struct covet_worker {
-    struct cv_env *env;           // borrowed
-    struct covet_app *app;        // borrowed; the generation
-    struct cv_post_box *box;      // borrowed from the generation: posts on their way here
+    struct cv_env *env;                 // borrowed
+    struct covet_app *app;              // borrowed; the generation
+    struct cv_post_box *box;            // borrowed from the generation: posts on their way here
     void *state[CV_CONTEXT_HOOKS_MAX];  // The application's, one per hook.
-    uint32_t hook_count;          // Hooks whose init succeeded.
-    uint32_t pins;                // Open requests of this generation on this worker.
-    bool retired;                 // A newer generation took over; released when pins == 0.
-    bool released;                // The exit hooks ran: nothing of the application runs here again.
-    struct cv_list timers;        // The application's timers.
-    struct cv_timer recheck;      // Retired, but a post is still on its way here.
-    uint64_t complaint_ms;        // When cv_context_complain wrote its last line.
-    uint32_t complaint_count;     // Lines it left out since.
+    uint32_t hook_count;                // Hooks whose init succeeded.
+    uint32_t pins;                      // Open requests of this generation on this worker.
+    bool retired;                       // A newer generation took over; released when pins == 0.
+    bool released;             // The exit hooks ran: nothing of the application runs here again.
+    struct cv_list timers;     // The application's timers.
+    struct cv_timer recheck;   // Retired, but a post is still on its way here.
+    uint64_t complaint_ms;     // When cv_context_complain wrote its last line.
+    uint32_t complaint_count;  // Lines it left out since.
     // Called once, when the worker is retired and unpinned. Set by the server.
     void (*on_released)(struct covet_worker *worker);
     void *server_data;

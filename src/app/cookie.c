@@ -42,13 +42,12 @@ static size_t write_cookie(char *out, size_t bytes, const struct covet_cookie *c
     if (cookie->max_age_s != 0)
         snprintf(max_age, sizeof(max_age), "; Max-Age=%" PRId64,
                  cookie->max_age_s < 0 ? 0 : cookie->max_age_s);
-    return (size_t)snprintf(out, bytes, "%s=%s%s%s%s%s%s; SameSite=%s%s%s", cookie->name,
-                            cookie->value, cookie->path == NULL ? "" : "; Path=",
-                            cookie->path == NULL ? "" : cookie->path,
-                            cookie->domain == NULL ? "" : "; Domain=",
-                            cookie->domain == NULL ? "" : cookie->domain, max_age,
-                            same_site[cookie->same_site], cookie->secure ? "; Secure" : "",
-                            cookie->script_access ? "" : "; HttpOnly");
+    return (size_t)snprintf(
+        out, bytes, "%s=%s%s%s%s%s%s; SameSite=%s%s%s", cookie->name, cookie->value,
+        cookie->path == NULL ? "" : "; Path=", cookie->path == NULL ? "" : cookie->path,
+        cookie->domain == NULL ? "" : "; Domain=", cookie->domain == NULL ? "" : cookie->domain,
+        max_age, same_site[cookie->same_site], cookie->secure ? "; Secure" : "",
+        cookie->script_access ? "" : "; HttpOnly");
 }
 
 int covet_response_cookie(struct covet_response *response, const struct covet_cookie *cookie) {

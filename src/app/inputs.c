@@ -65,8 +65,7 @@ struct covet_span covet_request_param(const struct covet_request *request, const
     return NOTHING;
 }
 
-int covet_request_param_int(const struct covet_request *request, const char *name,
-                            int64_t *value) {
+int covet_request_param_int(const struct covet_request *request, const char *name, int64_t *value) {
     struct covet_span text = covet_request_param(request, name);
     bool negative = text.length > 0 && text.data[0] == '-';
     uint64_t size;
@@ -254,8 +253,7 @@ void covet_request_defer(struct covet_request *request) {
     request->deferred = true;
 }
 
-void covet_request_on_abort(struct covet_request *request, covet_abort_fn on_abort,
-                            void *context) {
+void covet_request_on_abort(struct covet_request *request, covet_abort_fn on_abort, void *context) {
     request->on_abort = on_abort;
     request->on_abort_context = context;
 }

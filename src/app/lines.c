@@ -67,29 +67,41 @@ static bool is_among(struct cv_span name, const struct cv_span *names, size_t co
     return false;
 }
 
-#define NAME(literal) {(literal), sizeof(literal) - 1}
+#define NAME(literal) \
+    { (literal), sizeof(literal) - 1 }
 
 bool cv_lines_is_owned(struct cv_span name) {
-    static const struct cv_span owned[] = {
-        NAME("content-length"), NAME("transfer-encoding"), NAME("connection"), NAME("date")};
+    static const struct cv_span owned[] = {NAME("content-length"), NAME("transfer-encoding"),
+                                           NAME("connection"), NAME("date")};
 
     return is_among(name, owned, CV_ARRAY_COUNT(owned));
 }
 
 bool cv_lines_is_forbidden_trailer(struct cv_span name) {
-    static const struct cv_span forbidden[] = {
-        NAME("trailer"),          NAME("te"),
-        NAME("keep-alive"),       NAME("upgrade"),
-        NAME("host"),             NAME("max-forwards"),
-        NAME("cache-control"),    NAME("expires"),
-        NAME("pragma"),           NAME("vary"),
-        NAME("age"),              NAME("location"),
-        NAME("retry-after"),      NAME("content-encoding"),
-        NAME("content-type"),     NAME("content-range"),
-        NAME("authorization"),    NAME("www-authenticate"),
-        NAME("set-cookie"),       NAME("proxy-authenticate"),
-        NAME("proxy-connection"), NAME("proxy-authorization"),
-        NAME("expect"),           NAME("range")};
+    static const struct cv_span forbidden[] = {NAME("trailer"),
+                                               NAME("te"),
+                                               NAME("keep-alive"),
+                                               NAME("upgrade"),
+                                               NAME("host"),
+                                               NAME("max-forwards"),
+                                               NAME("cache-control"),
+                                               NAME("expires"),
+                                               NAME("pragma"),
+                                               NAME("vary"),
+                                               NAME("age"),
+                                               NAME("location"),
+                                               NAME("retry-after"),
+                                               NAME("content-encoding"),
+                                               NAME("content-type"),
+                                               NAME("content-range"),
+                                               NAME("authorization"),
+                                               NAME("www-authenticate"),
+                                               NAME("set-cookie"),
+                                               NAME("proxy-authenticate"),
+                                               NAME("proxy-connection"),
+                                               NAME("proxy-authorization"),
+                                               NAME("expect"),
+                                               NAME("range")};
 
     return cv_lines_is_owned(name) || is_among(name, forbidden, CV_ARRAY_COUNT(forbidden));
 }

@@ -25,8 +25,8 @@ static inline struct cv_span cv_lines_span(const struct cv_lines *lines) {
 
 // Appends one line. Returns 0, -EBADMSG for a name or value that cannot be sent, -E2BIG beyond
 // CV_LINES_BYTES_MAX, or -ENOMEM; nothing is appended then.
-CV_MUST_USE int cv_lines_append(struct cv_lines *lines, struct cv_arena *arena,
-                                struct cv_span name, struct cv_span value);
+CV_MUST_USE int cv_lines_append(struct cv_lines *lines, struct cv_arena *arena, struct cv_span name,
+                                struct cv_span value);
 
 // Fields that the server alone writes: Content-Length, Transfer-Encoding, Connection, Date.
 bool cv_lines_is_owned(struct cv_span name);

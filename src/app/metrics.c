@@ -23,8 +23,8 @@ static int gather(void *context, struct cv_span text) {
 int covet_metrics_respond(struct covet_response *response) {
     struct cv_env *env = cv_response_request(response)->worker->env;
     struct gathering gathering = {.pool = env->pool};
-    int result = cv_exposition_write(env->all_stats, COVET_VERSION, cv_clock_monotonic_ns(),
-                                     gather, &gathering);
+    int result = cv_exposition_write(env->all_stats, COVET_VERSION, cv_clock_monotonic_ns(), gather,
+                                     &gathering);
 
     if (result == 0) {
         struct cv_span text = cv_buffer_span(&gathering.buffer);

@@ -25,8 +25,7 @@ int cv_middleware_add(struct cv_middleware_list *list, uint32_t count_max,
     return 0;
 }
 
-int cv_middleware_prepend(struct cv_middleware_list *list,
-                          const struct cv_middleware_list *outer) {
+int cv_middleware_prepend(struct cv_middleware_list *list, const struct cv_middleware_list *outer) {
     struct cv_middleware *joined;
     uint32_t count = outer->count + list->count;
 

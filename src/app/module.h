@@ -9,8 +9,8 @@
 #include "base/compiler.h"
 
 struct cv_module {
-    void *handle;                       // owned; NULL: not loaded
-    int (*init)(struct covet_app *app); // borrowed from the module
+    void *handle;                        // owned; NULL: not loaded
+    int (*init)(struct covet_app *app);  // borrowed from the module
 };
 
 // Loads the module in the open file `fd`, which stays open as long as it is loaded: the dynamic

@@ -89,10 +89,9 @@ int covet_route_with(struct covet_app *app, const struct covet_route_options *op
 
 int covet_route(struct covet_app *app, unsigned methods, const char *pattern,
                 covet_handler_fn handler, void *context) {
-    return covet_route_with(app, &(struct covet_route_options){.methods = methods,
-                                                               .pattern = pattern,
-                                                               .handler = handler,
-                                                               .context = context});
+    return covet_route_with(
+        app, &(struct covet_route_options){
+                 .methods = methods, .pattern = pattern, .handler = handler, .context = context});
 }
 
 int covet_group_route(struct covet_group *group, unsigned methods, const char *pattern,

@@ -170,10 +170,9 @@ static void complain(struct covet_request *request, const char *event) {
     const struct cv_route *route = request->match.route;
     char path[128], pattern[128];
 
-    cv_context_complain(request->worker, event, "path=%s route=%s",
-                        cv_log_quote(path, sizeof(path), request->path),
-                        cv_log_quote(pattern, sizeof(pattern),
-                                     cv_span_of(route == NULL ? "" : route->pattern)));
+    cv_context_complain(
+        request->worker, event, "path=%s route=%s", cv_log_quote(path, sizeof(path), request->path),
+        cv_log_quote(pattern, sizeof(pattern), cv_span_of(route == NULL ? "" : route->pattern)));
 }
 
 // Is somebody left who will finish the request?

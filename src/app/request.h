@@ -49,29 +49,29 @@ enum cv_request_outcome {  // Of cv_request_route: who answers.
 };
 
 struct covet_request {
-    struct cv_sink *sink;                // borrowed until cv_request_deinit
-    struct covet_worker *worker;         // borrowed; its generation is pinned from route to deinit
-    const char *base;                    // borrowed: first byte of the head
-    const struct cv_parser_head *head;   // borrowed until cv_request_deinit
-    struct cv_arena arena;               // owned
-    struct cv_span path;                 // Decoded.
-    struct cv_span body;                 // Whole bodies: set before cv_request_run.
-    uint8_t state;                       // enum cv_request_state
-    uint8_t outcome;                     // enum cv_request_outcome
+    struct cv_sink *sink;               // borrowed until cv_request_deinit
+    struct covet_worker *worker;        // borrowed; its generation is pinned from route to deinit
+    const char *base;                   // borrowed: first byte of the head
+    const struct cv_parser_head *head;  // borrowed until cv_request_deinit
+    struct cv_arena arena;              // owned
+    struct cv_span path;                // Decoded.
+    struct cv_span body;                // Whole bodies: set before cv_request_run.
+    uint8_t state;                      // enum cv_request_state
+    uint8_t outcome;                    // enum cv_request_outcome
     bool pinned;
-    bool path_in_head;                   // `path` and the parameters lie in the head.
-    bool body_complete;                  // Streamed bodies: the last byte was delivered.
-    bool running;                        // Inside cv_request_run.
-    bool body_paused;                    // As the handler wishes.
-    bool body_pause_told;                // As the sink knows.
+    bool path_in_head;     // `path` and the parameters lie in the head.
+    bool body_complete;    // Streamed bodies: the last byte was delivered.
+    bool running;          // Inside cv_request_run.
+    bool body_paused;      // As the handler wishes.
+    bool body_pause_told;  // As the sink knows.
     bool aborted;
     bool abort_told;
-    bool in_sink;                        // Inside the sink's begin or write.
-    bool deferred;                       // By covet_request_defer.
-    uint8_t entered;                     // Middleware of the chain that ran on the way in.
+    bool in_sink;     // Inside the sink's begin or write.
+    bool deferred;    // By covet_request_defer.
+    uint8_t entered;  // Middleware of the chain that ran on the way in.
     uint8_t chain_count;
-    const struct cv_middleware *chain;   // borrowed from the generation
-    bool *gone;                          // Set by cv_request_deinit inside on_body; or NULL.
+    const struct cv_middleware *chain;  // borrowed from the generation
+    bool *gone;                         // Set by cv_request_deinit inside on_body; or NULL.
     // Set by the handler through <covet/request.h> and <covet/response.h>.
     covet_body_fn on_body;
     void *on_body_context;
@@ -80,9 +80,9 @@ struct covet_request {
     covet_drain_fn on_drain;
     void *on_drain_context;
     void *user_data;
-    struct cv_timer notice;              // An abort notice that had to wait for the next turn.
+    struct cv_timer notice;  // An abort notice that had to wait for the next turn.
     struct covet_response response;
-    struct cv_match match;               // `route` is NULL when no handler takes the request.
+    struct cv_match match;  // `route` is NULL when no handler takes the request.
 };
 
 enum cv_request_plan {

@@ -273,8 +273,8 @@ int covet_response_error(struct covet_response *response, int status) {
 }
 
 int covet_response_redirect(struct covet_response *response, int status, const char *location) {
-    bool is_redirect = status == 301 || status == 302 || status == 303 || status == 307 ||
-                       status == 308;
+    bool is_redirect =
+        status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 
     if (!is_redirect || location == NULL)
         return -EINVAL;

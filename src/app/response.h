@@ -25,17 +25,17 @@ enum cv_response_state {
 };
 
 struct covet_response {
-    uint8_t state;               // enum cv_response_state
-    bool refused;                // A field was refused: a 500 will be sent.
-    bool bodiless;               // A stream without body (HEAD, 204): answered at its end.
-    bool length_known;           // A stream with a length announced.
+    uint8_t state;      // enum cv_response_state
+    bool refused;       // A field was refused: a 500 will be sent.
+    bool bodiless;      // A stream without body (HEAD, 204): answered at its end.
+    bool length_known;  // A stream with a length announced.
     uint16_t status;
-    struct cv_span content_type; // From a field; wins over the type given with the answer.
+    struct cv_span content_type;  // From a field; wins over the type given with the answer.
     struct cv_lines fields;
     struct cv_lines trailers;
-    uint64_t length;             // Of a stream, as announced.
-    uint64_t written;            // Of it, so far.
-    uint64_t queued;             // On the connection, after the last write.
+    uint64_t length;   // Of a stream, as announced.
+    uint64_t written;  // Of it, so far.
+    uint64_t queued;   // On the connection, after the last write.
 };
 
 void cv_response_init(struct covet_response *response);
@@ -74,8 +74,7 @@ bool cv_response_has_body(struct covet_response *response);
 int cv_response_finish(struct covet_response *response);
 
 // A Content-Type from the application. False when it cannot be sent; the response is then refused.
-bool cv_response_take_type(struct covet_response *response, const char *type,
-                           struct cv_span *span);
+bool cv_response_take_type(struct covet_response *response, const char *type, struct cv_span *span);
 
 // Logs that a field was refused, with its name.
 void cv_response_complain(struct covet_response *response, struct cv_span name, const char *why);

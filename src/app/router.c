@@ -33,7 +33,7 @@ struct segment {
     struct cv_span text;  // The plain text, or the parameter's name.
 };
 
-struct leaf {  // One route that ends at a node.
+struct leaf {                      // One route that ends at a node.
     struct leaf *next;             // owned
     const struct cv_route *route;  // borrowed until cv_router_deinit
 };
@@ -270,8 +270,7 @@ static bool is_int(struct cv_span text) {
     struct cv_span digits = cv_span_make(text.data + negative, text.length - negative);
     uint64_t value;
 
-    return digits.length <= 19 &&
-           cv_span_to_uint64(digits, (uint64_t)INT64_MAX + negative, &value);
+    return digits.length <= 19 && cv_span_to_uint64(digits, (uint64_t)INT64_MAX + negative, &value);
 }
 
 // Chooses among the routes of one pattern; notes their methods for a 405.

@@ -31,8 +31,8 @@ struct cv_route {
     void *context;                      // borrowed for the app's life
     const struct cv_middleware *chain;  // borrowed from its group, outermost first
     uint32_t chain_count;
-    const struct covet_group *group;  // borrowed from the app
-    struct cv_route *next;            // The app's list.
+    const struct covet_group *group;                  // borrowed from the app
+    struct cv_route *next;                            // The app's list.
     struct cv_span param_name[CV_ROUTER_PARAMS_MAX];  // In `pattern`.
 };
 

@@ -503,25 +503,22 @@ static bool has_cpu(const uint16_t *cpus, size_t count, uint16_t cpu) {
     return false;
 }
 
-// Names the missing cores as ranges.
-static void warn_missing(const uint16_t *missing, size_t count, struct cv_options_result *result) {
-    if (count == 0) {
-        return;
-    }
-    char list[512] = "";
+// Writes cores as ranges.
+static const char *name_cores(const uint16_t *missing, size_t count, char *list,
+                              size_t list_bytes) {
+    list[0] = '\0';
     for (size_t i = 0; i < count;) {
         size_t last = i;
         while (last + 1 < count && missing[last + 1] == missing[last] + 1) {
             last++;
         }
-        append(list, sizeof(list), i == 0 ? "%u" : ",%u", missing[i]);
+        append(list, list_bytes, i == 0 ? "%u" : ",%u", missing[i]);
         if (last > i) {
-            append(list, sizeof(list), "-%u", missing[last]);
+            append(list, list_bytes, "-%u", missing[last]);
         }
         i = last + 1;
     }
-    snprintf(result->warning, sizeof(result->warning),
-             "cores=%s reason=\"not here, or not allowed to this process; left out\"", list);
+    return list;
 }
 
 static int settle_cores(struct draft *draft, struct cv_options_result *result) {
@@ -546,10 +543,16 @@ static int settle_cores(struct draft *draft, struct cv_options_result *result) {
             missing[missing_count++] = draft->cpu[i];
         }
     }
+    char list[256];
+    name_cores(missing, missing_count, list, sizeof(list));
     if (settings->cpu_count == 0) {
-        return blame(draft, result, "cores", "none of these cores is here");
+        return blame(draft, result, "cores", "none of these is here, or allowed to this process: %s",
+                     list);
     }
-    warn_missing(missing, missing_count, result);
+    if (missing_count > 0) {
+        snprintf(result->warning, sizeof(result->warning),
+                 "cores=%s reason=\"not here, or not allowed to this process; left out\"", list);
+    }
     settings->worker_count = draft->workers != 0 ? draft->workers : settings->cpu_count;
     return 0;
 }

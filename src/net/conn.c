@@ -7,12 +7,11 @@
 //   which runs once per turn. So one send carries all answers of a turn, and no protocol call nests.
 // - Deadlines are two words in the record. The timer in it is armed for the earlier one and, when it
 //   fires early because the deadline has moved on, armed again: moving a deadline costs a store.
-// - Most answers fit the socket's buffer, so their send is over when it was submitted and need not be
-//   reported. Such quiet sends are noted, and taken as sent once the turn's completions are in.
+// - Most answers fit the socket's buffer. Their send is over when it was submitted, so its completion
+//   need not end a wait (CV_RING_SEND_AT_ONCE); what falls short goes on as an ordinary send.
 #include "net/conn.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -23,8 +22,7 @@
 
 #define TABLE_MARGIN 512u        // Accepted before a cancelled accept ends.
 #define TIMER_GRAIN_MS 64u       // Deadlines share wake-ups.
-#define QUIET_BYTES_MAX 32768u     // A send this short fits the socket's buffer unless the peer is slow.
-#define QUIET_SENDS_MAX 2048u
+#define SHORT_BYTES_MAX 32768u     // A send this short fits the socket's buffer unless the peer is slow.
 
 struct cv_conn_gather {
     struct msghdr message;
@@ -53,11 +51,6 @@ int cv_net_init(struct cv_net *net, uint32_t descriptors_max) {
         net->table = NULL;
         return -ENOMEM;
     }
-    net->quiet = calloc(QUIET_SENDS_MAX, sizeof(*net->quiet));
-    if (net->quiet == NULL) {
-        cv_net_deinit(net);
-        return -ENOMEM;
-    }
     cv_net_set_limits(net, net->limits);
     return 0;
 }
@@ -65,8 +58,6 @@ int cv_net_init(struct cv_net *net, uint32_t descriptors_max) {
 void cv_net_deinit(struct cv_net *net) {
     cv_listener_deinit_all(net);
     cv_admission_destroy(net->admission);
-    free(net->quiet);
-    net->quiet = NULL;
     if (net->table != NULL) {
         (void)munmap(net->table, net->table_count * sizeof(*net->table));
         net->table = NULL;
@@ -120,7 +111,7 @@ static void drop_active(struct cv_conn *conn) {
 static void free_if_over(struct cv_conn *conn) {
     struct cv_net *net = conn->net;
     if (conn->state != CV_CONN_CLOSING || is_with_kernel(conn) ||
-        (conn->flags & (CV_CONN_LISTED | CV_CONN_STARVED | CV_CONN_NOTED | CV_CONN_DELIVERING)) != 0) {
+        (conn->flags & (CV_CONN_LISTED | CV_CONN_STARVED | CV_CONN_DELIVERING)) != 0) {
         return;
     }
     drop_active(conn);
@@ -424,22 +415,14 @@ void cv_conn_flush(struct cv_conn *conn) {
     list(conn, CV_CONN_FLUSH);
 }
 
-static void note_quiet_send(struct cv_conn *conn, size_t bytes) {
-    struct cv_net *net = conn->net;
-    conn->active->quiet_bytes = bytes;
-    conn->flags |= CV_CONN_QUIET | CV_CONN_NOTED;
-    net->quiet[net->quiet_count++] = conn->index;
-}
-
-// Nothing may wait for the end of a quiet send, because the worker may sleep before it notices.
+// Nothing may wait for the end of a send whose completion does not end the worker's wait.
 static enum cv_ring_send_mode send_mode(const struct cv_conn *conn, size_t bytes) {
-    const uint16_t obstacles = CV_CONN_SLOW | CV_CONN_NOTED | CV_CONN_PAUSED;
-    if (conn->state == CV_CONN_OPEN && bytes <= QUIET_BYTES_MAX &&
-        conn->active->output.bytes == bytes && (conn->flags & obstacles) == 0 &&
-        conn->net->quiet_count < QUIET_SENDS_MAX) {
-        return CV_RING_SEND_QUIET;
+    if (conn->state == CV_CONN_OPEN && bytes <= SHORT_BYTES_MAX &&
+        conn->active->output.bytes == bytes &&
+        (conn->flags & (CV_CONN_SLOW | CV_CONN_PAUSED)) == 0) {
+        return CV_RING_SEND_AT_ONCE;
     }
-    return bytes <= QUIET_BYTES_MAX || conn->state != CV_CONN_OPEN ? CV_RING_SEND_ALL
+    return bytes <= SHORT_BYTES_MAX || conn->state != CV_CONN_OPEN ? CV_RING_SEND_ALL
                                                                    : CV_RING_SEND_SOME;
 }
 
@@ -490,8 +473,7 @@ void cv_conn_send(struct cv_conn *conn) {
     } else {
         cv_ring_send(net->ring, conn->descriptor, first[0].iov_base, bytes, mode, tag);
     }
-    if (mode == CV_RING_SEND_QUIET) {
-        note_quiet_send(conn, bytes);
+    if (mode == CV_RING_SEND_AT_ONCE) {
         return;
     }
     if (is_last) {
@@ -509,39 +491,34 @@ static void finish_if_sent(struct cv_conn *conn) {
     }
 }
 
-// `sent` bytes of the send in flight went out.
-static void account_send(struct cv_conn *conn, size_t sent) {
+static void complete_send(struct cv_conn *conn, const struct cv_completion *completion) {
     struct cv_net *net = conn->net;
     struct cv_conn_active *active = conn->active;
-    conn->flags &= (uint16_t) ~(CV_CONN_SENDING | CV_CONN_QUIET);
+    int32_t result = completion->result;
+    conn->flags &= (uint16_t)~CV_CONN_SENDING;
     conn->write_deadline = 0;
     cv_pool_release(net->pool, active->gather, sizeof(*active->gather));
     active->gather = NULL;
     cv_counter_add(net->stats, COVET_COUNTER_SENDS, 1);
-    cv_counter_add(net->stats, COVET_COUNTER_SENT_BYTES, sent);
-    cv_outq_sent(&active->output, net->pool, sent);
-}
-
-static void complete_send(struct cv_conn *conn, const struct cv_completion *completion) {
-    int32_t result = completion->result;
-    bool was_quiet = (conn->flags & CV_CONN_QUIET) != 0;
-    // A send that was cancelled or reset on its way still says how far it came.
-    account_send(conn, result > 0 ? (size_t)result : 0);
-    if (was_quiet) {
-        conn->flags |= CV_CONN_SLOW;
-    } else if (result > 0) {
-        conn->flags &= (uint16_t)~CV_CONN_SLOW;
+    if (result > 0) {
+        // A send that was cancelled or reset on its way still says how far it came.
+        cv_counter_add(net->stats, COVET_COUNTER_SENT_BYTES, (uint64_t)result);
+        cv_outq_sent(&active->output, net->pool, (size_t)result);
     }
     if (conn->state == CV_CONN_CLOSING) {
         free_if_over(conn);
         return;
     }
+    bool is_short = active->output.bytes > 0;
     if ((result < 0 && result != -EAGAIN && result != -EINTR) ||
-        ((conn->flags & CV_CONN_LEFT) != 0 && cv_conn_queued(conn) > 0)) {
+        (is_short && (conn->flags & CV_CONN_LEFT) != 0)) {
         cv_conn_close(conn, COVET_COUNTER_CLOSED_RESET);
         return;
     }
-    if (cv_conn_queued(conn) > 0) {
+    // What is left may only have been queued meanwhile; an ordinary send is right for it all the same.
+    conn->flags &= (uint16_t)~CV_CONN_SLOW;
+    if (is_short) {
+        conn->flags |= CV_CONN_SLOW;
         conn->transport->flush(conn);
     }
     if (conn->state == CV_CONN_OPEN) {
@@ -549,32 +526,6 @@ static void complete_send(struct cv_conn *conn, const struct cv_completion *comp
     }
     finish_if_sent(conn);
     settle(conn);
-}
-
-void cv_net_submitted(struct cv_net *net) {
-    net->quiet_submitted = net->quiet_count;
-}
-
-void cv_net_settle(struct cv_net *net) {
-    uint32_t over = net->quiet_submitted;
-    for (uint32_t i = 0; i < over; i++) {
-        struct cv_conn *conn = &net->table[net->quiet[i]];
-        conn->flags &= (uint16_t)~CV_CONN_NOTED;
-        if ((conn->flags & CV_CONN_QUIET) != 0) {
-            account_send(conn, conn->active->quiet_bytes);
-            if (is_alive(conn) && cv_conn_queued(conn) > 0) {
-                list(conn, CV_CONN_FLUSH);
-            }
-            if (conn->state == CV_CONN_OPEN) {
-                conn->ops->on_output(conn);
-            }
-        }
-        finish_if_sent(conn);
-        settle(conn);
-    }
-    net->quiet_count -= over;
-    net->quiet_submitted = 0;
-    memmove(net->quiet, net->quiet + over, net->quiet_count * sizeof(*net->quiet));
 }
 
 // --- Opening and closing --------------------------------------------------------------------------
@@ -633,7 +584,7 @@ void cv_conn_close(struct cv_conn *conn, enum covet_counter reason) {
         cv_admission_leave(net->admission, &conn->peer);
     }
     conn->ops->on_close(conn);
-    if ((conn->flags & (CV_CONN_SENDING | CV_CONN_QUIET)) == CV_CONN_SENDING) {
+    if ((conn->flags & CV_CONN_SENDING) != 0) {
         cv_ring_cancel(net->ring, user_data(conn, COVET_OP_SEND),
                        user_data(conn, COVET_OP_CANCEL));
     }

@@ -63,10 +63,8 @@ enum cv_conn_flag {
     CV_CONN_DELIVERING = 1 << 9,  // Inside the protocol's on_input.
     CV_CONN_LINGER = 1 << 10,     // Half-close and drop input before closing.
     CV_CONN_COUNTED = 1 << 11,    // Counted by the per-address cap.
-    CV_CONN_QUIET = 1 << 12,      // The send in flight completes only if it falls short.
-    CV_CONN_NOTED = 1 << 13,      // In the list of quiet sends.
-    CV_CONN_SLOW = 1 << 14,       // A quiet send fell short: the peer reads slower than we write.
-    CV_CONN_LEFT = 1 << 15,       // The descriptor is closed; a last send is still under way.
+    CV_CONN_SLOW = 1 << 12,       // A send fell short: the peer reads slower than we write.
+    CV_CONN_LEFT = 1 << 13,       // The descriptor is closed; a last send is still under way.
 };
 
 // What a protocol is to net. All calls come on the worker's thread.
@@ -92,7 +90,6 @@ struct cv_conn_active {
     struct cv_buffer input;
     struct cv_outq output;
     struct cv_conn_gather *gather;  // owned while a send of several vectors is in flight
-    size_t quiet_bytes;             // Of the quiet send in flight.
 };
 
 struct cv_conn {
@@ -141,9 +138,6 @@ struct cv_net {
     uint32_t todo_tail;
     uint32_t starved_head;
     uint32_t starved_tail;
-    uint32_t *quiet;                     // owned: indexes of connections with a quiet send
-    uint32_t quiet_count;
-    uint32_t quiet_submitted;            // Of them, the first ones: the kernel has had them.
     struct cv_admission *admission;      // owned; NULL while no per-address cap was ever set
     struct cv_listener *listeners;       // owned array
     uint32_t listener_count;
@@ -159,12 +153,6 @@ void cv_net_set_limits(struct cv_net *net, const struct cv_limits *limits);
 
 // Handles one completion whose op is RECV, SEND, CANCEL or CLOSE.
 void cv_net_complete(struct cv_net *net, const struct cv_completion *completion);
-
-// After a submission: the quiet sends queued until now are on their way.
-void cv_net_submitted(struct cv_net *net);
-
-// When the ring is settled: the quiet sends on their way are over.
-void cv_net_settle(struct cv_net *net);
 
 // Runs the to-do list once: unread input to protocols, queued output to the ring, starved receives.
 // Returns whether there is more to do at once.

@@ -22,8 +22,8 @@ struct cv_ring {
     struct cv_bufring buffers;
     struct cv_ring_features features;
     uint64_t enters;
+    uint32_t certain;  // Completions that the next submission is sure to bring at once.
     bool enabled;
-    bool all_submitted;  // The last submission left nothing queued.
 };
 
 // Every opcode the operations in ring.h use, and with them all that a restricted ring allows.
@@ -162,6 +162,7 @@ static struct io_uring_sqe *next_submission(struct cv_ring *ring) {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
     while (CV_UNLIKELY(sqe == NULL)) {
         ring->enters++;
+        ring->certain = 0;
         int status = io_uring_submit(&ring->uring);
         // -EBUSY and -EAGAIN: the kernel wants completions taken first. They wait in its own list and
         // submitting goes on once task work has run, which a wait-less enter does.
@@ -191,19 +192,18 @@ void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint
     sqe->user_data = user_data;
 }
 
-// MSG_WAITALL with MSG_DONTWAIT resolves a send while it is submitted: all of it went out, or it fails
-// with what did (io_uring/net.c, REQ_F_NOWAIT), and failures are never silent.
+// MSG_DONTWAIT keeps a send from being parked on a poll: it is over when it was submitted. MSG_WAITALL
+// lets it retry what fits (io_uring/net.c, REQ_F_NOWAIT). So the number of completions such sends bring
+// is known before the wait, and the wait asks for one more.
 static const int send_flags[] = {
     [CV_RING_SEND_SOME] = 0,
     [CV_RING_SEND_ALL] = MSG_WAITALL,
-    [CV_RING_SEND_QUIET] = MSG_WAITALL | MSG_DONTWAIT,
+    [CV_RING_SEND_AT_ONCE] = MSG_WAITALL | MSG_DONTWAIT,
 };
 
-static void finish_send(struct io_uring_sqe *sqe, enum cv_ring_send_mode mode,
-                        uint64_t user_data) {
-    if (mode == CV_RING_SEND_QUIET) {
-        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    }
+static void finish_send(struct cv_ring *ring, struct io_uring_sqe *sqe,
+                        enum cv_ring_send_mode mode, uint64_t user_data) {
+    ring->certain += mode == CV_RING_SEND_AT_ONCE ? 1 : 0;
     sqe->user_data = user_data;
 }
 
@@ -211,14 +211,14 @@ void cv_ring_send(struct cv_ring *ring, int descriptor, const void *data, size_t
                   enum cv_ring_send_mode mode, uint64_t user_data) {
     struct io_uring_sqe *sqe = next_submission(ring);
     io_uring_prep_send(sqe, descriptor, data, bytes, send_flags[mode]);
-    finish_send(sqe, mode, user_data);
+    finish_send(ring, sqe, mode, user_data);
 }
 
 void cv_ring_sendmsg(struct cv_ring *ring, int descriptor, const struct msghdr *message,
                      enum cv_ring_send_mode mode, uint64_t user_data) {
     struct io_uring_sqe *sqe = next_submission(ring);
     io_uring_prep_sendmsg(sqe, descriptor, message, (unsigned)send_flags[mode]);
-    finish_send(sqe, mode, user_data);
+    finish_send(ring, sqe, mode, user_data);
 }
 
 void cv_ring_read(struct cv_ring *ring, int descriptor, void *data, uint32_t bytes,
@@ -259,15 +259,16 @@ void cv_ring_message(struct cv_ring *ring, int ring_descriptor, uint64_t message
 }
 
 int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
+    unsigned wanted = 1 + ring->certain;
     cv_bufring_publish(&ring->buffers);
     if (io_uring_cq_ready(&ring->uring) > 0) {
         timeout_ns = 0;
         if (io_uring_sq_ready(&ring->uring) == 0) {
-            ring->all_submitted = true;
             return 0;
         }
     }
     ring->enters++;
+    ring->certain = 0;
     int status;
     if (timeout_ns == 0) {
         status = io_uring_submit_and_get_events(&ring->uring);
@@ -277,10 +278,9 @@ int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
             .tv_sec = (long long)(timeout_ns / 1000000000u),
             .tv_nsec = (long long)(timeout_ns % 1000000000u),
         };
-        status = io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1,
+        status = io_uring_submit_and_wait_timeout(&ring->uring, &cqe, wanted,
                                                   timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
     }
-    ring->all_submitted = io_uring_sq_ready(&ring->uring) == 0;
     // Time out, a signal, or completions that must be taken before more is submitted: all part of
     // the day. What was not submitted stays queued for the next call.
     if (status >= 0 || status == -ETIME || status == -EINTR || status == -EBUSY ||
@@ -294,14 +294,9 @@ void cv_ring_submit(struct cv_ring *ring) {
     cv_bufring_publish(&ring->buffers);
     if (io_uring_sq_ready(&ring->uring) > 0) {
         ring->enters++;
+        ring->certain = 0;
         (void)io_uring_submit(&ring->uring);
     }
-    ring->all_submitted = io_uring_sq_ready(&ring->uring) == 0;
-}
-
-bool cv_ring_is_settled(const struct cv_ring *ring) {
-    return ring->all_submitted && io_uring_cq_ready(&ring->uring) == 0 &&
-           !io_uring_cq_has_overflow(&ring->uring);
 }
 
 uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, uint32_t count_max) {

@@ -73,10 +73,10 @@ void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint
 
 // How a send ends. MSG_NOSIGNAL is implied in all of them.
 enum cv_ring_send_mode {
-    CV_RING_SEND_SOME,   // Completes when anything was sent.
-    CV_RING_SEND_ALL,    // Completes when everything was sent, or the connection broke.
-    CV_RING_SEND_QUIET,  // Over as soon as it is submitted. Completes only when not everything could be
-                         // sent at once: with the bytes sent, or -EAGAIN. See cv_ring_is_settled.
+    CV_RING_SEND_SOME,     // Completes when anything was sent.
+    CV_RING_SEND_ALL,      // Completes when everything was sent, or the connection broke.
+    CV_RING_SEND_AT_ONCE,  // Completes while it is submitted, with what could be sent, or -EAGAIN. It does
+                           // not end a wait: its completion is seen with the next one that does.
 };
 
 // `data` and `message` (with its vectors) must stay until the send is over.
@@ -112,10 +112,6 @@ CV_MUST_USE int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns);
 
 // Submits everything queued without waiting. Errors are left to the next cv_ring_wait.
 void cv_ring_submit(struct cv_ring *ring);
-
-// True when everything queued before the last cv_ring_wait or cv_ring_submit reached the kernel and
-// every completion so far was taken: quiet sends among it that did not complete went out whole.
-bool cv_ring_is_settled(const struct cv_ring *ring);
 
 // Takes up to `count_max` completions, in order. Each buffer in them is lent until cv_ring_give_back.
 uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, uint32_t count_max);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -23,6 +24,7 @@
 #define EXIT_IN_USE 69
 #define EXIT_CONFIG 78
 #define BACKLOG 65535       // The kernel cuts it to net.core.somaxconn (4096 since Linux 5.4).
+#define ORPHAN_ATTEMPTS_MAX 20u
 #define UNIX_MODE 0666      // As open to local programs as a loopback port.
 
 struct message {
@@ -83,13 +85,23 @@ static int say_failure(const struct cv_address *address, int error, struct messa
                 strerror(-error), hint);
 }
 
+// A ring that dies with its process gives its sockets back a little later, when nobody can be named any
+// more: then a moment of patience is right.
 static int try_tcp(const struct cv_address *address, struct message message) {
-    int fd = make_socket(address);
-    if (fd < 0) {
-        return say_failure(address, fd, message);
+    const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+    struct cv_holder holder;
+    int error;
+    for (uint32_t i = 0; i < ORPHAN_ATTEMPTS_MAX; i++) {
+        int fd = make_socket(address);
+        error = fd < 0 ? fd : bind_to(fd, address);
+        if (fd >= 0) {
+            close(fd);
+        }
+        if (error != -EADDRINUSE || cv_holder_find(address, &holder)) {
+            break;
+        }
+        nanosleep(&pause, NULL);
     }
-    int error = bind_to(fd, address);
-    close(fd);
     return error != 0 ? say_failure(address, error, message) : 0;
 }
 

@@ -462,6 +462,9 @@ static void begin_stop(struct supervisor *self) {
         cv_notify_send("STOPPING=1");
     }
     cv_log(CV_LOG_INFO, "drain", "limit_ms=%llu", (unsigned long long)drain_ms);
+    // Without our copies a listener ends with the server's: new clients are refused, not left waiting.
+    cv_sockets_close(&self->sockets,
+                     self->is_handed_over ? CV_SOCKETS_KEEP_PATHS : CV_SOCKETS_UNLINK_OWNED);
     if (self->server_pid == 0) {
         finish(self, 0);
     } else if (cv_control_tell(self->control_fd, CV_CONTROL_DRAIN, drain_ms) != 0) {

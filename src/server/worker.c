@@ -286,19 +286,14 @@ enum cv_worker_stop cv_worker_turn(struct cv_worker *worker, uint64_t deadline_n
         cv_log(CV_LOG_ERROR, "ring_failed", "worker=%u error=%d", worker->options.index, -status);
         abort();
     }
-    cv_net_submitted(&worker->net);
     cv_clock_update(&worker->clock);
     while (take_completions(worker) == COMPLETIONS_PER_BATCH) {
         // Many more wait: what this batch answered goes out before they are looked at.
         (void)cv_net_run(&worker->net);
         cv_ring_submit(worker->ring);
-        cv_net_submitted(&worker->net);
-    }
-    if (cv_ring_is_settled(worker->ring)) {
-        cv_net_settle(&worker->net);
     }
     (void)cv_wheel_run(&worker->wheel, worker->clock.now_ms);
-    worker->has_more = cv_net_run(&worker->net) || worker->net.quiet_submitted > 0;
+    worker->has_more = cv_net_run(&worker->net);
     publish(worker);
     return is_over(worker) ? CV_WORKER_ENDED : CV_WORKER_TURNED;
 }

@@ -1,5 +1,5 @@
-// A worker and a protocol that only remember: requests are parsed from text for real, answers land in a
-// record. The clock stands still until a test moves it.
+// A worker and a protocol that only remember: requests are parsed from text for real, answers land
+// in a record. The clock stands still until a test moves it.
 #ifndef T_APP_RECORDER_H
 #define T_APP_RECORDER_H
 
@@ -18,6 +18,7 @@
 #include "app/app.h"
 #include "app/request.h"
 #include "base/compiler.h"
+#include "metrics/counter.h"
 
 #define T_WORKERS 3u
 #define T_POSTS_MAX 1024u

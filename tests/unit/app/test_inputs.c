@@ -150,9 +150,10 @@ static void look_at_no_form(struct covet_request *request) {
 
 static void test_inputs_read_forms_of_their_type_only(void **state) {
     (void)state;
-    with(look_at_form, "POST /",
-         "Content-Type: Application/X-WWW-Form-Urlencoded ; charset=utf-8\r\nContent-Length: 14\r\n",
-         "name=J%C3%B6rg&x=");
+    with(
+        look_at_form, "POST /",
+        "Content-Type: Application/X-WWW-Form-Urlencoded ; charset=utf-8\r\nContent-Length: 14\r\n",
+        "name=J%C3%B6rg&x=");
     with(look_at_no_form, "POST /", "Content-Type: text/plain\r\nContent-Length: 6\r\n", "name=1");
     with(look_at_no_form, "POST /", "Content-Length: 6\r\n", "name=1");
 }
@@ -235,8 +236,8 @@ static void test_inputs_follow_a_head_that_moves(void **state) {
 
     (void)state;
     t_open_fixture(&fixture, init);
-    exchange = t_open(fixture.worker, "GET /one/2/three?q=v HTTP/1.1\r\nHost: a\r\nX-A: b\r\n\r\n",
-                      NULL);
+    exchange =
+        t_open(fixture.worker, "GET /one/2/three?q=v HTTP/1.1\r\nHost: a\r\nX-A: b\r\n\r\n", NULL);
     moved = strdup(exchange->text);
     cv_request_rebase(&exchange->request, moved);
     memset(exchange->text, '?', strlen(exchange->text));

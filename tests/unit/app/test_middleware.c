@@ -2,10 +2,10 @@
 
 // Everything that runs writes its letter here: "b1" is before of 1, "a1" after, "h" the handler.
 static char trace[256];
-static char stop_at;       // This one answers early.
-static char stop_silent;   // This one stops without an answer.
-static char answer_next;   // This one answers but says COVET_NEXT.
-static char defer_at;      // This one defers.
+static char stop_at;      // This one answers early.
+static char stop_silent;  // This one stops without an answer.
+static char answer_next;  // This one answers but says COVET_NEXT.
+static char defer_at;     // This one defers.
 static bool stream;
 
 static void note(char kind, char name) {

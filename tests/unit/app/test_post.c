@@ -112,7 +112,8 @@ static void test_post_to_a_worker_stopped_hard_is_dropped(void **state) {
     assert_int_equal(covet_post(pair->worker[0], 1, append, "y"), -ESHUTDOWN);
 }
 
-// Two threads post to a third that takes leave in the middle: nothing is lost and nothing comes after.
+// Two threads post to a third that takes leave in the middle: nothing is lost and nothing comes
+// after.
 
 #define ROUNDS 20000u
 

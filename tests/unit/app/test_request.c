@@ -74,8 +74,7 @@ static void test_request_without_a_handler_is_answered(void **state) {
     for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
         struct t_exchange *exchange = run(state, cases[i].line, say_ok);
 
-        if (exchange->status != cases[i].status ||
-            strcmp(exchange->fields, cases[i].fields) != 0 ||
+        if (exchange->status != cases[i].status || strcmp(exchange->fields, cases[i].fields) != 0 ||
             strcmp(exchange->body, cases[i].body) != 0)
             fail_msg("%s: %d \"%s\" \"%s\"", cases[i].line, exchange->status, exchange->fields,
                      exchange->body);

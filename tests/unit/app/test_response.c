@@ -77,8 +77,7 @@ static void test_response_sends_fields_in_order(void **state) {
 
     assert_int_equal(exchange->status, 201);
     assert_string_equal(exchange->type, "application/json");
-    assert_string_equal(exchange->fields,
-                        "X-One: 1\r\nx-two: \r\nX-One: caf\xc3\xa9\tau lait\r\n");
+    assert_string_equal(exchange->fields, "X-One: 1\r\nx-two: \r\nX-One: caf\xc3\xa9\tau lait\r\n");
     assert_string_equal(exchange->body, "{}");
     t_close(exchange);
 }
@@ -196,7 +195,8 @@ static void inject(struct covet_request *request, struct covet_response *respons
     assert_int_equal(covet_response_text(response, "secret"), -EALREADY);
 }
 
-#define VALUE(literal) {(literal), sizeof(literal) - 1}
+#define VALUE(literal) \
+    { (literal), sizeof(literal) - 1 }
 
 static void test_response_never_sends_an_injected_field(void **state) {
     static char huge[COVET_FIELDS_BYTES_MAX + 1];

@@ -243,11 +243,10 @@ static void test_router_names_both_routes_of_a_conflict(void **state) {
 
 static void test_router_refuses_what_is_no_pattern(void **state) {
     static const char *const bad[] = {
-        "",           "a",           "*",          "/{",          "/}",         "/{}",
-        "/{a",        "/a}",         "/x{a}",      "/{a}x",       "/{a}{b}",    "/{a b}",
-        "/{a-b}",     "/{:int}",     "/{...}",     "/{a:str}",    "/{a:int}/{a}", "/{r...}/x",
-        "/{r...}/",   "/a/./b",      "/a/../b",    "/..",         "/{a:int...}",
-        "/{a......}",
+        "",         "a",       "*",       "/{",       "/}",           "/{}",
+        "/{a",      "/a}",     "/x{a}",   "/{a}x",    "/{a}{b}",      "/{a b}",
+        "/{a-b}",   "/{:int}", "/{...}",  "/{a:str}", "/{a:int}/{a}", "/{r...}/x",
+        "/{r...}/", "/a/./b",  "/a/../b", "/..",      "/{a:int...}",  "/{a......}",
     };
     char error[ERROR_BYTES], text[CV_ROUTER_PATTERN_BYTES_MAX + 8];
     struct cv_router router;
@@ -382,9 +381,10 @@ static void make_random(char *out, const char *const *segments, unsigned count, 
 }
 
 static void test_router_agrees_with_a_naive_matcher(void **state) {
-    static const char *const pattern_segments[] = {"a",    "b",         "7",         "",
+    static const char *const pattern_segments[] = {"a",     "b",         "7",        "",
                                                    "{p%u}", "{n%u:int}", "{r%u...}", "{p%u}"};
-    static const char *const path_segments[] = {"a", "b", "7", "", "c", "-3", "99999999999999999999"};
+    static const char *const path_segments[] = {
+        "a", "b", "7", "", "c", "-3", "99999999999999999999"};
     static const uint16_t methods[] = {CV_METHOD_GET, CV_METHOD_POST, CV_METHOD_PUT};
     unsigned found = 0, allowed = 0, backed = 0;
 
@@ -400,8 +400,8 @@ static void test_router_agrees_with_a_naive_matcher(void **state) {
             make_random(text[count], pattern_segments, CV_ARRAY_COUNT(pattern_segments),
                         1 + next_random(4));
             // A refused route stays behind as an unused entry; it takes the next pattern's place.
-            routes[count] = (struct cv_route){.pattern = text[count],
-                                              .methods = methods[next_random(3)]};
+            routes[count] =
+                (struct cv_route){.pattern = text[count], .methods = methods[next_random(3)]};
             if (cv_router_add(&router, &routes[count], error, sizeof(error)) != 0) {
                 routes[count].methods = 0;
                 assert_non_null(strstr(error, text[count]));

@@ -62,10 +62,18 @@ static void test_stream_goes_on_after_the_handler(void **state) {
 }
 
 static void bad_trailers(struct covet_request *request, struct covet_response *response) {
-    static const char *const names[] = {"Content-Length", "transfer-encoding", "Host",
-                                        "Set-Cookie",     "Content-Type",      "Authorization",
-                                        "Trailer",        "X A",               "X:",
-                                        "Cache-Control",  "Connection",        ""};
+    static const char *const names[] = {"Content-Length",
+                                        "transfer-encoding",
+                                        "Host",
+                                        "Set-Cookie",
+                                        "Content-Type",
+                                        "Authorization",
+                                        "Trailer",
+                                        "X A",
+                                        "X:",
+                                        "Cache-Control",
+                                        "Connection",
+                                        ""};
 
     (void)request;
     for (size_t i = 0; i < CV_ARRAY_COUNT(names); i++)

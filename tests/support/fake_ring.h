@@ -1,0 +1,432 @@
+// A ring without a kernel: every cv_ring_* function over a table of sockets that remembers what is armed.
+//
+// A test plays the kernel: it makes completions itself (t_ring_received, t_ring_sent, ...) or lets
+// t_ring_poll make the one a kernel would. It plays the client too: what it sends waits in the
+// socket, what it is sent is kept there, and `window` says how much of that it reads. What no real
+// kernel would forgive is asserted on every call: two sends or receives at once on one socket, an
+// operation on a closed descriptor, a buffer given back twice. Buffers are overwritten when they
+// are given back, so whoever still reads one is found.
+//
+// Include it in one source file of a test: the library's own ring is then not linked.
+#ifndef T_SUPPORT_FAKE_RING_H
+#define T_SUPPORT_FAKE_RING_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/compiler.h"
+#include "ring/ring.h"
+
+#define T_SOCKETS_MAX 16384
+#define T_BUFFERS_MAX 1024u
+#define T_SPOILT 0xdd  // What a buffer holds once it was given back.
+
+struct t_operation {
+    bool is_armed;
+    bool is_cancelled;
+    bool is_poll_first;
+    int flags;
+    uint64_t user_data;
+    const struct msghdr *message;  // NULL: `single`
+    struct iovec single;
+};
+
+struct t_bytes {
+    uint8_t *data;  // owned
+    size_t length;
+    size_t room;
+};
+
+struct t_socket {
+    struct t_operation accept;
+    struct t_operation receive;
+    struct t_operation send;
+    bool is_open;
+    bool is_shut;        // Its sending side, by cv_ring_shutdown.
+    struct t_bytes input;   // What the client sent.
+    size_t input_taken;
+    bool is_ended;       // The client sent FIN behind its input.
+    bool is_reset;       // RST behind its input.
+    struct t_bytes output;  // What the client was sent.
+    size_t window;       // Bytes the client still reads.
+    struct cv_peer peer;
+    int queue[64];       // A listener's: connections that wait.
+    uint32_t queue_count;
+};
+
+struct cv_ring {
+    struct t_socket socket[T_SOCKETS_MAX];
+    int socket_count;
+    uint8_t *memory;  // owned: the buffers
+    uint8_t holders[T_BUFFERS_MAX];
+    uint32_t buffer_count;
+    uint32_t lent;
+    struct cv_ring_features features;
+    uint64_t accepts, receives, sends, cancels, closes, reads, writes, messages, shutdowns;
+    uint64_t sent_calls_bytes;
+    int accept_now_error;  // What cv_ring_accept_now says instead of looking; 0: it looks.
+};
+
+static inline struct cv_ring *t_ring_create(uint32_t buffer_count) {
+    struct cv_ring *ring = calloc(1, sizeof(*ring));
+    assert_non_null(ring);
+    assert_true(buffer_count <= T_BUFFERS_MAX);
+    ring->buffer_count = buffer_count;
+    ring->memory = malloc((size_t)buffer_count * CV_RING_BUFFER_BYTES);
+    assert_non_null(ring->memory);
+    return ring;
+}
+
+static inline void t_ring_destroy(struct cv_ring *ring) {
+    for (int i = 0; i < ring->socket_count; i++) {
+        free(ring->socket[i].input.data);
+        free(ring->socket[i].output.data);
+    }
+    free(ring->memory);
+    free(ring);
+}
+
+// A new socket, with a client at its other end. Descriptors are never used twice.
+static inline int t_ring_socket(struct cv_ring *ring) {
+    int descriptor = ring->socket_count++;
+    assert_true(descriptor < T_SOCKETS_MAX);
+    ring->socket[descriptor] = (struct t_socket){
+        .is_open = true,
+        .window = SIZE_MAX,
+        .peer = {CV_PEER_IPV4, 0, 4711, {192, 0, 2, 7}},
+    };
+    return descriptor;
+}
+
+static inline struct t_socket *t_ring_at(struct cv_ring *ring, int descriptor) {
+    assert_in_range(descriptor, 0, ring->socket_count - 1);
+    return &ring->socket[descriptor];
+}
+
+// The same for operations, which need it open.
+static inline struct t_socket *t_ring_open(struct cv_ring *ring, int descriptor) {
+    struct t_socket *socket = t_ring_at(ring, descriptor);
+    assert_true(socket->is_open);
+    return socket;
+}
+
+static inline void t_bytes_append(struct t_bytes *bytes, const void *data, size_t length) {
+    if (bytes->length + length > bytes->room) {
+        bytes->room = 2 * (bytes->length + length);
+        bytes->data = realloc(bytes->data, bytes->room);
+        assert_non_null(bytes->data);
+    }
+    if (length > 0) {
+        memcpy(bytes->data + bytes->length, data, length);
+    }
+    bytes->length += length;
+}
+
+// --- The client -----------------------------------------------------------------------------------
+
+static inline void t_client_send(struct cv_ring *ring, int descriptor, const void *data,
+                                 size_t length) {
+    t_bytes_append(&t_ring_at(ring, descriptor)->input, data, length);
+}
+
+static inline void t_client_end(struct cv_ring *ring, int descriptor) {
+    t_ring_at(ring, descriptor)->is_ended = true;
+}
+
+static inline void t_client_reset(struct cv_ring *ring, int descriptor) {
+    t_ring_at(ring, descriptor)->is_reset = true;
+}
+
+// --- The kernel, by hand --------------------------------------------------------------------------
+
+static inline size_t t_operation_bytes(const struct t_operation *operation) {
+    size_t bytes = 0;
+    if (operation->message == NULL) {
+        return operation->single.iov_len;
+    }
+    for (size_t i = 0; i < operation->message->msg_iovlen; i++) {
+        bytes += operation->message->msg_iov[i].iov_len;
+    }
+    return bytes;
+}
+
+// Reads the first `bytes` of a send, as the kernel may do up to the completion.
+static inline void t_operation_read(const struct t_operation *operation, size_t bytes,
+                                    struct t_bytes *out) {
+    const struct iovec *vector =
+        operation->message == NULL ? &operation->single : operation->message->msg_iov;
+    size_t count = operation->message == NULL ? 1 : operation->message->msg_iovlen;
+    for (size_t i = 0; i < count && bytes > 0; i++) {
+        size_t part = CV_MIN(bytes, vector[i].iov_len);
+        t_bytes_append(out, vector[i].iov_base, part);
+        bytes -= part;
+    }
+    assert_int_equal(bytes, 0);
+}
+
+static inline uint32_t t_ring_free_buffer(const struct cv_ring *ring) {
+    for (uint32_t i = 0; i < ring->buffer_count; i++) {
+        if (ring->holders[i] == 0) {
+            return i;
+        }
+    }
+    return CV_RING_NO_BUFFER;
+}
+
+// The armed receive gets `length` bytes, at most one buffer's.
+static inline struct cv_completion t_ring_received(struct cv_ring *ring, int descriptor,
+                                                   const void *data, size_t length, bool more) {
+    struct t_operation *receive = &t_ring_at(ring, descriptor)->receive;
+    uint32_t buffer = t_ring_free_buffer(ring);
+    assert_true(receive->is_armed);
+    assert_true(buffer != CV_RING_NO_BUFFER && length <= CV_RING_BUFFER_BYTES);
+    memcpy(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES, data, length);
+    ring->holders[buffer] = 1;
+    ring->lent++;
+    receive->is_armed = more;
+    return (struct cv_completion){receive->user_data, (int32_t)length, buffer, more};
+}
+
+// The armed receive ends: 0 or -errno.
+static inline struct cv_completion t_ring_receive_ended(struct cv_ring *ring, int descriptor,
+                                                        int32_t result) {
+    struct t_operation *receive = &t_ring_at(ring, descriptor)->receive;
+    assert_true(receive->is_armed);
+    receive->is_armed = false;
+    return (struct cv_completion){receive->user_data, result, CV_RING_NO_BUFFER, false};
+}
+
+// The send in flight ends: bytes sent or -errno. All it was given must still be readable.
+static inline struct cv_completion t_ring_sent(struct cv_ring *ring, int descriptor,
+                                               int32_t result) {
+    struct t_socket *socket = t_ring_at(ring, descriptor);
+    struct t_operation *send = &socket->send;
+    struct t_bytes whole = {0};
+    assert_true(send->is_armed);
+    t_operation_read(send, t_operation_bytes(send), &whole);
+    if (result > 0) {
+        assert_true((size_t)result <= whole.length);
+        t_bytes_append(&socket->output, whole.data, (size_t)result);
+    }
+    free(whole.data);
+    send->is_armed = false;
+    return (struct cv_completion){send->user_data, result, CV_RING_NO_BUFFER, false};
+}
+
+// --- The kernel, by itself ------------------------------------------------------------------------
+
+static inline bool t_ring_poll_receive(struct cv_ring *ring, int descriptor,
+                                       struct cv_completion *completion) {
+    struct t_socket *socket = t_ring_at(ring, descriptor);
+    size_t waiting = socket->input.length - socket->input_taken;
+    bool has_buffer = t_ring_free_buffer(ring) != CV_RING_NO_BUFFER;
+    if (!socket->receive.is_armed) {
+        return false;
+    }
+    if (socket->receive.is_cancelled) {
+        *completion = t_ring_receive_ended(ring, descriptor, -ECANCELED);
+    } else if (!has_buffer && (waiting > 0 || !socket->receive.is_poll_first)) {
+        *completion = t_ring_receive_ended(ring, descriptor, -ENOBUFS);
+    } else if (waiting > 0) {
+        size_t part = CV_MIN(waiting, (size_t)CV_RING_BUFFER_BYTES);
+        *completion = t_ring_received(ring, descriptor, socket->input.data + socket->input_taken,
+                                      part, true);
+        socket->input_taken += part;
+    } else if (socket->is_reset) {
+        *completion = t_ring_receive_ended(ring, descriptor, -ECONNRESET);
+    } else if (socket->is_ended) {
+        *completion = t_ring_receive_ended(ring, descriptor, 0);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static inline bool t_ring_poll_send(struct cv_ring *ring, int descriptor,
+                                    struct cv_completion *completion) {
+    struct t_socket *socket = t_ring_at(ring, descriptor);
+    if (!socket->send.is_armed) {
+        return false;
+    }
+    if (socket->send.is_cancelled) {
+        *completion = t_ring_sent(ring, descriptor, -ECANCELED);
+    } else if (socket->is_reset) {
+        *completion = t_ring_sent(ring, descriptor, -ECONNRESET);
+    } else if (socket->window > 0) {
+        size_t part = CV_MIN(socket->window, t_operation_bytes(&socket->send));
+        socket->window -= socket->window == SIZE_MAX ? 0 : part;
+        *completion = t_ring_sent(ring, descriptor, (int32_t)part);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+// --- The ring -------------------------------------------------------------------------------------
+
+static inline void t_operation_arm(struct t_operation *operation, uint64_t user_data) {
+    assert_false(operation->is_armed);
+    *operation = (struct t_operation){.is_armed = true, .user_data = user_data};
+}
+
+const struct cv_ring_features *cv_ring_features(const struct cv_ring *ring) {
+    return &ring->features;
+}
+
+int cv_ring_descriptor(const struct cv_ring *ring) {
+    (void)ring;
+    return -1;
+}
+
+void cv_ring_accept(struct cv_ring *ring, int descriptor, uint64_t user_data) {
+    ring->accepts++;
+    t_operation_arm(&t_ring_open(ring, descriptor)->accept, user_data);
+}
+
+void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint64_t user_data) {
+    struct t_socket *socket = t_ring_open(ring, descriptor);
+    ring->receives++;
+    t_operation_arm(&socket->receive, user_data);
+    socket->receive.is_poll_first = poll_first;
+}
+
+static inline struct t_operation *t_ring_start_send(struct cv_ring *ring, int descriptor, int flags,
+                                                    uint64_t user_data) {
+    struct t_socket *socket = t_ring_open(ring, descriptor);
+    assert_false(socket->is_shut);
+    ring->sends++;
+    t_operation_arm(&socket->send, user_data);
+    socket->send.flags = flags;
+    return &socket->send;
+}
+
+void cv_ring_send(struct cv_ring *ring, int descriptor, const void *data, size_t bytes, int flags,
+                  uint64_t user_data) {
+    assert_true(bytes > 0);
+    t_ring_start_send(ring, descriptor, flags, user_data)->single =
+        (struct iovec){(void *)(uintptr_t)data, bytes};
+}
+
+void cv_ring_sendmsg(struct cv_ring *ring, int descriptor, const struct msghdr *message, int flags,
+                     uint64_t user_data) {
+    struct t_operation *send = t_ring_start_send(ring, descriptor, flags, user_data);
+    send->message = message;
+    assert_true(t_operation_bytes(send) > 0);
+}
+
+void cv_ring_read(struct cv_ring *ring, int descriptor, void *data, uint32_t bytes,
+                  uint64_t user_data) {
+    (void)descriptor, (void)data, (void)bytes, (void)user_data;
+    ring->reads++;
+}
+
+void cv_ring_write(struct cv_ring *ring, int descriptor, const void *data, uint32_t bytes,
+                   uint64_t user_data) {
+    (void)descriptor, (void)data, (void)bytes, (void)user_data;
+    ring->writes++;
+}
+
+void cv_ring_cancel_all(struct cv_ring *ring, int descriptor, uint64_t user_data) {
+    struct t_socket *socket = t_ring_open(ring, descriptor);
+    (void)user_data;
+    ring->cancels++;
+    socket->accept.is_cancelled = socket->accept.is_armed;
+    socket->receive.is_cancelled = socket->receive.is_armed;
+    socket->send.is_cancelled = socket->send.is_armed;
+}
+
+void cv_ring_cancel(struct cv_ring *ring, uint64_t target, uint64_t user_data) {
+    (void)user_data;
+    ring->cancels++;
+    for (int i = 0; i < ring->socket_count; i++) {
+        struct t_operation *all[] = {&ring->socket[i].accept, &ring->socket[i].receive,
+                                     &ring->socket[i].send};
+        for (size_t k = 0; k < CV_ARRAY_COUNT(all); k++) {
+            if (all[k]->is_armed && all[k]->user_data == target) {
+                all[k]->is_cancelled = true;
+                return;
+            }
+        }
+    }
+}
+
+void cv_ring_close(struct cv_ring *ring, int descriptor, uint64_t user_data) {
+    struct t_socket *socket = t_ring_open(ring, descriptor);
+    (void)user_data;
+    // close(2) ends no operation: what is armed must have been cancelled in front of it.
+    assert_true(!socket->accept.is_armed || socket->accept.is_cancelled);
+    assert_true(!socket->receive.is_armed || socket->receive.is_cancelled);
+    assert_true(!socket->send.is_armed || socket->send.is_cancelled);
+    ring->closes++;
+    socket->is_open = false;
+}
+
+void cv_ring_message(struct cv_ring *ring, int ring_descriptor, uint64_t message_user_data,
+                     uint64_t user_data) {
+    (void)ring_descriptor, (void)message_user_data, (void)user_data;
+    ring->messages++;
+}
+
+uint8_t *cv_ring_buffer(const struct cv_ring *ring, uint32_t buffer) {
+    assert_true(buffer < ring->buffer_count && ring->holders[buffer] > 0);
+    return ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES;
+}
+
+void cv_ring_retain(struct cv_ring *ring, uint32_t buffer) {
+    assert_true(buffer < ring->buffer_count && ring->holders[buffer] > 0);
+    ring->holders[buffer]++;
+}
+
+void cv_ring_give_back(struct cv_ring *ring, uint32_t buffer) {
+    assert_true(buffer < ring->buffer_count && ring->holders[buffer] > 0);
+    if (--ring->holders[buffer] == 0) {
+        ring->lent--;
+        memset(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES, T_SPOILT,
+               CV_RING_BUFFER_BYTES);
+    }
+}
+
+uint32_t cv_ring_buffers_lent(const struct cv_ring *ring) {
+    return ring->lent;
+}
+
+uint32_t cv_ring_buffers_total(const struct cv_ring *ring) {
+    return ring->buffer_count;
+}
+
+void cv_ring_shutdown(struct cv_ring *ring, int descriptor, int how) {
+    struct t_socket *socket = t_ring_open(ring, descriptor);
+    assert_int_equal(how, SHUT_WR);
+    assert_false(socket->send.is_armed);
+    ring->shutdowns++;
+    socket->is_shut = true;
+}
+
+int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {
+    struct t_socket *listener = t_ring_open(ring, descriptor);
+    if (ring->accept_now_error != 0) {
+        return ring->accept_now_error;
+    }
+    if (listener->queue_count == 0) {
+        return -EAGAIN;
+    }
+    int accepted = listener->queue[0];
+    listener->queue_count--;
+    memmove(listener->queue, listener->queue + 1, listener->queue_count * sizeof(int));
+    return accepted;
+}
+
+void cv_ring_peer(struct cv_ring *ring, int descriptor, struct cv_peer *peer) {
+    *peer = t_ring_open(ring, descriptor)->peer;
+}
+
+#endif
