@@ -159,21 +159,21 @@ def test_interrupt_drains_like_term(env):
         server.check_log()
 
 
-def test_new_connections_are_refused_while_draining(env):
+def test_new_connections_are_refused_or_served_while_draining(env):
+    """Whoever connects during the drain knows at once; nobody hangs and is reset at the end."""
     server = Server(env)
     with server, server.client() as client:
         client.send(post_bytes("/echo", b"f" * 1000)[:-500])
         time.sleep(0.2)
         server.signal(signal.SIGTERM)
-
-        def refused():
-            try:
-                server.client(timeout_s=1).close()
-                return False
-            except OSError:
-                return True
-
-        assert procfs.wait_for(refused, 3), "still accepts new connections"
+        time.sleep(0.5)
+        try:
+            with server.client(timeout_s=2) as late:
+                late.send(get_bytes("/"))
+                response = late.read()
+                assert response.status in (200, 503) and response.says_close, response
+        except ConnectionRefusedError:
+            pass
         client.send(b"f" * 500)
         assert client.read().status == 200
         server.stop()

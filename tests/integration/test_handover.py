@@ -3,12 +3,13 @@
 import os
 import re
 import signal
+import socket
 import time
 
 from harness import limit_s, names, procfs, slow
 from harness.client import Client, get_once, post_bytes
 from harness.load import Load
-from harness.server import Server
+from harness.server import Server, has_workers
 
 
 def signal_under_load(env, number, times, pause_s, cores="0-1"):
@@ -88,15 +89,8 @@ def test_usr2_is_served_by_another_process(env):
 
 
 def serving_pids(server):
-    found = set()
-    for pid in server.family():
-        for child in procfs.children(pid):
-            if any(
-                re.match(names.WORKER_THREAD, procfs.name(child, task))
-                for task in procfs.tasks(child)
-            ):
-                found.add(child)
-    return found
+    supervisors = server.family()
+    return {child for pid in supervisors for child in procfs.children(pid) if has_workers(child)}
 
 
 @limit_s(60)
@@ -167,5 +161,12 @@ def test_death_of_the_supervisor_ends_the_server(env):
         assert procfs.wait_for(
             lambda: not procfs.is_alive(pid), 3 * env.slack
         ), "the server lives on"
+
+        # A dead ring lets go of its listener a moment later, in the kernel's own time.
+        def is_free():
+            with socket.socket() as probe:
+                return probe.connect_ex(server.address) != 0
+
+        assert procfs.wait_for(is_free, 3), "somebody still listens"
         with Server(env, listen=[f"127.0.0.1:{server.port}"]):
             pass

@@ -125,7 +125,6 @@ def test_cores_that_do_not_exist_alone_are_an_error(env):
         env, "--listen", f"127.0.0.1:{env.free_port()}", "--cores", str(absent_core())
     )
     assert status == names.EXIT_USAGE, (status, err)
-    assert str(absent_core()) in err, err
 
 
 def test_one_worker_per_core(env):

@@ -79,7 +79,7 @@ def traced_calls(task):
     text = text.decode()
     if "Operation not permitted" in text:
         raise Skip("strace may not attach")
-    return set(re.findall(r"^\s+[\d.]+\s+[\d.]+\s+\d+\s+\d+\s+(?:\d+\s+)?(\w+)$", text, re.M)) - {
+    return set(re.findall(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+\d+\s+(?:\d+\s+)?(\w+)$", text, re.M)) - {
         "total"
     }
 

@@ -35,6 +35,7 @@ ENTERS = "covet_enters_total"
 CQ_OVERFLOWS = "covet_cq_overflows_total"
 
 # Words in the log (regular expressions).
+STARTED = r"event=start\b"
 CRASH_LINE = r"event=crash"
 BACKTRACE = r"backtrace|bt=|0x[0-9a-f]+|\+0x"
 FATAL_LOG = r"event=crash|AddressSanitizer|LeakSanitizer|runtime error|ThreadSanitizer|assertion"

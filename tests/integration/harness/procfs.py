@@ -31,7 +31,7 @@ def tasks(pid):
 def status(pid, task=None):
     """The fields of /proc/PID/status (or of one thread's) as a dictionary of strings."""
     text = read(f"/proc/{pid}/task/{task}/status" if task else f"/proc/{pid}/status")
-    return dict(re.findall(r"^(\w+):\s*(.*)$", text, re.M))
+    return dict(re.findall(r"^(\w+):[ \t]*(.*)$", text, re.M))
 
 
 def name(pid, task):

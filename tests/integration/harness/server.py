@@ -122,7 +122,9 @@ class Server:
                     client.send(get_bytes("/healthz", "Connection: close"))
                     client.read_final()
                     client.rest()
-                    return
+                    # The first answer may come before the supervisor knows that the server is up.
+                    if re.search(names.STARTED, self.log()):
+                        return
             except Exception:
                 time.sleep(0.02)
         raise AssertionError(f"does not answer after {limit_s} s: {self.log()[-800:]}")
@@ -135,12 +137,7 @@ class Server:
     @property
     def server_pid(self):
         """The supervisor's child that serves: the one with a worker thread."""
-        for pid in procfs.children(self.pid):
-            if any(
-                re.match(names.WORKER_THREAD, procfs.name(pid, task)) for task in procfs.tasks(pid)
-            ):
-                return pid
-        return None
+        return next((pid for pid in procfs.children(self.pid) if has_workers(pid)), None)
 
     def worker_tasks(self):
         pid = self.server_pid
@@ -160,12 +157,15 @@ class Server:
         return Client(self.address, **options)
 
     def family(self):
-        """Every process of ours that is this covet: after a hand-over also the new supervisor."""
-        pids = []
-        for pid in procfs.children(os.getpid()):
-            if os.path.basename(self.env.covet) in procfs.read(f"/proc/{pid}/cmdline"):
-                pids.append(pid)
-        return pids
+        """Every supervisor of this covet: after a hand-over also the new one, a child of the
+        old."""
+        found, waiting = [], procfs.children(os.getpid())
+        while waiting:
+            pid = waiting.pop()
+            if self.env.covet in procfs.read(f"/proc/{pid}/cmdline") and not has_workers(pid):
+                found.append(pid)
+            waiting += procfs.children(pid)
+        return found
 
     def stop(self):
         """TERM, then status 0 in time and a log without a crash. Gives the seconds it took."""
@@ -210,6 +210,10 @@ class Server:
                 except ProcessLookupError:
                     pass
         self.process.wait(5)
+
+
+def has_workers(pid):
+    return any(re.match(names.WORKER_THREAD, procfs.name(pid, task)) for task in procfs.tasks(pid))
 
 
 def listen_address(listen):
