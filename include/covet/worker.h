@@ -36,7 +36,7 @@ COVET_EXPORT int covet_worker_set_state(struct covet_worker *worker, const void 
  * another one from inside it to repeat.
  *
  * After a reload the timers of the old application run on while any of its requests is open on this
- * worker; then those that are left are dropped without a call. */
+ * worker; those that are left after the exit hooks are dropped without a call. */
 typedef void (*covet_timer_fn)(struct covet_worker *worker, void *context);
 COVET_EXPORT struct covet_timer *covet_timer_start(struct covet_worker *worker, uint64_t delay_ms,
                                                    covet_timer_fn on_expiry, void *context);

@@ -115,9 +115,9 @@ static int run_init_hooks(struct covet_worker *worker) {
     return 0;
 }
 
-// Ends everything of the application on this worker. Timers go twice: the hooks may start some.
+// Ends everything of the application on this worker. Timers go last: a hook may cancel or start
+// some.
 static void leave(struct covet_worker *worker) {
-    cv_context_drop_timers(worker);
     run_exit_hooks(worker);
     cv_context_drop_timers(worker);
     cv_wheel_stop(worker->env->wheel, &worker->recheck);

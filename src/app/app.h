@@ -75,7 +75,7 @@ CV_MUST_USE int cv_app_attach(struct covet_app *app, struct cv_env *env,
                               struct covet_worker **worker);
 
 // A newer generation took over, or the worker ends. As soon as no request is open and no post is on
-// its way here, possibly at once, the remaining timers are dropped, the exit hooks run and
+// its way here, possibly at once, the exit hooks run, the remaining timers are dropped and
 // `on_released` is called, which may call cv_app_detach. Until then timers go on, because an open
 // request may wait for one. At most once.
 void cv_app_retire(struct covet_worker *worker);

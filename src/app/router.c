@@ -282,12 +282,13 @@ static bool choose(const struct leaf *leaves, uint16_t method, struct cv_match *
     match->allowed |= methods;
     if (method == CV_METHOD_HEAD && (methods & CV_METHOD_HEAD) == 0)
         method = CV_METHOD_GET;
-    if ((methods & method) == 0)
-        return false;
-    while ((leaves->route->methods & method) == 0)
-        leaves = leaves->next;
-    match->route = leaves->route;
-    return true;
+    for (const struct leaf *leaf = leaves; leaf != NULL; leaf = leaf->next) {
+        if ((leaf->route->methods & method) != 0) {
+            match->route = leaf->route;
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool descend(const struct cv_router_node *node, uint16_t method, const char *at,

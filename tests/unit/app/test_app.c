@@ -125,7 +125,7 @@ static void test_app_generation_stays_while_a_request_is_open(void **state) {
     assert_int_equal(host->released_count, 0);
     t_host_advance(host, 40);
     assert_int_equal(expired, 0);
-    // The answer is the last pin: the other timer is dropped without a call, then the hooks run.
+    // The answer is the last pin: the hooks run, then the other timer is dropped without a call.
     t_host_advance(host, 20);
     assert_int_equal(expired, 1);
     assert_string_equal(exchange->body, "now");
@@ -174,29 +174,37 @@ static void test_app_worker_may_be_detached_when_released(void **state) {
     free(fixture.hosts);
 }
 
-static void start_timer_on_exit(struct covet_worker *worker, void *context) {
+static struct covet_timer *kept_timer;
+
+static void use_timers_on_exit(struct covet_worker *worker, void *context) {
     (void)context;
+    covet_timer_cancel(kept_timer);
     assert_non_null(covet_timer_start(worker, 0, count_expiry, NULL));
 }
 
-static int init_late_timer(struct covet_app *app) {
-    return covet_on_worker(app, NULL, start_timer_on_exit, NULL);
+static int init_timers_on_exit(struct covet_app *app) {
+    return covet_on_worker(app, NULL, use_timers_on_exit, NULL);
 }
 
-static void test_app_drops_timers_of_exit_hooks_and_hard_stops(void **state) {
-    struct t_fixture fixture;
-
+static void test_app_drops_timers_after_exit_hooks(void **state) {
     (void)state;
-    expired = 0;
-    t_open_fixture(&fixture, init_late_timer);
-    // No retirement: as when the server is told to end at once.
-    assert_non_null(covet_timer_start(fixture.worker, 0, count_expiry, NULL));
-    cv_app_detach(fixture.worker);
-    t_host_advance(&fixture.hosts[0], 100);
-    assert_int_equal(expired, 0);
-    cv_app_destroy(fixture.app);
-    t_host_deinit(fixture.hosts);
-    free(fixture.hosts);
+    for (int hard = 0; hard < 2; hard++) {
+        struct t_fixture fixture;
+
+        expired = 0;
+        t_open_fixture(&fixture, init_timers_on_exit);
+        kept_timer = covet_timer_start(fixture.worker, 0, count_expiry, NULL);
+        assert_non_null(covet_timer_start(fixture.worker, 0, count_expiry, NULL));
+        // Without a retirement: as when the server is told to end at once.
+        if (!hard)
+            cv_app_retire(fixture.worker);
+        cv_app_detach(fixture.worker);
+        t_host_advance(&fixture.hosts[0], 100);
+        assert_int_equal(expired, 0);
+        cv_app_destroy(fixture.app);
+        t_host_deinit(fixture.hosts);
+        free(fixture.hosts);
+    }
     cv_app_detach(NULL);
     cv_app_destroy(NULL);
 }
@@ -208,7 +216,7 @@ int main(void) {
         cmocka_unit_test(test_app_hooks_may_be_missing),
         cmocka_unit_test(test_app_generation_stays_while_a_request_is_open),
         cmocka_unit_test(test_app_worker_may_be_detached_when_released),
-        cmocka_unit_test(test_app_drops_timers_of_exit_hooks_and_hard_stops),
+        cmocka_unit_test(test_app_drops_timers_after_exit_hooks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,8 +72,16 @@ static void look_at_params(struct covet_request *request) {
     assert_true(value == INT64_MIN);
 }
 
+static void look_at_number(struct covet_request *request) {
+    int64_t value = 0;
+
+    assert_int_equal(covet_request_param_int(request, "two", &value), 0);
+    assert_true(value == -12);
+}
+
 static void test_inputs_show_parameters(void **state) {
     (void)state;
+    with(look_at_number, "GET /a/-12/", "", "");
     with(look_at_params, "GET /a%20b/-9223372036854775808/", "", "");
 }
 

@@ -246,6 +246,7 @@ static void test_request_is_not_told_inside_the_handler(void **state) {
 struct taken {
     char text[64];
     size_t length;
+    int calls;
     int lasts;
     bool answer;
     bool defer;
@@ -263,6 +264,7 @@ static void on_body(struct covet_request *request, const void *data, size_t leng
         memcpy(to->text + to->length, data, length);
     to->length += length;
     to->lasts += last;
+    to->calls++;
     if (to->pause) {
         covet_request_pause_body(request, true);
         if (to->resume_after-- > 0)
@@ -298,6 +300,7 @@ static void test_request_streams_its_body(void **state) {
     assert_true(exchange->deinit_done);
     assert_memory_equal(taken.text, "one,two", 7);
     assert_int_equal(taken.length, 7);
+    assert_int_equal(taken.calls, 3);
     assert_int_equal(taken.lasts, 1);
     t_close(exchange);
 }

@@ -399,6 +399,7 @@ static void test_response_sets_cookies(void **state) {
         {{.name = "a=", .value = "c"}, NULL},
         {{.name = "a", .value = "c; Domain=evil"}, NULL},
         {{.name = "a", .value = "c d"}, NULL},
+        {{.name = "a", .value = "c;d"}, NULL},
         {{.name = "a", .value = "c,d"}, NULL},
         {{.name = "a", .value = "c\r\nX: y"}, NULL},
         {{.name = "a", .value = "\"c"}, NULL},
