@@ -46,14 +46,21 @@ else
 fortify := $(if $(filter -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 variant_flags := $(hardening) $(fortify) -DNDEBUG
 so_defs := -Wl,-z,defs
+# A request passes some forty small functions of a dozen files; joining them at link time takes about
+# 8 % off a pipelined one. Objects stay usable without it, so the archive suits any linker, and tests,
+# which put functions of their own in the place of ours, link without.
+ifneq ($(findstring Free Software Foundation,$(shell $(CC) --version 2>/dev/null)),)
+lto := -flto=auto -ffat-lto-objects
+no_lto := -fno-lto
+endif
 endif
 
 # One set of PIC objects serves the archive, the shared library and the program. Only what is marked
 # COVET_EXPORT is visible, so calls between our own files stay direct.
 compile_flags = -std=gnu17 -D_GNU_SOURCE $(includes) $(LIBURING_CFLAGS) $(warnings) -pthread \
-	-fPIC -fno-semantic-interposition $(visibility) $(CFLAGS) $(variant_flags) $(CPPFLAGS)
+	-fPIC -fno-semantic-interposition $(visibility) $(CFLAGS) $(variant_flags) $(lto) $(CPPFLAGS)
 includes = -Isrc -Iinclude
-link_flags := -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(variant_flags) $(LDFLAGS)
+link_flags := -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(variant_flags) $(lto) $(LDFLAGS)
 # Modules find covet_* in the program that loads them, and nothing else of it.
 program_flags := -pie -Wl,--export-dynamic-symbol='covet_*'
 libraries := $(LIBURING_LIBS)
@@ -165,7 +172,7 @@ $(B)/libtestsupport.a: $(call objects_of,$(support_sources)) $(B)/support.txt
 wraps = $$(sed -nE 's/^.*[ *]__wrap_([A-Za-z0-9_]+)\(.*/-Wl,--wrap=\1/p' $1 | sort -u)
 $(tests): $(B)/%: $(B)/obj/%.o $(B)/libtestsupport.a $(B)/libcovet.a
 	@mkdir -p $(@D)
-	$(call quiet,LD,$@)$(CC) $(link_flags) -pie $(call wraps,$*.c) $(filter %.o %.a,$^) $(libraries) \
+	$(call quiet,LD,$@)$(CC) $(link_flags) $(no_lto) -pie $(call wraps,$*.c) $(filter %.o %.a,$^) $(libraries) \
 		-lcmocka -o $@
 
 -include $(patsubst %.c,$(B)/obj/%.d,$(sources))

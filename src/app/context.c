@@ -10,6 +10,7 @@
 
 #include "app/app.h"
 #include "base/log.h"
+#include "metrics/histogram.h"
 
 // An application's timer: from the worker's pool, freed when it expires or is cancelled.
 struct covet_timer {
@@ -95,6 +96,18 @@ void covet_timer_cancel(struct covet_timer *timer) {
         return;
     cv_wheel_stop(timer->worker->env->wheel, &timer->timer);
     free_timer(timer);
+}
+
+void cv_context_begin_delivery(struct cv_env *env) {
+    env->handled_ns = 0;
+    env->handled_count = 0;
+}
+
+void cv_context_end_delivery(struct cv_env *env) {
+    if (env->handled_count > 0) {
+        cv_histogram_record_shared(&env->stats->handler_time,
+                                   cv_clock_monotonic_ns() - env->handled_ns, env->handled_count);
+    }
 }
 
 void cv_context_drop_timers(struct covet_worker *worker) {

@@ -27,6 +27,10 @@ struct cv_env {
     struct cv_clock *clock;
     struct covet_stats_worker *stats;  // This worker's slot group.
     const struct cv_stats *all_stats;  // Every worker's, for reading.
+    // Handler time. The first handler of a delivery is timed alone, those behind it (pipelined requests)
+    // together: two looks at the clock each would be a third of what such a request costs.
+    uint64_t handled_ns;     // When the first one returned; 0 before.
+    uint64_t handled_count;  // Those behind it.
     // Runs fn(context) on the worker `worker_index`, later, from its loop. Returns 0, -EINVAL for
     // no such worker, -EAGAIN when its queue is full. Called on this worker's thread.
     int (*post)(struct cv_env *env, uint32_t worker_index, void (*fn)(void *context),
@@ -53,6 +57,10 @@ struct covet_worker {
     void (*on_released)(struct covet_worker *worker);
     void *server_data;
 };
+
+// A protocol brackets each delivery of input in which requests may run with these two.
+void cv_context_begin_delivery(struct cv_env *env);
+void cv_context_end_delivery(struct cv_env *env);
 
 // Stops and frees every timer of the application, without a call.
 void cv_context_drop_timers(struct covet_worker *worker);

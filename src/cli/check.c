@@ -83,8 +83,8 @@ static bool print_features(FILE *out) {
     size_t count = cv_probe_run(lines);
     bool is_enough = true;
     for (size_t i = 0; i < count; i++) {
-        print_line(out, lines[i].feature, lines[i].available,
-                   lines[i].required ? "required" : "", lines[i].why);
+        print_line(out, lines[i].feature, lines[i].available, lines[i].required ? "required" : "",
+                   lines[i].why);
         is_enough &= lines[i].available || !lines[i].required;
     }
     return is_enough;

@@ -1,5 +1,5 @@
-// The configuration file: `key = value` lines. Blank lines are skipped; '#' at the start of a line or
-// behind white space begins a comment. Keys and values are trimmed; a value may be empty.
+// The configuration file: `key = value` lines. Blank lines are skipped; '#' at the start of a line
+// or behind white space begins a comment. Keys and values are trimmed; a value may be empty.
 #ifndef CV_CLI_CONFIG_H
 #define CV_CLI_CONFIG_H
 

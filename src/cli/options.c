@@ -1,8 +1,9 @@
 // The option table and its readers.
 //
-// A draft collects what is said, later sayings over earlier ones; once everything is said, the parts
-// that depend on this machine and on each other (cores, workers, user) are settled. Values of the
-// file that the command line overrides are still checked, so that a file is right or wrong by itself.
+// A draft collects what is said, later sayings over earlier ones; once everything is said, the
+// parts that depend on this machine and on each other (cores, workers, user) are settled. Values of
+// the file that the command line overrides are still checked, so that a file is right or wrong by
+// itself.
 #include "cli/options.h"
 
 #include <errno.h>
@@ -24,12 +25,12 @@
 #define EXIT_CONFIG 78
 
 enum kind {
-    KIND_SECONDS,   // uint32_t, milliseconds
-    KIND_BYTES,     // uint32_t
-    KIND_BYTES64,   // uint64_t
-    KIND_COUNT,     // uint32_t
-    KIND_SWITCH,    // bool
-    KIND_PATH,      // char[CV_SETTINGS_PATH_BYTES]
+    KIND_SECONDS,  // uint32_t, milliseconds
+    KIND_BYTES,    // uint32_t
+    KIND_BYTES64,  // uint64_t
+    KIND_COUNT,    // uint32_t
+    KIND_SWITCH,   // bool
+    KIND_PATH,     // char[CV_SETTINGS_PATH_BYTES]
     KIND_LEVEL,
     KIND_LISTEN,
     KIND_MODULE,
@@ -48,8 +49,9 @@ enum kind {
 #define GIB (1u << 30)
 
 static const struct cv_option table[] = {
-    {"cores", "LIST", KIND_CORES, .help = "Cores to use, one worker each, such as 0-7,10\n"
-                                          "(default: all the process may use)"},
+    {"cores", "LIST", KIND_CORES,
+     .help = "Cores to use, one worker each, such as 0-7,10\n"
+             "(default: all the process may use)"},
     {"workers", "N", KIND_WORKERS, .min = 1, .max = COVET_WORKERS_MAX,
      .help = "Workers on those cores (default: one per core)"},
     {"listen", "ADDRESS", KIND_LISTEN, .is_list = true, .initial = "127.0.0.1:8000",
@@ -59,8 +61,9 @@ static const struct cv_option table[] = {
     {"config", "FILE", KIND_PATH, .command_line_only = true, .offset = SETTING(config),
      .help = "Read these options from FILE: lines of key = value, the\n"
              "keys being the names of this list; # begins a comment"},
-    {"user", "NAME", KIND_USER, .help = "User to serve as when started as root (default: the one\n"
-                                        "that called sudo, else nobody)"},
+    {"user", "NAME", KIND_USER,
+     .help = "User to serve as when started as root (default: the one\n"
+             "that called sudo, else nobody)"},
     {"admin", "ADDRESS|off", KIND_ADMIN,
      .help = "Where /metrics, /healthz, /routes, /reload and /drain are\n"
              "(default: unix:/run/covet/PID/admin)"},
@@ -105,7 +108,8 @@ static const struct cv_option table[] = {
      .initial = "0", .help = "Per worker; 0: its descriptor limit minus 500"},
     {"connections-per-address-max", "N", KIND_COUNT, .offset = LIMIT(connections_per_address_max),
      .max = 1u << 24, .initial = "0", .help = "Per worker and client address; 0: no cap"},
-    {"version", NULL, KIND_VERSION, .command_line_only = true, .help = "Print the version and exit"},
+    {"version", NULL, KIND_VERSION, .command_line_only = true,
+     .help = "Print the version and exit"},
     {"help", NULL, KIND_HELP, .command_line_only = true, .help = "Print this and exit"},
 };
 
@@ -115,10 +119,10 @@ static const struct cv_option table[] = {
 struct draft {
     struct cv_settings settings;
     uint16_t cpu[CV_CPU_LIST_MAX];
-    size_t cpu_count;     // 0: all there are.
-    uint32_t workers;     // 0: one per core.
+    size_t cpu_count;  // 0: all there are.
+    uint32_t workers;  // 0: one per core.
     enum cv_options_action action;
-    bool is_set[OPTION_COUNT];     // By the file or the command line.
+    bool is_set[OPTION_COUNT];  // By the file or the command line.
     bool from_file[OPTION_COUNT];
 };
 
@@ -301,8 +305,7 @@ static int set_module(struct draft *draft, const char *text, struct reason reaso
 static int set_admin(struct draft *draft, const char *text, struct reason reason) {
     const char *why;
     draft->settings.admin_enabled = strcmp(text, "off") != 0;
-    if (draft->settings.admin_enabled &&
-        !cv_address_parse(text, &draft->settings.admin, &why)) {
+    if (draft->settings.admin_enabled && !cv_address_parse(text, &draft->settings.admin, &why)) {
         return refuse(reason, "'%s': %s", text, why);
     }
     return 0;
@@ -381,8 +384,8 @@ static void set_defaults(struct draft *draft) {
     char text[128];
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (table[i].initial != NULL) {
-            int result = set_value(draft, &table[i], table[i].initial,
-                                   (struct reason){text, sizeof(text)});
+            int result =
+                set_value(draft, &table[i], table[i].initial, (struct reason){text, sizeof(text)});
             CV_ASSERT(result == 0);
         }
     }
@@ -390,7 +393,7 @@ static void set_defaults(struct draft *draft) {
 
 struct file_reader {
     struct draft *draft;
-    struct draft scratch;       // Takes what the command line overrides.
+    struct draft scratch;  // Takes what the command line overrides.
     const bool *on_command_line;
 };
 
@@ -429,8 +432,8 @@ static void fill_getopt(struct option long_options[OPTION_COUNT + 1]) {
     long_options[OPTION_COUNT] = (struct option){0};
 }
 
-// Walks the command line and sets what it says. A first look only finds out which options there are,
-// where the file is, and whether something other than serving is wanted.
+// Walks the command line and sets what it says. A first look only finds out which options there
+// are, where the file is, and whether something other than serving is wanted.
 static int walk_command_line(int argc, char *const argv[], struct draft *draft, bool first_look,
                              struct cv_options_result *result) {
     struct option long_options[OPTION_COUNT + 1];
@@ -546,8 +549,8 @@ static int settle_cores(struct draft *draft, struct cv_options_result *result) {
     char list[256];
     name_cores(missing, missing_count, list, sizeof(list));
     if (settings->cpu_count == 0) {
-        return blame(draft, result, "cores", "none of these is here, or allowed to this process: %s",
-                     list);
+        return blame(draft, result, "cores",
+                     "none of these is here, or allowed to this process: %s", list);
     }
     if (missing_count > 0) {
         snprintf(result->warning, sizeof(result->warning),
@@ -562,7 +565,7 @@ static uint32_t environment_id(const char *variable) {
     const char *text = getenv(variable);
     uint64_t id;
     return text != NULL && cv_span_to_uint64(cv_span_of(text), UINT32_MAX - 1, &id) ? (uint32_t)id
-                                                                                     : 0;
+                                                                                    : 0;
 }
 
 static void use_entry(struct cv_settings *settings, const struct passwd *entry) {
@@ -699,10 +702,11 @@ void cv_options_print_help(FILE *out) {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         print_option(out, &table[i]);
     }
-    fputs("\nSECONDS may have decimals; BYTES may end in k, m or g.\n"
-          "Signals: TERM, INT drain and stop (again: at once); HUP reads the configuration and the\n"
-          "modules again and reopens the logs; USR2 hands the sockets to the new binary.\n"
-          "Exit codes: 0 stopped; 64 bad options; 69 address in use; 71 no io_uring; 78 bad\n"
-          "configuration or module.\n",
-          out);
+    fputs(
+        "\nSECONDS may have decimals; BYTES may end in k, m or g.\n"
+        "Signals: TERM, INT drain and stop (again: at once); HUP reads the configuration and the\n"
+        "modules again and reopens the logs; USR2 hands the sockets to the new binary.\n"
+        "Exit codes: 0 stopped; 64 bad options; 69 address in use; 71 no io_uring; 78 bad\n"
+        "configuration or module.\n",
+        out);
 }

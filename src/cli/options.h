@@ -42,12 +42,12 @@ struct cv_option {
     const char *argument;  // As help shows it; NULL for a switch.
     uint8_t kind;          // How the text is read, see options.c.
     bool command_line_only;
-    bool is_list;          // May be given again.
-    size_t offset;         // Of its member in struct cv_settings, for the plain kinds.
-    uint64_t min;          // For numbers, in the member's unit.
+    bool is_list;   // May be given again.
+    size_t offset;  // Of its member in struct cv_settings, for the plain kinds.
+    uint64_t min;   // For numbers, in the member's unit.
     uint64_t max;
-    const char *initial;   // The default as one would type it; NULL: none, or see the help.
-    const char *help;      // Lines separated by newlines.
+    const char *initial;  // The default as one would type it; NULL: none, or see the help.
+    const char *help;     // Lines separated by newlines.
 };
 
 // The table, for documentation and tests.

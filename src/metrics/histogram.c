@@ -12,6 +12,12 @@ void cv_histogram_record(struct covet_histogram *histogram, uint64_t ns) {
     add(&histogram->bucket[cv_histogram_bucket(ns)], 1);
 }
 
+void cv_histogram_record_shared(struct covet_histogram *histogram, uint64_t ns, uint64_t count) {
+    add(&histogram->sum_ns, ns);
+    add(&histogram->count, count);
+    add(&histogram->bucket[cv_histogram_bucket(ns / count)], count);
+}
+
 void cv_histogram_read(const struct covet_histogram *histogram, struct covet_histogram *copy) {
     copy->sum_ns = __atomic_load_n(&histogram->sum_ns, __ATOMIC_RELAXED);
     copy->count = 0;

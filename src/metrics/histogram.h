@@ -28,6 +28,9 @@ static inline uint64_t cv_histogram_bucket_end_ns(uint32_t bucket) {
 // Counts one handler that took `ns`.
 void cv_histogram_record(struct covet_histogram *histogram, uint64_t ns);
 
+// Counts `count` handlers (at least one) that took `ns` together, each with its share.
+void cv_histogram_record_shared(struct covet_histogram *histogram, uint64_t ns, uint64_t count);
+
 // Copies a histogram that may be written meanwhile. The copy's `count` is the sum of its buckets.
 void cv_histogram_read(const struct covet_histogram *histogram, struct covet_histogram *copy);
 

@@ -61,8 +61,8 @@ struct cv_exchange *cv_exchange_create(struct cv_conn *conn) {
     if (exchange == NULL) {
         return NULL;
     }
-    // The parsed head and the request set themselves up; the rest starts from zero.
-    memset(exchange, 0, offsetof(struct cv_exchange, head));
+    // The decoder, the parsed head and the request are set up when they are needed.
+    memset(exchange, 0, offsetof(struct cv_exchange, chunked));
     exchange->sink.ops = &sink_ops;
     exchange->conn = conn;
     exchange->pool = pool;
@@ -311,7 +311,9 @@ size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const u
     exchange->body_left = head->content_length;
     exchange->is_body_over = !head->chunked && head->content_length == 0;
     exchange->owes_continue = head->expect_continue && !exchange->is_body_over;
-    cv_chunked_init(&exchange->chunked);
+    if (head->chunked) {
+        cv_chunked_init(&exchange->chunked);
+    }
     if (head->content_length > exchange->body_bytes_max) {
         refuse(exchange, 413, "the body is too large", COVET_COUNTER_CLOSED_ERROR);
     } else if (exchange->is_body_streamed) {

@@ -47,8 +47,8 @@ struct cv_exchange {
     uint64_t body_bytes;       // Read so far.
     uint64_t body_bytes_max;
     uint64_t sent_bytes;       // Of the answer's body.
-    struct cv_chunked chunked;
     struct cv_buffer body;     // owned
+    struct cv_chunked chunked;
     struct cv_parser_head head;
     struct covet_request request;
 };

@@ -81,6 +81,7 @@ static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length)
     const struct cv_limits *limits = conn->net->limits;
     uint32_t requests = 0;
     size_t used = 0;
+    cv_context_begin_delivery(cv_http1_of(conn)->env);
     while (used < length && conn->state == CV_CONN_OPEN) {
         struct cv_exchange *exchange = conn->protocol;
         size_t step;
@@ -106,6 +107,7 @@ static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length)
         }
         used += step;
     }
+    cv_context_end_delivery(cv_http1_of(conn)->env);
     // Behind a refused request, or the last one of a connection, no byte means anything.
     return conn->state == CV_CONN_OPEN ? used : length;
 }

@@ -1,5 +1,6 @@
-// Lines leave in the longest runs there are. A reader that is awake looks again every 20 ms and goes
-// to sleep after two looks at nothing, so a busy worker has to wake it rarely, an idle one never.
+// Lines leave in the longest runs there are. A reader that is awake looks again every 20 ms and
+// goes to sleep after two looks at nothing, so a busy worker has to wake it rarely, an idle one
+// never.
 //
 // A regular file takes every write at once. Anything else (a pipe to a log daemon) may be full: it
 // is asked first and given at most PIPE_BUF bytes, which then do not block (pipe(7)), because this

@@ -17,7 +17,7 @@ struct cv_accesslog {
     uint32_t queue_count;
     struct cv_logqueue *queue[COVET_WORKERS_MAX];  // owned
     uint32_t idle_rounds;
-    uint64_t lost_bytes;      // Since the last report.
+    uint64_t lost_bytes;  // Since the last report.
     int lost_error;
     uint64_t report_at_ns;
 };
@@ -31,8 +31,8 @@ void cv_accesslog_deinit(struct cv_accesslog *log);
 // Writes what is queued to the old descriptor, then closes it and takes the new one.
 void cv_accesslog_set_fd(struct cv_accesslog *log, int fd_taken);
 
-// One look at all queues. Returns true when it must be called again in CV_ACCESSLOG_INTERVAL_MS, false
-// when all writers will wake the main thread for their next line.
+// One look at all queues. Returns true when it must be called again in CV_ACCESSLOG_INTERVAL_MS,
+// false when all writers will wake the main thread for their next line.
 bool cv_accesslog_run(struct cv_accesslog *log, uint64_t now_ns);
 
 #endif

@@ -14,7 +14,8 @@
 #define UNIX_PREFIX "unix:"
 #define UNIX_PREFIX_BYTES (sizeof(UNIX_PREFIX) - 1)
 
-_Static_assert(CV_SETTINGS_PATH_BYTES > UNIX_PREFIX_BYTES + sizeof(((struct sockaddr_un *)0)->sun_path),
+_Static_assert(CV_SETTINGS_PATH_BYTES >
+                   UNIX_PREFIX_BYTES + sizeof(((struct sockaddr_un *)0)->sun_path),
                "every unix address has room for its text");
 
 static void make_unix(struct cv_address *address, const char *path, size_t path_bytes) {
@@ -136,8 +137,7 @@ bool cv_address_equal(const struct cv_address *a, const struct cv_address *b) {
     if (a->socket.ss_family == AF_INET) {
         const struct sockaddr_in *left = (const struct sockaddr_in *)&a->socket;
         const struct sockaddr_in *right = (const struct sockaddr_in *)&b->socket;
-        return left->sin_port == right->sin_port &&
-               left->sin_addr.s_addr == right->sin_addr.s_addr;
+        return left->sin_port == right->sin_port && left->sin_addr.s_addr == right->sin_addr.s_addr;
     }
     if (a->socket.ss_family == AF_INET6) {
         const struct sockaddr_in6 *left = (const struct sockaddr_in6 *)&a->socket;

@@ -76,8 +76,7 @@ void cv_admin_reply_format(struct cv_admin_reply *reply, const char *format, ...
     int length = vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     if (length > 0) {
-        cv_admin_reply_write(reply,
-                             cv_span_make(text, CV_MIN((size_t)length, sizeof(text) - 1)));
+        cv_admin_reply_write(reply, cv_span_make(text, CV_MIN((size_t)length, sizeof(text) - 1)));
     }
 }
 
@@ -134,8 +133,7 @@ static struct cv_span join(struct cv_admin_reply *reply, bool with_body) {
 bool cv_admin_answer(struct cv_span input, cv_admin_fn answer, void *context,
                      struct cv_span *output) {
     struct cv_parser_head head;
-    enum cv_parser_result result =
-        cv_parser_feed(input.data, input.length, &parser_limits, &head);
+    enum cv_parser_result result = cv_parser_feed(input.data, input.length, &parser_limits, &head);
     if (result == CV_PARSER_PARTIAL) {
         return false;
     }
@@ -224,8 +222,8 @@ void cv_admin_prepare(const struct cv_admin *admin, uint64_t now_ns,
         }
     }
     bool is_paused = now_ns < admin->accept_at_ns;
-    polls[0] = (struct pollfd){.fd = has_room && !is_paused ? admin->listener : -1,
-                               .events = POLLIN};
+    polls[0] =
+        (struct pollfd){.fd = has_room && !is_paused ? admin->listener : -1, .events = POLLIN};
     if (is_paused) {
         lower_timeout(timeout_ms, now_ns, admin->accept_at_ns);
     }

@@ -19,12 +19,12 @@
 #define CV_ADMIN_TIMEOUT_MS 5000u  // From accept to the last byte of the answer.
 
 struct cv_admin_reply {
-    uint16_t status;                // 200 at first.
-    struct cv_span content_type;    // text/plain at first; static.
-    char *body;                     // owned
+    uint16_t status;              // 200 at first.
+    struct cv_span content_type;  // text/plain at first; static.
+    char *body;                   // owned
     size_t body_bytes;
     size_t capacity;
-    bool is_out_of_memory;          // Then a 500 is sent.
+    bool is_out_of_memory;  // Then a 500 is sent.
 };
 
 // Answers one request: `method` is GET (HEAD counts as that) or POST, `path` is without query.
@@ -38,8 +38,8 @@ CV_MUST_USE int cv_admin_create(struct cv_admin **admin, int listener_taken, cv_
                                 void *context);
 void cv_admin_destroy(struct cv_admin *admin);  // NULL is ignored.
 
-// Fills what to wait for (-1 where there is nothing) and lowers `*timeout_ms` (-1: none) to the next
-// time limit.
+// Fills what to wait for (-1 where there is nothing) and lowers `*timeout_ms` (-1: none) to the
+// next time limit.
 void cv_admin_prepare(const struct cv_admin *admin, uint64_t now_ns,
                       struct pollfd polls[CV_ADMIN_POLLS], int *timeout_ms);
 
@@ -52,8 +52,8 @@ void cv_admin_reply_write(struct cv_admin_reply *reply, struct cv_span text);
 void cv_admin_reply_format(struct cv_admin_reply *reply, const char *format, ...) CV_PRINTF(2, 3);
 
 // The whole of a request's life but the sockets: reads the head in `input`; when it is complete (or
-// hopeless) sets `*output` to the bytes of the answer, to be freed, and returns true. `output->data`
-// may be NULL for want of memory.
+// hopeless) sets `*output` to the bytes of the answer, to be freed, and returns true.
+// `output->data` may be NULL for want of memory.
 CV_MUST_USE bool cv_admin_answer(struct cv_span input, cv_admin_fn answer, void *context,
                                  struct cv_span *output);
 

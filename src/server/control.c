@@ -124,10 +124,9 @@ int cv_control_receive(int fd, struct cv_control_message *message) {
         return 0;
     }
     take_fds(&packet, message);
-    bool whole = (size_t)got >= sizeof(header) &&
-                 header.payload_bytes == (size_t)got - sizeof(header) &&
-                 header.fd_count == message->fd_count &&
-                 (packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+    bool whole =
+        (size_t)got >= sizeof(header) && header.payload_bytes == (size_t)got - sizeof(header) &&
+        header.fd_count == message->fd_count && (packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
     if (!whole) {
         for (uint32_t i = 0; i < message->fd_count; i++) {
             close(message->fd[i]);

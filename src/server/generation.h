@@ -1,5 +1,5 @@
-// One generation of what is served: the application object and the modules behind it, with account of
-// the workers that may still use it. Main thread only.
+// One generation of what is served: the application object and the modules behind it, with account
+// of the workers that may still use it. Main thread only.
 #ifndef CV_SERVER_GENERATION_H
 #define CV_SERVER_GENERATION_H
 
@@ -26,16 +26,16 @@ struct cv_generation {
     uint32_t module_count;
     struct cv_module module[CV_SETTINGS_MODULES_MAX];  // owned
     int module_fd[CV_SETTINGS_MODULES_MAX];  // owned: the loader tells modules apart by them
-    uint32_t number;                     // 1 is the first one.
+    uint32_t number;                         // 1 is the first one.
     uint32_t released_count;
     bool is_released[COVET_WORKERS_MAX];  // By this worker.
     uint32_t adopted_count;
-    bool is_refused;                     // By at least one worker.
+    bool is_refused;  // By at least one worker.
     struct cv_generation *next;
 };
 
-// Loads the modules named by `settings` from `module_fd` (one each, taken) and registers everything.
-// Returns 0 or -errno with one line in `error`.
+// Loads the modules named by `settings` from `module_fd` (one each, taken) and registers
+// everything. Returns 0 or -errno with one line in `error`.
 CV_MUST_USE int cv_generation_create(struct cv_generation **generation,
                                      const struct cv_settings *settings, const int *module_fd_taken,
                                      const struct cv_generation_source *source, char *error,

@@ -8,9 +8,10 @@
 #include <dirent.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/span.h"
 
 #define INODES_MAX 512u
 #define STATE_LISTEN 0x0au  // TCP_LISTEN, include/net/tcp_states.h
@@ -127,9 +128,10 @@ bool cv_holder_find(const struct cv_address *address, struct cv_holder *holder) 
     bool found = false;
     const struct dirent *entry;
     while (!found && (entry = readdir(directory)) != NULL) {
-        if (isdigit((unsigned char)entry->d_name[0]) &&
+        uint64_t pid;
+        if (cv_span_to_uint64(cv_span_of(entry->d_name), INT32_MAX, &pid) &&
             process_has(entry->d_name, inodes, count)) {
-            cv_holder_name(holder, (pid_t)atoi(entry->d_name));
+            cv_holder_name(holder, (pid_t)pid);
             found = true;
         }
     }

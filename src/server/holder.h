@@ -13,8 +13,8 @@ struct cv_holder {
     char name[32];  // As /proc/PID/comm has it, printable.
 };
 
-// Finds a process that listens on a TCP address or on one that overlaps it. False when /proc does not
-// tell: no such listener in this network namespace, or a process of somebody else.
+// Finds a process that listens on a TCP address or on one that overlaps it. False when /proc does
+// not tell: no such listener in this network namespace, or a process of somebody else.
 CV_MUST_USE bool cv_holder_find(const struct cv_address *address, struct cv_holder *holder);
 
 // The name of a process known by its number.

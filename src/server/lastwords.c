@@ -1,7 +1,8 @@
-// The crash handler. It runs in a process of which nothing can be trusted, so it takes no lock and no
-// memory and calls only what signal-safety(7) allows, with one exception: backtrace(3), safe once
-// it has run (its first call loads the unwinder). Numbers are formatted here, objects are looked up in
-// a table made beforehand. A second crashing thread waits for the first one to end the process.
+// The crash handler. It runs in a process of which nothing can be trusted, so it takes no lock and
+// no memory and calls only what signal-safety(7) allows, with one exception: backtrace(3), safe
+// once it has run (its first call loads the unwinder). Numbers are formatted here, objects are
+// looked up in a table made beforehand. A second crashing thread waits for the first one to end the
+// process.
 #include "server/lastwords.h"
 
 #include <execinfo.h>
@@ -70,8 +71,8 @@ static void put_number(struct line *line, uint64_t number, unsigned radix, unsig
     put(line, digits + at);
 }
 
-// Days since the epoch to a date of the Gregorian calendar, in years that begin in March so that the
-// leap day is the last one (no localtime here: it takes a lock).
+// Days since the epoch to a date of the Gregorian calendar, in years that begin in March so that
+// the leap day is the last one (no localtime here: it takes a lock).
 static void put_time(struct line *line) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -168,7 +169,26 @@ static void on_crash(int number, siginfo_t *info, void *context) {
     }
 }
 
-static void copy_name(struct object *object, const char *path) {
+// A module is loaded through its descriptor's entry in /proc; the link there, "/memfd:NAME
+// (deleted)", says which file it was.
+static const char *resolve(const char *path, char *target, size_t target_bytes) {
+    static const char prefix[] = "/proc/self/fd/";
+    if (strncmp(path, prefix, sizeof(prefix) - 1) != 0) {
+        return path;
+    }
+    ssize_t length = readlink(path, target, target_bytes - 1);
+    if (length <= 0) {
+        return path;
+    }
+    target[length] = '\0';
+    target[strcspn(target, " ")] = '\0';
+    const char *colon = strchr(target, ':');
+    return colon != NULL ? colon + 1 : target;
+}
+
+static void copy_name(struct object *object, const char *loaded_path) {
+    char target[256];
+    const char *path = resolve(loaded_path, target, sizeof(target));
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL ? slash + 1 : path;
     if (*name == '\0') {
@@ -214,8 +234,8 @@ static void free_stack(void *stack) {
 }
 
 void cv_lastwords_thread(void) {
-    void *memory = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                        0);
+    void *memory =
+        mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
         return;
     }

@@ -3,12 +3,12 @@
 #ifndef CV_SERVER_LASTWORDS_H
 #define CV_SERVER_LASTWORDS_H
 
-// Main thread, once: installs the handlers for SEGV, BUS, ABRT, FPE and ILL. Handlers that a checking
-// tool installed before still run after ours.
+// Main thread, once: installs the handlers for SEGV, BUS, ABRT, FPE and ILL. Handlers that a
+// checking tool installed before still run after ours.
 void cv_lastwords_install(void);
 
-// Every thread that shall be able to speak after its stack overflowed, once: gives the calling thread
-// a small stack for the handler, freed when the thread ends.
+// Every thread that shall be able to speak after its stack overflowed, once: gives the calling
+// thread a small stack for the handler, freed when the thread ends.
 void cv_lastwords_thread(void);
 
 // Main thread, after modules were loaded or unloaded: takes note of where objects are, because

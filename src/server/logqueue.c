@@ -1,7 +1,7 @@
-// The log queue: positions count bytes for ever and are masked into the ring; the difference of the two
-// is what is ready. The writer keeps its own copy of the reader's position and looks at the shared
-// one only when the ring seems full, so in steady state the two threads do not share a cache line
-// but the writer's position. The sleeping flag works as the mailbox's does (see mailbox.c).
+// The log queue: positions count bytes for ever and are masked into the ring; the difference of the
+// two is what is ready. The writer keeps its own copy of the reader's position and looks at the
+// shared one only when the ring seems full, so in steady state the two threads do not share a cache
+// line but the writer's position. The sleeping flag works as the mailbox's does (see mailbox.c).
 #include "server/logqueue.h"
 
 #include <string.h>

@@ -34,8 +34,7 @@ int cv_mailbox_put(struct cv_mailbox *mailbox, const struct cv_message *message,
         uint32_t turn = atomic_load_explicit(&cell->turn, memory_order_acquire);
         if (turn == position) {
             if (atomic_compare_exchange_weak_explicit(&mailbox->tail, &position, position + 1,
-                                                      memory_order_relaxed,
-                                                      memory_order_relaxed)) {
+                                                      memory_order_relaxed, memory_order_relaxed)) {
                 break;
             }
         } else if ((int32_t)(turn - position) < 0) {

@@ -1,5 +1,5 @@
-// Copies of files in memory: what a module is loaded from, so that the server needs no right to read
-// the file, a reload gets a fresh object, and nobody can change it under the running code.
+// Copies of files in memory: what a module is loaded from, so that the server needs no right to
+// read the file, a reload gets a fresh object, and nobody can change it under the running code.
 #ifndef CV_SERVER_MEMFILE_H
 #define CV_SERVER_MEMFILE_H
 

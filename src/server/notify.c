@@ -1,4 +1,5 @@
-// The sd_notify client: a datagram socket per message, since there are a handful in a process's life.
+// The sd_notify client: a datagram socket per message, since there are a handful in a process's
+// life.
 #include "server/notify.h"
 
 #include <errno.h>
@@ -30,8 +31,8 @@ int cv_notify_send(const char *state) {
         return -errno;
     }
     socklen_t address_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path_bytes);
-    ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL,
-                          (const struct sockaddr *)&address, address_bytes);
+    ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
+                          address_bytes);
     int result = sent < 0 ? -errno : 0;
     close(fd);
     return result;

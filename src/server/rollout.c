@@ -130,8 +130,7 @@ static void remove_generation(struct cv_rollout *rollout, struct cv_generation *
     cv_generation_destroy(generation);
 }
 
-static void release(struct cv_rollout *rollout, struct cv_generation *generation,
-                    uint64_t worker) {
+static void release(struct cv_rollout *rollout, struct cv_generation *generation, uint64_t worker) {
     CV_ASSERT(worker < rollout->worker_count);
     if (generation->is_released[worker]) {
         return;
@@ -161,7 +160,8 @@ static enum cv_rollout_event on_adopted(struct cv_rollout *rollout,
     return event;
 }
 
-// A worker reads the newest limits it was told of, so those before them are free when all have them.
+// A worker reads the newest limits it was told of, so those before them are free when all have
+// them.
 static void on_limits_taken(struct cv_rollout *rollout, const void *limits) {
     for (struct cv_rollout_limits *block = rollout->limits; block != NULL; block = block->next) {
         if (&block->limits != limits) {

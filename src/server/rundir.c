@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/span.h"
+
 static const char *const contents[] = {"stats", "admin"};
 
 static void remove_directory(const char *path) {
@@ -30,15 +32,14 @@ static void remove_stale(const char *base) {
     }
     const struct dirent *entry;
     while ((entry = readdir(directory)) != NULL) {
-        size_t digits = strspn(entry->d_name, "0123456789");
-        if (digits == 0 || digits > 9 || entry->d_name[digits] != '\0') {
+        uint64_t pid;
+        if (!cv_span_to_uint64(cv_span_of(entry->d_name), INT32_MAX, &pid) || pid == 0) {
             continue;
         }
         char path[CV_RUNDIR_PATH_BYTES];
-        int pid = atoi(entry->d_name);
         int length = snprintf(path, sizeof(path), "%s/%s", base, entry->d_name);
         // A directory with our own number is that of a process that had it before us.
-        bool is_gone = pid == getpid() || (kill(pid, 0) < 0 && errno == ESRCH);
+        bool is_gone = (pid_t)pid == getpid() || (kill((pid_t)pid, 0) < 0 && errno == ESRCH);
         if (is_gone && length > 0 && (size_t)length < sizeof(path)) {
             remove_directory(path);
         }

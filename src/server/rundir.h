@@ -1,5 +1,5 @@
-// The directory where a running covet can be found: BASE/<pid>/ with the counter pages and the admin
-// socket in it. BASE is $RUNTIME_DIRECTORY (set by a service manager), /run/covet for root,
+// The directory where a running covet can be found: BASE/<pid>/ with the counter pages and the
+// admin socket in it. BASE is $RUNTIME_DIRECTORY (set by a service manager), /run/covet for root,
 // $XDG_RUNTIME_DIR/covet, or /tmp/covet-<uid>, the first that can be used.
 #ifndef CV_SERVER_RUNDIR_H
 #define CV_SERVER_RUNDIR_H

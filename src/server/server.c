@@ -3,9 +3,9 @@
 // Start: the user is dropped first, so modules and everything after them run without rights; rings
 // are made while CAP_IPC_LOCK is left; then every right goes, and only then threads start (one step
 // for all workers before the next). The main thread then sleeps in poll(2) without a time limit
-// until the supervisor, a worker or an admin client has something to say, or lines are being logged.
-// It keeps no listener: a socket leaves its SO_REUSEPORT group only with its last copy, so a copy
-// here would keep a dead worker's queue alive.
+// until the supervisor, a worker or an admin client has something to say, or lines are being
+// logged. It keeps no listener: a socket leaves its SO_REUSEPORT group only with its last copy, so
+// a copy here would keep a dead worker's queue alive.
 #include "server/server.h"
 
 #include <errno.h>
@@ -37,7 +37,7 @@
 #include "server/worker.h"
 
 #define MS_NS 1000000ull
-#define IDLE_GRACE_MS 2000u   // For a last request on idle connections of a draining server.
+#define IDLE_GRACE_MS 2000u  // For a last request on idle connections of a draining server.
 #define EXIT_BROKEN 70
 
 struct server {
@@ -49,16 +49,16 @@ struct server {
     struct cv_rollout rollout;
     struct cv_accesslog log;
     bool log_is_active;
-    struct cv_admin *admin;     // NULL: none
+    struct cv_admin *admin;  // NULL: none
     uint64_t descriptors_max;
-    int *deal;                  // owned; listeners of all workers, until they are ready
+    int *deal;  // owned; listeners of all workers, until they are ready
     uint32_t started_count;
     uint32_t ready_count;
     uint32_t stopped_count;
     uint64_t cut_count;
     bool is_draining;
     bool is_stopping;
-    uint64_t stop_at_ns;        // While draining.
+    uint64_t stop_at_ns;  // While draining.
     bool is_done;
     int exit_code;
     char features[512];
@@ -242,7 +242,15 @@ static int start_workers(struct server *server) {
     return 0;
 }
 
+static bool is_up(const struct server *server) {
+    return server->ready_count == server->rollout.worker_count;
+}
+
+// The first reason is the one that counts: a worker that failed ends next.
 static void finish(struct server *server, int exit_code) {
+    if (server->is_done) {
+        return;
+    }
     server->is_done = true;
     server->exit_code = exit_code;
 }
@@ -263,12 +271,14 @@ static void tell(struct server *server, enum cv_control_kind kind, uint64_t numb
 
 static void on_ready(struct server *server, const struct cv_message *message) {
     if (message->detail != 0) {
+        // Its ring was made before; what is left to fail is the application's hook.
         cv_log(CV_LOG_ERROR, "start_failed", "worker=%u reason=\"%s\"", (unsigned)message->number,
                strerror(-message->detail));
-        finish(server, CV_SERVER_EXIT_NO_RING);
+        finish(server, CV_SERVER_EXIT_CONFIG);
         return;
     }
-    if (++server->ready_count == server->rollout.worker_count) {
+    server->ready_count++;
+    if (is_up(server)) {
         cv_sockets_close(server->options->sockets, CV_SOCKETS_KEEP_PATHS);
         free(server->deal);
         server->deal = NULL;
@@ -287,7 +297,7 @@ static void on_stopped(struct server *server, const struct cv_message *message) 
 }
 
 static void on_rollout(struct server *server, const struct cv_message *message) {
-    if (message->kind == CV_MESSAGE_ADOPTED && server->ready_count < server->rollout.worker_count) {
+    if (message->kind == CV_MESSAGE_ADOPTED && !is_up(server)) {
         // The first generation's hooks failed, or will be followed by READY.
         if (message->detail != 0) {
             cv_log(CV_LOG_ERROR, "start_failed", "worker=%u reason=\"its init hook failed: %s\"",
@@ -415,8 +425,8 @@ static int write_metrics(void *context, struct cv_span text) {
 
 static void answer_metrics(const struct server *server, struct cv_admin_reply *reply) {
     reply->content_type = CV_SPAN(CV_EXPOSITION_CONTENT_TYPE);
-    int result = cv_exposition_write(server->options->stats, COVET_VERSION,
-                                     cv_clock_monotonic_ns(), write_metrics, reply);
+    int result = cv_exposition_write(server->options->stats, COVET_VERSION, cv_clock_monotonic_ns(),
+                                     write_metrics, reply);
     reply->status = result == 0 ? 200 : 500;
 }
 
@@ -445,7 +455,8 @@ static void answer_admin(void *context, uint16_t method, struct cv_span path,
                          struct cv_admin_reply *reply) {
     struct server *server = context;
     bool is_get = method == CV_METHOD_GET;
-    bool is_order = cv_span_equal(path, CV_SPAN("/reload")) || cv_span_equal(path, CV_SPAN("/drain"));
+    bool is_order =
+        cv_span_equal(path, CV_SPAN("/reload")) || cv_span_equal(path, CV_SPAN("/drain"));
     bool is_page = cv_span_equal(path, CV_SPAN("/metrics")) ||
                    cv_span_equal(path, CV_SPAN("/healthz")) ||
                    cv_span_equal(path, CV_SPAN("/routes"));
@@ -471,14 +482,17 @@ static void answer_admin(void *context, uint16_t method, struct cv_span path,
 
 enum { POLL_CONTROL, POLL_EVENT, POLL_ADMIN, POLL_COUNT = POLL_ADMIN + CV_ADMIN_POLLS };
 
+// Until every worker has a descriptor table of its own, and has closed there what is not for it,
+// only the workers are listened to.
 static int prepare(const struct server *server, uint64_t now_ns, struct pollfd polls[POLL_COUNT]) {
-    int timeout_ms = server->log_is_active ? (int)CV_ACCESSLOG_INTERVAL_MS : -1;
-    polls[POLL_CONTROL] = (struct pollfd){.fd = server->control_fd, .events = POLLIN};
+    bool is_all = is_up(server);
+    int timeout_ms = server->log_is_active && is_all ? (int)CV_ACCESSLOG_INTERVAL_MS : -1;
+    polls[POLL_CONTROL] = (struct pollfd){.fd = is_all ? server->control_fd : -1, .events = POLLIN};
     polls[POLL_EVENT] = (struct pollfd){.fd = server->eventfd, .events = POLLIN};
     for (size_t i = POLL_ADMIN; i < POLL_COUNT; i++) {
         polls[i] = (struct pollfd){.fd = -1};
     }
-    if (server->admin != NULL) {
+    if (server->admin != NULL && is_all) {
         cv_admin_prepare(server->admin, now_ns, polls + POLL_ADMIN, &timeout_ms);
     }
     if (server->is_draining && !server->is_stopping) {
@@ -507,7 +521,7 @@ static void run_loop(struct server *server) {
         if (server->admin != NULL && !server->is_done) {
             cv_admin_handle(server->admin, now_ns, polls + POLL_ADMIN);
         }
-        if (server->log_is_active) {
+        if (server->log_is_active && is_up(server)) {
             server->log_is_active = cv_accesslog_run(&server->log, now_ns);
         }
         stop_if_late(server, now_ns);

@@ -30,8 +30,9 @@ enum cv_server_exit {
     CV_SERVER_EXIT_CONFIG = 78,
 };
 
-// Runs the server in the calling process, which has one thread and is the supervisor's child. Returns
-// the exit code, after a log line when it is not 0; the caller ends the process with it at once.
+// Runs the server in the calling process, which has one thread and is the supervisor's child.
+// Returns the exit code, after a log line when it is not 0; the caller ends the process with it at
+// once.
 CV_MUST_USE int cv_server_run(const struct cv_server_options *options);
 
 #endif

@@ -1,8 +1,8 @@
 // Listening sockets.
 //
 // Every address is tried before any is opened: a bind without SO_REUSEPORT fails where another
-// server listens, which a bind with it would not (two servers of one user would share the traffic and
-// nobody would notice). The trial socket never listens, so no client can end up in its queue.
+// server listens, which a bind with it would not (two servers of one user would share the traffic
+// and nobody would notice). The trial socket never listens, so no client can end up in its queue.
 #include "server/sockets.h"
 
 #include <errno.h>
@@ -23,9 +23,9 @@
 
 #define EXIT_IN_USE 69
 #define EXIT_CONFIG 78
-#define BACKLOG 65535       // The kernel cuts it to net.core.somaxconn (4096 since Linux 5.4).
+#define BACKLOG 65535  // The kernel cuts it to net.core.somaxconn (4096 since Linux 5.4).
 #define ORPHAN_ATTEMPTS_MAX 20u
-#define UNIX_MODE 0666      // As open to local programs as a loopback port.
+#define UNIX_MODE 0666  // As open to local programs as a loopback port.
 
 struct message {
     char *text;
@@ -81,12 +81,12 @@ static int say_failure(const struct cv_address *address, int error, struct messa
     const char *hint = error == -EACCES && !cv_address_is_unix(address)
                            ? " (ports below net.ipv4.ip_unprivileged_port_start need root)"
                            : "";
-    return fail(message, EXIT_CONFIG, "cannot listen on %s: %s%s", address->text,
-                strerror(-error), hint);
+    return fail(message, EXIT_CONFIG, "cannot listen on %s: %s%s", address->text, strerror(-error),
+                hint);
 }
 
-// A ring that dies with its process gives its sockets back a little later, when nobody can be named any
-// more: then a moment of patience is right.
+// A ring that dies with its process gives its sockets back a little later, when nobody can be named
+// any more: then a moment of patience is right.
 static int try_tcp(const struct cv_address *address, struct message message) {
     const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
     struct cv_holder holder;
@@ -264,8 +264,8 @@ static bool shares_port(const struct cv_sockets *sockets, const struct cv_socket
 }
 
 // How many sockets the group shall have.
-static uint32_t wanted_count(const struct cv_sockets *sockets,
-                             const struct cv_sockets_group *group, uint32_t worker_count) {
+static uint32_t wanted_count(const struct cv_sockets *sockets, const struct cv_sockets_group *group,
+                             uint32_t worker_count) {
     if (group->is_activated || !shares_port(sockets, group)) {
         return group->count;
     }
@@ -413,8 +413,8 @@ const char *cv_sockets_text(const struct cv_sockets *sockets, char *out, size_t 
     out[0] = '\0';
     for (uint32_t i = 0; i < sockets->group_count && length < out_bytes; i++) {
         if (sockets->group[i].is_wanted) {
-            int written = snprintf(out + length, out_bytes - length, "%s%s",
-                                   length > 0 ? "," : "", sockets->group[i].address.text);
+            int written = snprintf(out + length, out_bytes - length, "%s%s", length > 0 ? "," : "",
+                                   sockets->group[i].address.text);
             length += (size_t)CV_MAX(written, 0);
         }
     }

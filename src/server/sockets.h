@@ -1,5 +1,5 @@
-// The listening sockets, owned by the supervisor for as long as there is one: opened, inherited from
-// a service manager or from the supervisor before, dealt out to the workers.
+// The listening sockets, owned by the supervisor for as long as there is one: opened, inherited
+// from a service manager or from the supervisor before, dealt out to the workers.
 //
 // Sockets of one address form a group. TCP addresses have one socket per worker (SO_REUSEPORT), so
 // that the kernel spreads connections; a unix path has one that all workers accept on.
@@ -30,7 +30,7 @@ struct cv_sockets {
     struct cv_sockets_group group[CV_SOCKETS_GROUPS_MAX];
     uint32_t group_count;
     uint32_t count;
-    int fd[CV_SOCKETS_MAX];             // owned
+    int fd[CV_SOCKETS_MAX];  // owned
     uint8_t group_index[CV_SOCKETS_MAX];
 };
 
@@ -38,8 +38,8 @@ struct cv_sockets {
 // Returns 0, or -ENOTSOCK, -EINVAL (not listening), -EAFNOSUPPORT or -ENOSPC with nothing closed.
 CV_MUST_USE int cv_sockets_take(struct cv_sockets *sockets, int fd, bool is_activated);
 
-// Makes the sockets that `settings` ask for and that were not taken over. Returns 0, or an exit code
-// (69: in use; 78: cannot be had) with one line in `message`; close what there is then.
+// Makes the sockets that `settings` ask for and that were not taken over. Returns 0, or an exit
+// code (69: in use; 78: cannot be had) with one line in `message`; close what there is then.
 CV_MUST_USE int cv_sockets_open(struct cv_sockets *sockets, const struct cv_settings *settings,
                                 char *message, size_t message_bytes);
 

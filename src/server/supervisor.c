@@ -1,10 +1,11 @@
 // The supervisor's life: open everything, start a server, then sleep in poll(2) on signals
 // (signalfd), the server's control line and, during a hand-over, the new supervisor's pipe.
 //
-// Invariants: there is at most one server process, and it dies with us (PR_SET_PDEATHSIG and the end of
-// file on its control line). Sockets and descriptors here are the originals; every server works on
-// copies, so a crashed one loses no queued connection. What a reload brings is only `pending` until
-// the server says that it serves it: a server started after a crash gets what is known to work.
+// Invariants: there is at most one server process, and it dies with us (PR_SET_PDEATHSIG and the
+// end of file on its control line). Sockets and descriptors here are the originals; every server
+// works on copies, so a crashed one loses no queued connection. What a reload brings is only
+// `pending` until the server says that it serves it: a server started after a crash gets what is
+// known to work.
 #include "server/supervisor.h"
 
 #include <errno.h>
@@ -36,10 +37,10 @@
 #include "server/upgrade.h"
 
 #define MS_NS 1000000ull
-#define LONG_LIFE_NS (10000 * MS_NS)   // A server that lived so long starts the back-off anew.
+#define LONG_LIFE_NS (10000 * MS_NS)  // A server that lived so long starts the back-off anew.
 #define BACKOFF_FIRST_MS 100u
 #define BACKOFF_MAX_MS 5000u
-#define KILL_MARGIN_MS 1000u           // The server ends its drain itself; this is for one that cannot.
+#define KILL_MARGIN_MS 1000u  // The server ends its drain itself; this is for one that cannot.
 #define UPGRADE_LIMIT_NS (30000 * MS_NS)
 #define EXIT_CONFIG 78
 #define EXIT_OS 71
@@ -62,8 +63,8 @@ struct supervisor {
     struct bundle pending;
     bool is_pending;
     bool reload_again;
-    int access_log_fd;  // owned; -1: none
-    int admin_fd;       // owned; -1: none
+    int access_log_fd;    // owned; -1: none
+    int admin_fd;         // owned; -1: none
     bool admin_is_given;  // At an address of the user's; else in the run directory.
     bool admin_is_taken;  // From the supervisor before.
     int signal_fd;
@@ -72,9 +73,9 @@ struct supervisor {
     struct cv_stats stats;
     struct cv_upgrade_inherited inherited;
 
-    pid_t server_pid;   // 0: none
-    int control_fd;     // -1: none
-    bool is_ready;      // This server.
+    pid_t server_pid;  // 0: none
+    int control_fd;    // -1: none
+    bool is_ready;     // This server.
     bool was_ever_ready;
     uint64_t started_ns;
     uint64_t restart_at_ns;  // While there is no server.
@@ -157,8 +158,7 @@ static void open_pages(struct supervisor *self) {
         error = cv_stats_create(&self->stats, path, worker_count);
     }
     if (error != 0) {
-        cv_log(CV_LOG_WARN, "no_run_directory", "reason=\"%s; no counter file\"",
-               strerror(-error));
+        cv_log(CV_LOG_WARN, "no_run_directory", "reason=\"%s; no counter file\"", strerror(-error));
         error = cv_stats_create(&self->stats, NULL, worker_count);
         CV_ASSERT(error == 0);
     }
@@ -235,8 +235,8 @@ static int open_all(struct supervisor *self, char *message, size_t message_bytes
         self->program[0] = '\0';
     }
     cv_upgrade_inherit(&self->sockets, &self->inherited);
-    int exit_code = cv_sockets_open(&self->sockets, &self->current.settings, message,
-                                    message_bytes);
+    int exit_code =
+        cv_sockets_open(&self->sockets, &self->current.settings, message, message_bytes);
     if (exit_code != 0) {
         return exit_code;
     }
@@ -253,18 +253,17 @@ static int open_all(struct supervisor *self, char *message, size_t message_bytes
 }
 
 static void close_all(struct supervisor *self) {
-    enum cv_sockets_paths paths = self->is_handed_over     ? CV_SOCKETS_KEEP_PATHS
+    enum cv_sockets_paths paths = self->is_handed_over    ? CV_SOCKETS_KEEP_PATHS
                                   : !self->was_ever_ready ? CV_SOCKETS_UNLINK_OPENED
                                                           : CV_SOCKETS_UNLINK_OWNED;
     bool owns_admin = self->admin_fd >= 0 && self->admin_is_given &&
-                      cv_address_is_unix(&self->current.settings.admin) &&
-                      !self->is_handed_over &&
+                      cv_address_is_unix(&self->current.settings.admin) && !self->is_handed_over &&
                       (self->was_ever_ready || !self->admin_is_taken);
     if (owns_admin) {
         unlink(cv_address_path(&self->current.settings.admin));
     }
-    const int fds[] = {self->admin_fd,   self->access_log_fd,      self->control_fd,
-                       self->signal_fd,  self->inherited.admin_fd, self->inherited.ready_fd,
+    const int fds[] = {self->admin_fd,        self->access_log_fd,      self->control_fd,
+                       self->signal_fd,       self->inherited.admin_fd, self->inherited.ready_fd,
                        self->upgrade.ready_fd};
     for (size_t i = 0; i < CV_ARRAY_COUNT(fds); i++) {
         if (fds[i] >= 0) {
@@ -311,8 +310,8 @@ static void store_pid(struct supervisor *self, pid_t pid) {
 
 static void schedule_restart(struct supervisor *self, uint64_t now_ns) {
     self->restart_at_ns = now_ns + self->backoff_ms * MS_NS;
-    self->backoff_ms = self->backoff_ms == 0 ? BACKOFF_FIRST_MS
-                                             : CV_MIN(2 * self->backoff_ms, BACKOFF_MAX_MS);
+    self->backoff_ms =
+        self->backoff_ms == 0 ? BACKOFF_FIRST_MS : CV_MIN(2 * self->backoff_ms, BACKOFF_MAX_MS);
 }
 
 static void start_server(struct supervisor *self) {
@@ -462,7 +461,8 @@ static void begin_stop(struct supervisor *self) {
         cv_notify_send("STOPPING=1");
     }
     cv_log(CV_LOG_INFO, "drain", "limit_ms=%llu", (unsigned long long)drain_ms);
-    // Without our copies a listener ends with the server's: new clients are refused, not left waiting.
+    // Without our copies a listener ends with the server's: new clients are refused, not left
+    // waiting.
     cv_sockets_close(&self->sockets,
                      self->is_handed_over ? CV_SOCKETS_KEEP_PATHS : CV_SOCKETS_UNLINK_OWNED);
     if (self->server_pid == 0) {
@@ -503,14 +503,14 @@ static void keep_fixed(const struct cv_settings *now, struct cv_settings *next) 
     bool listen = same_addresses(now, next);
     bool cores = same_cores(now, next);
     bool user = now->user == next->user && now->group == next->group;
-    bool admin = now->admin_enabled == next->admin_enabled &&
-                 strcmp(now->admin.text, next->admin.text) == 0;
+    bool admin =
+        now->admin_enabled == next->admin_enabled && strcmp(now->admin.text, next->admin.text) == 0;
     bool core_dumps = now->core_dumps == next->core_dumps;
     if (!listen || !cores || !user || !admin || !core_dumps) {
         cv_log(CV_LOG_WARN, "reload_partial",
-               "changed=\"%s%s%s%s%s\" reason=\"needs a restart (USR2)\"",
-               listen ? "" : " listen", cores ? "" : " cores", user ? "" : " user",
-               admin ? "" : " admin", core_dumps ? "" : " core");
+               "changed=\"%s%s%s%s%s\" reason=\"needs a restart (USR2)\"", listen ? "" : " listen",
+               cores ? "" : " cores", user ? "" : " user", admin ? "" : " admin",
+               core_dumps ? "" : " core");
     }
     memcpy(next->listen, now->listen, sizeof(next->listen));
     next->listen_count = now->listen_count;
@@ -704,8 +704,10 @@ static void on_upgrade_pipe(struct supervisor *self) {
         return;
     }
     if (got == 0) {
-        // Its end will be reaped too; a process that closed the pipe without a word is not waited for.
-        log_failure("upgrade_failed", "the new supervisor never became ready; the old one serves on");
+        // Its end will be reaped too; a process that closed the pipe without a word is not waited
+        // for.
+        log_failure("upgrade_failed",
+                    "the new supervisor never became ready; the old one serves on");
         end_upgrade(self);
         return;
     }

@@ -1,5 +1,5 @@
-// The supervisor: the process one starts. It keeps its rights and the sockets, and does nothing else
-// than open things, start the server, watch it and replace it. It parses no byte of a client.
+// The supervisor: the process one starts. It keeps its rights and the sockets, and does nothing
+// else than open things, start the server, watch it and replace it. It parses no byte of a client.
 #ifndef CV_SERVER_SUPERVISOR_H
 #define CV_SERVER_SUPERVISOR_H
 
@@ -19,8 +19,8 @@ struct cv_supervisor_options {
     char *const *argv;  // To start this program again.
 };
 
-// Serves until told to stop. Returns the exit code, after a log line when it is not 0. The process must
-// have one thread; its signal handling is changed for good.
+// Serves until told to stop. Returns the exit code, after a log line when it is not 0. The process
+// must have one thread; its signal handling is changed for good.
 CV_MUST_USE int cv_supervisor_run(const struct cv_supervisor_options *options);
 
 #endif

@@ -167,8 +167,8 @@ static void take_activated(struct cv_sockets *sockets) {
     const char *count_text = getenv("LISTEN_FDS");
     uint64_t number;
     uint64_t count;
-    if (pid != NULL && count_text != NULL &&
-        cv_span_to_uint64(cv_span_of(pid), INT_MAX, &number) && (pid_t)number == getpid() &&
+    if (pid != NULL && count_text != NULL && cv_span_to_uint64(cv_span_of(pid), INT_MAX, &number) &&
+        (pid_t)number == getpid() &&
         cv_span_to_uint64(cv_span_of(count_text), CV_SOCKETS_MAX, &count)) {
         for (int i = 0; i < (int)count; i++) {
             take(sockets, FIRST_ACTIVATED_FD + i, true);

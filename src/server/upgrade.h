@@ -1,5 +1,5 @@
-// Handing over to a new binary: the old supervisor executes it with the listening sockets open and a
-// pipe to say "ready" on; the new one takes the sockets over by their addresses.
+// Handing over to a new binary: the old supervisor executes it with the listening sockets open and
+// a pipe to say "ready" on; the new one takes the sockets over by their addresses.
 //
 // The descriptors are named in the environment: COVET_UPGRADE_LISTENERS, COVET_UPGRADE_ACTIVATED
 // (those that came from a service manager), COVET_UPGRADE_ADMIN and COVET_UPGRADE_READY, as decimal
@@ -21,7 +21,7 @@ struct cv_upgrade_order {
     const char *program;  // absolute
     char *const *argv;
     const struct cv_sockets *sockets;
-    int admin_fd;         // -1: not handed over
+    int admin_fd;  // -1: not handed over
 };
 
 struct cv_upgrade {
@@ -38,8 +38,8 @@ struct cv_upgrade_inherited {
 };
 
 // In a new process: takes what a supervisor before us, or a service manager (LISTEN_FDS of
-// sd_listen_fds(3)), left open, and clears the environment of it. Descriptors that are not listening
-// sockets are refused with a log line.
+// sd_listen_fds(3)), left open, and clears the environment of it. Descriptors that are not
+// listening sockets are refused with a log line.
 void cv_upgrade_inherit(struct cv_sockets *sockets, struct cv_upgrade_inherited *inherited);
 
 // Says "ready" to the old supervisor, if there is one.

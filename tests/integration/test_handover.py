@@ -1,5 +1,6 @@
 """HUP, USR2, a crash of the server, the death of the supervisor."""
 
+import contextlib
 import os
 import re
 import signal
@@ -7,7 +8,7 @@ import socket
 import time
 
 from harness import limit_s, names, procfs, slow
-from harness.client import Client, get_once, post_bytes
+from harness.client import Client, Ended, get_once, post_bytes
 from harness.load import Load
 from harness.server import Server, has_workers
 
@@ -99,14 +100,12 @@ def test_crashed_server_is_restarted_with_its_listeners(env):
         first = server.server_pid
         assert first, "no server process with workers"
         os.kill(first, signal.SIGSEGV)
-        # During the gap a connection waits in the listener's queue; it is never refused.
-        started = time.monotonic()
-        with Client(server.address, 8) as client:
-            assert client.get("/healthz").status == 200
-        assert time.monotonic() - started < 2.0 * env.slack, "not back within 2 s"
 
-        # The dying process may have answered that one still.
+        # In the gap connections wait in the listener's queue and are never refused. The dying
+        # process may still answer or cut what it had accepted.
         def another():
+            with contextlib.suppress(Ended):
+                assert get_once(server.address, timeout_s=8).status == 200
             return server.server_pid not in (None, first)
 
         assert procfs.wait_for(another, 1.0 * env.slack), "no new server within 1 s"

@@ -25,7 +25,7 @@ struct t_serve {
 
 // What the handlers below saw, and what they are to do.
 static struct {
-    struct covet_request *kept[T_KEPT_MAX];  // Deferred and streamed requests, in order.
+    struct covet_request *kept[T_KEPT_MAX];  // In order; NULL once finished on abort.
     uint32_t kept_count;
     uint32_t handler_count;
     uint32_t abort_count;        // Notices with the client gone.
@@ -43,6 +43,9 @@ static inline void t_on_abort(struct covet_request *request, void *context) {
     if (covet_request_aborted(request)) {
         t_app.abort_count++;
         if (t_app.finishes_on_abort) {
+            for (uint32_t i = 0; i < t_app.kept_count; i++) {
+                t_app.kept[i] = t_app.kept[i] == request ? NULL : t_app.kept[i];
+            }
             (void)covet_response_cancel(covet_request_response(request));
         }
     } else {

@@ -413,7 +413,7 @@ static void test_exchange_stops_receiving_while_a_deferred_answer_is_due(void **
     assert_int_equal(covet_response_text(kept_response(0), "x"), 0);
     t_world_settle(world);
     // The filler is no request; the answer to it ends the connection.
-    assert_int_equal(t_count(t_serve_output(&serve, client), "HTTP/1.1 400"), 1);
+    assert_int_equal(t_count(t_serve_output(&serve, client), "HTTP/1.1 501"), 1);
     end_client(client);
 }
 
@@ -802,14 +802,14 @@ static void converse(int client) {
     t_serve_send(&serve, client, "5\r\nhello\r\n0\r\n\r\n");
     t_app.kept_count = 0;
     t_serve_send(&serve, client, "GET /flow HTTP/1.1\r\nHost: a\r\n\r\nGET /hel");
-    if (t_app.kept_count == 1 && covet_request_response(t_app.kept[0])->state != CV_RESPONSE_SENT) {
+    if (t_app.kept_count == 1 && t_app.kept[0] != NULL) {
         (void)covet_response_write(kept_response(0), "abcdefgh", 8);
         (void)covet_response_end(kept_response(0));
     }
     t_app.kept_count = 0;
     t_serve_send(&serve, client, "lo HTTP/1.1\r\nHost: a\r\n\r\n");
     defer(client);
-    if (t_app.kept_count == 1) {
+    if (t_app.kept_count == 1 && t_app.kept[0] != NULL) {
         struct covet_span path = covet_request_path(t_app.kept[0]);
         struct covet_span body = covet_request_body(t_app.kept[0]);
         assert_int_equal(path.length, 6);
@@ -826,6 +826,7 @@ static void converse(int client) {
 }
 
 static void survive_without_memory(bool fails_on) {
+    t_app.finishes_on_abort = true;
     acquire_fails_at = 0;
     acquire_count = 0;
     converse(t_world_open(world));
