@@ -27,8 +27,9 @@ struct cv_env {
     struct cv_clock *clock;
     struct covet_stats_worker *stats;  // This worker's slot group.
     const struct cv_stats *all_stats;  // Every worker's, for reading.
-    // Handler time. The first handler of a delivery is timed alone, those behind it (pipelined requests)
-    // together: two looks at the clock each would be a third of what such a request costs.
+    // Handler time. The first handler of a delivery is timed alone, those behind it (pipelined
+    // requests) together: two looks at the clock each would be a third of what such a request
+    // costs.
     uint64_t handled_ns;     // When the first one returned; 0 before.
     uint64_t handled_count;  // Those behind it.
     // Runs fn(context) on the worker `worker_index`, later, from its loop. Returns 0, -EINVAL for

@@ -1,5 +1,5 @@
-// Open addressing with linear probing; deletion moves later entries of the run back, so there are no
-// tombstones and a lookup ends at the first empty place. The table is at most half full.
+// Open addressing with linear probing; deletion moves later entries of the run back, so there are
+// no tombstones and a lookup ends at the first empty place. The table is at most half full.
 #include "net/admission.h"
 
 #include <stdlib.h>

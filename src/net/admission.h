@@ -1,5 +1,5 @@
-// How many connections each client address holds on this worker, for the cap per address. IPv6 clients
-// count by their /64, the smallest block one site gets (RFC 6177). Single thread.
+// How many connections each client address holds on this worker, for the cap per address. IPv6
+// clients count by their /64, the smallest block one site gets (RFC 6177). Single thread.
 #ifndef CV_NET_ADMISSION_H
 #define CV_NET_ADMISSION_H
 

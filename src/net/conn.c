@@ -1,17 +1,23 @@
 // Connections of one worker. Three facts carry the code:
 //
-// - A connection is freed when it is CLOSING and neither a receive nor a send of it is with the kernel.
+// - A connection is freed when it is CLOSING and neither a receive nor a send of it is with the
+// kernel.
 //   Cancel and close complete silently and need no counting: a descriptor is not a record, so a new
 //   connection may get the old descriptor while the old record still waits.
-// - Whatever a completion makes necessary beyond its own connection's state is put on the to-do list,
-//   which runs once per turn. So one send carries all answers of a turn, and no protocol call nests.
-// - Deadlines are two words in the record. The timer in it is armed for the earlier one and, when it
+// - Whatever a completion makes necessary beyond its own connection's state is put on the to-do
+// list,
+//   which runs once per turn. So one send carries all answers of a turn, and no protocol call
+//   nests.
+// - Deadlines are two words in the record. The timer in it is armed for the earlier one and, when
+// it
 //   fires early because the deadline has moved on, armed again: moving a deadline costs a store.
-// - Most answers fit the socket's buffer. Their send is over when it was submitted, so its completion
-//   need not end a wait (CV_RING_SEND_AT_ONCE); what falls short goes on as an ordinary send.
+// - Most answers fit the socket's buffer, so their send is over when it was submitted and need not
+// be
+//   reported. Such quiet sends are noted, and taken as sent once the turn's completions are in.
 #include "net/conn.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -20,16 +26,19 @@
 #include "net/admission.h"
 #include "net/listener.h"
 
-#define TABLE_MARGIN 512u        // Accepted before a cancelled accept ends.
-#define TIMER_GRAIN_MS 64u       // Deadlines share wake-ups.
-#define SHORT_BYTES_MAX 32768u     // A send this short fits the socket's buffer unless the peer is slow.
+#define TABLE_MARGIN 512u   // Accepted before a cancelled accept ends.
+#define TIMER_GRAIN_MS 64u  // Deadlines share wake-ups.
+#define QUIET_BYTES_MAX \
+    32768u  // A send this short fits the socket's buffer unless the peer is slow.
+#define QUIET_SENDS_MAX 2048u
 
 struct cv_conn_gather {
     struct msghdr message;
     struct iovec vector[CV_CONN_VECTORS_MAX];
 };
 
-// --- The table ------------------------------------------------------------------------------------
+// --- The table
+// ------------------------------------------------------------------------------------
 
 static struct cv_conn *at(const struct cv_net *net, uint32_t index_plus_1) {
     return &net->table[index_plus_1 - 1];
@@ -51,6 +60,11 @@ int cv_net_init(struct cv_net *net, uint32_t descriptors_max) {
         net->table = NULL;
         return -ENOMEM;
     }
+    net->quiet = calloc(QUIET_SENDS_MAX, sizeof(*net->quiet));
+    if (net->quiet == NULL) {
+        cv_net_deinit(net);
+        return -ENOMEM;
+    }
     cv_net_set_limits(net, net->limits);
     return 0;
 }
@@ -58,6 +72,8 @@ int cv_net_init(struct cv_net *net, uint32_t descriptors_max) {
 void cv_net_deinit(struct cv_net *net) {
     cv_listener_deinit_all(net);
     cv_admission_destroy(net->admission);
+    free(net->quiet);
+    net->quiet = NULL;
     if (net->table != NULL) {
         (void)munmap(net->table, net->table_count * sizeof(*net->table));
         net->table = NULL;
@@ -111,7 +127,8 @@ static void drop_active(struct cv_conn *conn) {
 static void free_if_over(struct cv_conn *conn) {
     struct cv_net *net = conn->net;
     if (conn->state != CV_CONN_CLOSING || is_with_kernel(conn) ||
-        (conn->flags & (CV_CONN_LISTED | CV_CONN_STARVED | CV_CONN_DELIVERING)) != 0) {
+        (conn->flags & (CV_CONN_LISTED | CV_CONN_STARVED | CV_CONN_NOTED | CV_CONN_DELIVERING)) !=
+            0) {
         return;
     }
     drop_active(conn);
@@ -143,7 +160,8 @@ static void settle(struct cv_conn *conn) {
     }
 }
 
-// --- Deadlines ------------------------------------------------------------------------------------
+// --- Deadlines
+// ------------------------------------------------------------------------------------
 
 static uint32_t deadline_in(const struct cv_conn *conn, uint32_t ms) {
     uint32_t deadline = (uint32_t)conn->net->clock->now_ms + ms;
@@ -199,7 +217,8 @@ void cv_conn_set_read_timeout(struct cv_conn *conn, uint32_t ms) {
     arm_timer(conn);
 }
 
-// --- The to-do list -------------------------------------------------------------------------------
+// --- The to-do list
+// -------------------------------------------------------------------------------
 
 static void list(struct cv_conn *conn, uint16_t what) {
     struct cv_net *net = conn->net;
@@ -229,7 +248,8 @@ static void starve(struct cv_conn *conn) {
     net->starved_tail = conn->index + 1;
 }
 
-// --- Receiving ------------------------------------------------------------------------------------
+// --- Receiving
+// ------------------------------------------------------------------------------------
 
 static uint64_t user_data(const struct cv_conn *conn, enum covet_op op) {
     return covet_user_data(op, conn->net->worker_index, conn->generation, conn->index);
@@ -241,8 +261,7 @@ static bool has_unread_room(const struct cv_conn *conn) {
 
 // Arms the receive if it should be and is not.
 static void receive(struct cv_conn *conn, bool poll_first) {
-    const uint16_t obstacles =
-        CV_CONN_RECEIVING | CV_CONN_ENDED | CV_CONN_STARVED | CV_CONN_LEFT;
+    const uint16_t obstacles = CV_CONN_RECEIVING | CV_CONN_ENDED | CV_CONN_STARVED | CV_CONN_LEFT;
     if ((conn->flags & obstacles) == 0 && is_alive(conn) && has_unread_room(conn)) {
         conn->flags |= CV_CONN_RECEIVING;
         cv_ring_receive(conn->net->ring, conn->descriptor, poll_first,
@@ -250,7 +269,8 @@ static void receive(struct cv_conn *conn, bool poll_first) {
     }
 }
 
-// Receives of starved connections are armed again as buffers come back, as many as there are buffers.
+// Receives of starved connections are armed again as buffers come back, as many as there are
+// buffers.
 static void feed_starved(struct cv_net *net) {
     uint32_t available = cv_ring_buffers_total(net->ring) - cv_ring_buffers_lent(net->ring);
     while (net->starved_head != 0 && available > 0) {
@@ -308,8 +328,7 @@ static void run_input(struct cv_conn *conn) {
 
 static void keep_input(struct cv_conn *conn, const uint8_t *data, size_t length) {
     struct cv_conn_active *active = activate(conn);
-    if (active == NULL ||
-        cv_buffer_append(&active->input, conn->net->pool, data, length) != 0) {
+    if (active == NULL || cv_buffer_append(&active->input, conn->net->pool, data, length) != 0) {
         cv_conn_close(conn, COVET_COUNTER_CLOSED_LIMIT);
         return;
     }
@@ -360,7 +379,7 @@ static void complete_receive(struct cv_conn *conn, const struct cv_completion *c
     struct cv_net *net = conn->net;
     int32_t result = completion->result;
     if (!completion->more) {
-        conn->flags &= (uint16_t)~(CV_CONN_RECEIVING | CV_CONN_STOPPING);
+        conn->flags &= (uint16_t) ~(CV_CONN_RECEIVING | CV_CONN_STOPPING);
     }
     if (conn->state == CV_CONN_CLOSING) {
         free_if_over(conn);
@@ -401,7 +420,13 @@ void cv_conn_yield(struct cv_conn *conn) {
     list(conn, CV_CONN_RUN);
 }
 
-// --- Sending --------------------------------------------------------------------------------------
+void cv_conn_look_again(struct cv_conn *conn) {
+    // The cancelled receive is armed again when its completion comes.
+    stop_receiving(conn);
+}
+
+// --- Sending
+// --------------------------------------------------------------------------------------
 
 struct cv_outq *cv_conn_output(struct cv_conn *conn) {
     if (!is_alive(conn)) {
@@ -415,24 +440,31 @@ void cv_conn_flush(struct cv_conn *conn) {
     list(conn, CV_CONN_FLUSH);
 }
 
-// Nothing may wait for the end of a send whose completion does not end the worker's wait.
+static void note_quiet_send(struct cv_conn *conn, size_t bytes) {
+    struct cv_net *net = conn->net;
+    conn->active->quiet_bytes = bytes;
+    conn->flags |= CV_CONN_QUIET | CV_CONN_NOTED;
+    net->quiet[net->quiet_count++] = conn->index;
+}
+
+// Nothing may wait for the end of a quiet send, because the worker may sleep before it notices.
 static enum cv_ring_send_mode send_mode(const struct cv_conn *conn, size_t bytes) {
-    if (conn->state == CV_CONN_OPEN && bytes <= SHORT_BYTES_MAX &&
-        conn->active->output.bytes == bytes &&
-        (conn->flags & (CV_CONN_SLOW | CV_CONN_PAUSED)) == 0) {
-        return CV_RING_SEND_AT_ONCE;
+    const uint16_t obstacles = CV_CONN_SLOW | CV_CONN_NOTED | CV_CONN_PAUSED;
+    if (conn->state == CV_CONN_OPEN && bytes <= QUIET_BYTES_MAX &&
+        conn->active->output.bytes == bytes && (conn->flags & obstacles) == 0 &&
+        conn->net->quiet_count < QUIET_SENDS_MAX) {
+        return CV_RING_SEND_QUIET;
     }
-    return bytes <= SHORT_BYTES_MAX || conn->state != CV_CONN_OPEN ? CV_RING_SEND_ALL
+    return bytes <= QUIET_BYTES_MAX || conn->state != CV_CONN_OPEN ? CV_RING_SEND_ALL
                                                                    : CV_RING_SEND_SOME;
 }
 
-// Cancel and close go in one batch, in this order: close(2) alone would leave the receive armed, and the
-// peer without a FIN. A send in flight keeps the socket until it is over.
+// Cancel and close go in one batch, in this order: close(2) alone would leave the receive armed,
+// and the peer without a FIN. A send in flight keeps the socket until it is over.
 static void leave(struct cv_conn *conn) {
     struct cv_net *net = conn->net;
     if ((conn->flags & CV_CONN_RECEIVING) != 0) {
-        cv_ring_cancel(net->ring, user_data(conn, COVET_OP_RECV),
-                       user_data(conn, COVET_OP_CANCEL));
+        cv_ring_cancel(net->ring, user_data(conn, COVET_OP_RECV), user_data(conn, COVET_OP_CANCEL));
     }
     cv_ring_close(net->ring, conn->descriptor, user_data(conn, COVET_OP_CLOSE));
     conn->flags |= CV_CONN_LEFT;
@@ -473,7 +505,8 @@ void cv_conn_send(struct cv_conn *conn) {
     } else {
         cv_ring_send(net->ring, conn->descriptor, first[0].iov_base, bytes, mode, tag);
     }
-    if (mode == CV_RING_SEND_AT_ONCE) {
+    if (mode == CV_RING_SEND_QUIET) {
+        note_quiet_send(conn, bytes);
         return;
     }
     if (is_last) {
@@ -491,34 +524,39 @@ static void finish_if_sent(struct cv_conn *conn) {
     }
 }
 
-static void complete_send(struct cv_conn *conn, const struct cv_completion *completion) {
+// `sent` bytes of the send in flight went out.
+static void account_send(struct cv_conn *conn, size_t sent) {
     struct cv_net *net = conn->net;
     struct cv_conn_active *active = conn->active;
-    int32_t result = completion->result;
-    conn->flags &= (uint16_t)~CV_CONN_SENDING;
+    conn->flags &= (uint16_t) ~(CV_CONN_SENDING | CV_CONN_QUIET);
     conn->write_deadline = 0;
     cv_pool_release(net->pool, active->gather, sizeof(*active->gather));
     active->gather = NULL;
     cv_counter_add(net->stats, COVET_COUNTER_SENDS, 1);
-    if (result > 0) {
-        // A send that was cancelled or reset on its way still says how far it came.
-        cv_counter_add(net->stats, COVET_COUNTER_SENT_BYTES, (uint64_t)result);
-        cv_outq_sent(&active->output, net->pool, (size_t)result);
+    cv_counter_add(net->stats, COVET_COUNTER_SENT_BYTES, sent);
+    cv_outq_sent(&active->output, net->pool, sent);
+}
+
+static void complete_send(struct cv_conn *conn, const struct cv_completion *completion) {
+    int32_t result = completion->result;
+    bool was_quiet = (conn->flags & CV_CONN_QUIET) != 0;
+    // A send that was cancelled or reset on its way still says how far it came.
+    account_send(conn, result > 0 ? (size_t)result : 0);
+    if (was_quiet) {
+        conn->flags |= CV_CONN_SLOW;
+    } else if (result > 0) {
+        conn->flags &= (uint16_t)~CV_CONN_SLOW;
     }
     if (conn->state == CV_CONN_CLOSING) {
         free_if_over(conn);
         return;
     }
-    bool is_short = active->output.bytes > 0;
     if ((result < 0 && result != -EAGAIN && result != -EINTR) ||
-        (is_short && (conn->flags & CV_CONN_LEFT) != 0)) {
+        ((conn->flags & CV_CONN_LEFT) != 0 && cv_conn_queued(conn) > 0)) {
         cv_conn_close(conn, COVET_COUNTER_CLOSED_RESET);
         return;
     }
-    // What is left may only have been queued meanwhile; an ordinary send is right for it all the same.
-    conn->flags &= (uint16_t)~CV_CONN_SLOW;
-    if (is_short) {
-        conn->flags |= CV_CONN_SLOW;
+    if (cv_conn_queued(conn) > 0) {
         conn->transport->flush(conn);
     }
     if (conn->state == CV_CONN_OPEN) {
@@ -528,7 +566,34 @@ static void complete_send(struct cv_conn *conn, const struct cv_completion *comp
     settle(conn);
 }
 
-// --- Opening and closing --------------------------------------------------------------------------
+void cv_net_submitted(struct cv_net *net) {
+    net->quiet_submitted = net->quiet_count;
+}
+
+void cv_net_settle(struct cv_net *net) {
+    uint32_t over = net->quiet_submitted;
+    for (uint32_t i = 0; i < over; i++) {
+        struct cv_conn *conn = &net->table[net->quiet[i]];
+        conn->flags &= (uint16_t)~CV_CONN_NOTED;
+        if ((conn->flags & CV_CONN_QUIET) != 0) {
+            account_send(conn, conn->active->quiet_bytes);
+            if (is_alive(conn) && cv_conn_queued(conn) > 0) {
+                list(conn, CV_CONN_FLUSH);
+            }
+            if (conn->state == CV_CONN_OPEN) {
+                conn->ops->on_output(conn);
+            }
+        }
+        finish_if_sent(conn);
+        settle(conn);
+    }
+    net->quiet_count -= over;
+    net->quiet_submitted = 0;
+    memmove(net->quiet, net->quiet + over, net->quiet_count * sizeof(*net->quiet));
+}
+
+// --- Opening and closing
+// --------------------------------------------------------------------------
 
 static bool is_admitted(struct cv_conn *conn) {
     struct cv_net *net = conn->net;
@@ -584,9 +649,8 @@ void cv_conn_close(struct cv_conn *conn, enum covet_counter reason) {
         cv_admission_leave(net->admission, &conn->peer);
     }
     conn->ops->on_close(conn);
-    if ((conn->flags & CV_CONN_SENDING) != 0) {
-        cv_ring_cancel(net->ring, user_data(conn, COVET_OP_SEND),
-                       user_data(conn, COVET_OP_CANCEL));
+    if ((conn->flags & (CV_CONN_SENDING | CV_CONN_QUIET)) == CV_CONN_SENDING) {
+        cv_ring_cancel(net->ring, user_data(conn, COVET_OP_SEND), user_data(conn, COVET_OP_CANCEL));
     }
     if ((conn->flags & CV_CONN_LEFT) == 0) {
         leave(conn);
@@ -634,7 +698,8 @@ const struct cv_peer *cv_conn_peer(struct cv_conn *conn) {
     return &conn->peer;
 }
 
-// --- Per turn -------------------------------------------------------------------------------------
+// --- Per turn
+// -------------------------------------------------------------------------------------
 
 void cv_net_complete(struct cv_net *net, const struct cv_completion *completion) {
     uint32_t index = covet_user_data_slot(completion->user_data);
@@ -657,7 +722,7 @@ void cv_net_complete(struct cv_net *net, const struct cv_completion *completion)
 
 static void run_one(struct cv_conn *conn) {
     uint16_t todo = conn->flags;
-    conn->flags &= (uint16_t)~(CV_CONN_LISTED | CV_CONN_RUN | CV_CONN_FLUSH);
+    conn->flags &= (uint16_t) ~(CV_CONN_LISTED | CV_CONN_RUN | CV_CONN_FLUSH);
     if (conn->state == CV_CONN_CLOSING) {
         free_if_over(conn);
         return;

@@ -1,5 +1,5 @@
-// The life of a connection, and what the connections of one worker share. Bytes only: what they mean is
-// the protocol's business, which hangs in through struct cv_conn_ops.
+// The life of a connection, and what the connections of one worker share. Bytes only: what they
+// mean is the protocol's business, which hangs in through struct cv_conn_ops.
 //
 //             open                 cv_conn_finish           output sent
 //     FREE --------> OPEN --------------------> FINISHING --------------> LINGERING
@@ -8,8 +8,8 @@
 //      |                                 v
 //      +---- last operation over ---- CLOSING
 //
-// An idle connection is this record and nothing else: input that waits and output that is queued live
-// in a block of the pool that exists only while there is some. A record is reused under a new
+// An idle connection is this record and nothing else: input that waits and output that is queued
+// live in a block of the pool that exists only while there is some. A record is reused under a new
 // generation once the kernel holds no operation of the old one (facts: close(2) does not end an
 // armed multishot receive). Single thread; everything belongs to one worker.
 #ifndef CV_NET_CONN_H
@@ -32,9 +32,9 @@
 #include "ring/ring.h"
 #include "timer/wheel.h"
 
-#define CV_CONN_INPUT_BYTES_MAX (128u * 1024u)  // Unread input at which receiving stops.
-#define CV_CONN_SEND_BYTES_MAX (256u * 1024u)   // Of one send operation.
-#define CV_CONN_VECTORS_MAX 16u                 // Of one send operation.
+#define CV_CONN_INPUT_BYTES_MAX (128u * 1024u)    // Unread input at which receiving stops.
+#define CV_CONN_SEND_BYTES_MAX (256u * 1024u)     // Of one send operation.
+#define CV_CONN_VECTORS_MAX 16u                   // Of one send operation.
 #define CV_CONN_LINGER_BYTES_MAX (1024u * 1024u)  // Read and dropped after a half-close.
 
 struct cv_admission;
@@ -63,15 +63,17 @@ enum cv_conn_flag {
     CV_CONN_DELIVERING = 1 << 9,  // Inside the protocol's on_input.
     CV_CONN_LINGER = 1 << 10,     // Half-close and drop input before closing.
     CV_CONN_COUNTED = 1 << 11,    // Counted by the per-address cap.
-    CV_CONN_SLOW = 1 << 12,       // A send fell short: the peer reads slower than we write.
-    CV_CONN_LEFT = 1 << 13,       // The descriptor is closed; a last send is still under way.
+    CV_CONN_QUIET = 1 << 12,      // The send in flight completes only if it falls short.
+    CV_CONN_NOTED = 1 << 13,      // In the list of quiet sends.
+    CV_CONN_SLOW = 1 << 14,       // A quiet send fell short: the peer reads slower than we write.
+    CV_CONN_LEFT = 1 << 15,       // The descriptor is closed; a last send is still under way.
 };
 
 // What a protocol is to net. All calls come on the worker's thread.
 struct cv_conn_ops {
     void (*on_open)(struct cv_conn *conn);
-    // All unread input, lent for the call. Returns how much of it was used up; the rest comes again with
-    // what arrives later, or after cv_conn_yield or cv_conn_resume.
+    // All unread input, lent for the call. Returns how much of it was used up; the rest comes again
+    // with what arrives later, or after cv_conn_yield or cv_conn_resume.
     size_t (*on_input)(struct cv_conn *conn, const uint8_t *data, size_t length);
     // The peer ended its direction; unread input may be left, and it may still read answers.
     void (*on_half_close)(struct cv_conn *conn);
@@ -90,6 +92,7 @@ struct cv_conn_active {
     struct cv_buffer input;
     struct cv_outq output;
     struct cv_conn_gather *gather;  // owned while a send of several vectors is in flight
+    size_t quiet_bytes;             // Of the quiet send in flight.
 };
 
 struct cv_conn {
@@ -101,45 +104,48 @@ struct cv_conn {
     struct cv_net *net;                    // borrowed for life
     int32_t descriptor;
     uint32_t index;
-    uint32_t next;            // In the to-do list or the free list: index + 1, 0 ends it.
-    uint32_t starved_next;    // In the starved list, likewise.
-    uint32_t read_deadline;   // Milliseconds, modulo 2^32; 0: none.
+    uint32_t next;           // In the to-do list or the free list: index + 1, 0 ends it.
+    uint32_t starved_next;   // In the starved list, likewise.
+    uint32_t read_deadline;  // Milliseconds, modulo 2^32; 0: none.
     uint32_t write_deadline;
-    uint32_t dropped_bytes;   // Input dropped since FINISHING.
+    uint32_t dropped_bytes;  // Input dropped since FINISHING.
     uint16_t generation;
-    uint16_t flags;           // enum cv_conn_flag
-    uint8_t state;            // enum cv_conn_state
-    uint8_t protocol_flags;   // The protocol's own.
-    uint8_t close_reason;     // enum covet_counter, once FINISHING
+    uint16_t flags;          // enum cv_conn_flag
+    uint8_t state;           // enum cv_conn_state
+    uint8_t protocol_flags;  // The protocol's own.
+    uint8_t close_reason;    // enum covet_counter, once FINISHING
     uint8_t reserved;
-    struct cv_peer peer;      // Family CV_PEER_UNKNOWN until asked for.
+    struct cv_peer peer;  // Family CV_PEER_UNKNOWN until asked for.
 };
 
 _Static_assert(sizeof(struct cv_conn) == 128, "an idle connection is two cache lines");
 
 // What the connections of one worker share.
 struct cv_net {
-    struct cv_ring *ring;                // borrowed
-    struct cv_pool *pool;                // borrowed
-    struct cv_wheel *wheel;              // borrowed
-    struct cv_clock *clock;              // borrowed
-    struct covet_stats_worker *stats;    // borrowed
-    const struct cv_limits *limits;      // borrowed; replaced by cv_net_set_limits
-    const struct cv_conn_ops *ops;       // The protocol of new connections.
-    void *protocol;                      // That protocol's per-worker state.
+    struct cv_ring *ring;              // borrowed
+    struct cv_pool *pool;              // borrowed
+    struct cv_wheel *wheel;            // borrowed
+    struct cv_clock *clock;            // borrowed
+    struct covet_stats_worker *stats;  // borrowed
+    const struct cv_limits *limits;    // borrowed; replaced by cv_net_set_limits
+    const struct cv_conn_ops *ops;     // The protocol of new connections.
+    void *protocol;                    // That protocol's per-worker state.
     uint32_t worker_index;
-    struct cv_conn *table;               // owned mapping, populated as it is used
+    struct cv_conn *table;  // owned mapping, populated as it is used
     uint32_t table_count;
-    uint32_t table_used;                 // Records ever used; those behind it are untouched.
+    uint32_t table_used;  // Records ever used; those behind it are untouched.
     uint32_t connections_max;
     uint32_t open_count;
-    uint32_t free_head;                  // Lists of records: index + 1, 0 when empty.
+    uint32_t free_head;  // Lists of records: index + 1, 0 when empty.
     uint32_t todo_head;
     uint32_t todo_tail;
     uint32_t starved_head;
     uint32_t starved_tail;
-    struct cv_admission *admission;      // owned; NULL while no per-address cap was ever set
-    struct cv_listener *listeners;       // owned array
+    uint32_t *quiet;  // owned: indexes of connections with a quiet send
+    uint32_t quiet_count;
+    uint32_t quiet_submitted;        // Of them, the first ones: the kernel has had them.
+    struct cv_admission *admission;  // owned; NULL while no per-address cap was ever set
+    struct cv_listener *listeners;   // owned array
     uint32_t listener_count;
     bool draining;
 };
@@ -153,6 +159,12 @@ void cv_net_set_limits(struct cv_net *net, const struct cv_limits *limits);
 
 // Handles one completion whose op is RECV, SEND, CANCEL or CLOSE.
 void cv_net_complete(struct cv_net *net, const struct cv_completion *completion);
+
+// After a submission: the quiet sends queued until now are on their way.
+void cv_net_submitted(struct cv_net *net);
+
+// When the ring is settled: the quiet sends on their way are over.
+void cv_net_settle(struct cv_net *net);
 
 // Runs the to-do list once: unread input to protocols, queued output to the ring, starved receives.
 // Returns whether there is more to do at once.
@@ -170,12 +182,14 @@ bool cv_net_is_idle(const struct cv_net *net);
 // Takes over an accepted descriptor. Always owned by net afterwards: over a limit it is closed.
 void cv_net_open(struct cv_net *net, int descriptor);
 
-// --- For protocols --------------------------------------------------------------------------------
+// --- For protocols
+// --------------------------------------------------------------------------------
 
 // Arms or moves the read deadline `ms` from now; 0: none. On expiry on_read_timeout is called.
 void cv_conn_set_read_timeout(struct cv_conn *conn, uint32_t ms);
 
-// No input until cv_conn_resume. Bytes that arrive meanwhile wait, and beyond a limit the peer does.
+// No input until cv_conn_resume. Bytes that arrive meanwhile wait, and beyond a limit the peer
+// does.
 void cv_conn_pause(struct cv_conn *conn);
 
 // Input again; unread bytes are delivered later in this turn or in the next one.
@@ -183,6 +197,10 @@ void cv_conn_resume(struct cv_conn *conn);
 
 // From inside on_input: deliver what is left in the next turn, after everybody else's.
 void cv_conn_yield(struct cv_conn *conn);
+
+// Arms the receive anew. A multishot receive may have missed an end that came close behind data
+// (docs/notes/0001-core.md); a new one finds it.
+void cv_conn_look_again(struct cv_conn *conn);
 
 // The output queue, NULL when memory is exhausted. Call cv_conn_flush after adding to it.
 CV_MUST_USE struct cv_outq *cv_conn_output(struct cv_conn *conn);
@@ -195,11 +213,12 @@ static inline size_t cv_conn_queued(const struct cv_conn *conn) {
 // Has queued output sent at the end of this turn, all of it in one operation.
 void cv_conn_flush(struct cv_conn *conn);
 
-// Replaces the protocol (upgrade); unread input goes to the new one. The old one's on_close is not called.
+// Replaces the protocol (upgrade); unread input goes to the new one. The old one's on_close is not
+// called.
 void cv_conn_set_protocol(struct cv_conn *conn, const struct cv_conn_ops *ops, void *protocol);
 
-// Sends what is queued, then closes. `linger`: half-closes first and drops input for a while, so that
-// an answer is not lost to a reset (RFC 9112 section 9.6). on_close is still called, later.
+// Sends what is queued, then closes. `linger`: half-closes first and drops input for a while, so
+// that an answer is not lost to a reset (RFC 9112 section 9.6). on_close is still called, later.
 void cv_conn_finish(struct cv_conn *conn, enum covet_counter reason, bool linger);
 
 // Closes now; queued output is dropped. Calls on_close. `reason` is a COVET_COUNTER_CLOSED_*.
@@ -208,7 +227,8 @@ void cv_conn_close(struct cv_conn *conn, enum covet_counter reason);
 // The peer's address, asked for at the first call.
 const struct cv_peer *cv_conn_peer(struct cv_conn *conn);
 
-// --- For transports -------------------------------------------------------------------------------
+// --- For transports
+// -------------------------------------------------------------------------------
 
 // Input for the protocol, lent for the call.
 void cv_conn_deliver(struct cv_conn *conn, const uint8_t *data, size_t length);

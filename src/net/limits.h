@@ -1,25 +1,26 @@
-// Limits and timeouts every connection lives under. Read by workers as a whole block that is replaced,
-// never changed, when the configuration is read again.
+// Limits and timeouts every connection lives under. Read by workers as a whole block that is
+// replaced, never changed, when the configuration is read again.
 #ifndef CV_NET_LIMITS_H
 #define CV_NET_LIMITS_H
 
 #include <stdint.h>
 
 struct cv_limits {
-    uint32_t header_timeout_ms;   // First byte of a head (or accept) to its last.
-    uint32_t idle_timeout_ms;     // Between requests.
-    uint32_t body_grace_ms;       // Before the body's rate is looked at; then windows of the same length.
-    uint32_t body_rate_min;       // Bytes per second a request body must keep up; 0: no minimum.
-    uint32_t write_timeout_ms;    // Without any progress of a send.
-    uint32_t linger_timeout_ms;   // Half-closed after an error answer, reading on.
-    uint32_t head_bytes_max;      // Request line and fields.
+    uint32_t header_timeout_ms;  // First byte of a head (or accept) to its last.
+    uint32_t idle_timeout_ms;    // Between requests.
+    uint32_t
+        body_grace_ms;  // Before the body's rate is looked at; then windows of the same length.
+    uint32_t body_rate_min;      // Bytes per second a request body must keep up; 0: no minimum.
+    uint32_t write_timeout_ms;   // Without any progress of a send.
+    uint32_t linger_timeout_ms;  // Half-closed after an error answer, reading on.
+    uint32_t head_bytes_max;     // Request line and fields.
     uint32_t target_bytes_max;
     uint32_t fields_max;
-    uint32_t pipeline_max;        // Requests of one connection answered before others get their turn.
-    uint32_t output_bytes_max;    // Queued output of a connection at which its receiving stops.
-    uint32_t connections_max;     // Per worker; 0: the descriptor limit minus 500.
+    uint32_t pipeline_max;      // Requests of one connection answered before others get their turn.
+    uint32_t output_bytes_max;  // Queued output of a connection at which its receiving stops.
+    uint32_t connections_max;   // Per worker; 0: the descriptor limit minus 500.
     uint32_t connections_per_address_max;  // Per worker; 0: no cap.
-    uint64_t body_bytes_max;      // Default of routes that set none.
+    uint64_t body_bytes_max;               // Default of routes that set none.
 };
 
 #endif

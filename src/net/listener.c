@@ -1,6 +1,8 @@
-// A multishot accept ends with any error, so every completion without `more` is followed by a decision:
-// arm again now (an aborted connection), later (out of descriptors or memory), or never (stopped).
-// Accepting pauses before the table is full: the backlog keeps clients waiting instead of refused.
+// A multishot accept ends with any error, so every completion without `more` is followed by a
+// decision: arm again now (an aborted connection), later (out of descriptors or memory), or never
+// (stopped). Accepting pauses before the table is full: the backlog keeps clients waiting instead
+// of refused. A multishot accept empties a whole backlog before it can be cancelled, so close to
+// the limit connections are accepted one by one.
 #include "net/listener.h"
 
 #include <errno.h>
@@ -11,31 +13,38 @@
 #include "metrics/counter.h"
 
 #define PAUSE_MS 100u
+#define BACKLOG_MAX \
+    8192u  // More than listeners are given, with what arrives before a cancel works.
 
 static uint64_t user_data(const struct cv_listener *listener, enum covet_op op) {
-    return covet_user_data(op, listener->net->worker_index, listener->generation,
-                           listener->index);
+    return covet_user_data(op, listener->net->worker_index, listener->generation, listener->index);
 }
 
 static bool has_room(const struct cv_net *net) {
     return net->open_count < net->connections_max;
 }
 
+static bool has_ample_room(const struct cv_net *net) {
+    return net->connections_max > BACKLOG_MAX &&
+           net->open_count < net->connections_max - BACKLOG_MAX;
+}
+
 static void arm(struct cv_listener *listener) {
-    if (!listener->armed && !listener->stopping && !listener->paused &&
-        listener->descriptor >= 0 && has_room(listener->net)) {
+    if (!listener->armed && !listener->stopping && !listener->paused && listener->descriptor >= 0 &&
+        has_room(listener->net)) {
         listener->armed = true;
         listener->generation++;
-        cv_ring_accept(listener->net->ring, listener->descriptor,
+        listener->multishot = has_ample_room(listener->net);
+        cv_ring_accept(listener->net->ring, listener->descriptor, listener->multishot,
                        user_data(listener, COVET_OP_ACCEPT));
     }
 }
 
 static void disarm(struct cv_listener *listener) {
     if (listener->armed) {
-        cv_ring_cancel(listener->net->ring, user_data(listener, COVET_OP_ACCEPT),
-                       covet_user_data(COVET_OP_CANCEL, listener->net->worker_index, 0,
-                                       UINT32_MAX));
+        cv_ring_cancel(
+            listener->net->ring, user_data(listener, COVET_OP_ACCEPT),
+            covet_user_data(COVET_OP_CANCEL, listener->net->worker_index, 0, UINT32_MAX));
     }
 }
 
@@ -92,7 +101,7 @@ void cv_listener_complete(struct cv_net *net, const struct cv_completion *comple
     int32_t result = completion->result;
     if (result >= 0) {
         cv_net_open(net, result);
-        if (!has_room(net)) {
+        if (listener->multishot && !has_ample_room(net)) {
             disarm(listener);
         }
     }
@@ -105,22 +114,22 @@ void cv_listener_complete(struct cv_net *net, const struct cv_completion *comple
         return;
     }
     switch (-result) {
-        case EMFILE:
-        case ENFILE:
-        case ENOBUFS:
-        case ENOMEM:
-            pause_for_want(listener, result);
-            break;
-        case EBADF:
-        case EINVAL:
-        case ENOTSOCK:
-            cv_log(CV_LOG_ERROR, "accept_failed", "worker=%u error=%d", net->worker_index, -result);
-            listener->stopping = true;
-            close_listener(listener);
-            break;
-        default:
-            arm(listener);
-            break;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        pause_for_want(listener, result);
+        break;
+    case EBADF:
+    case EINVAL:
+    case ENOTSOCK:
+        cv_log(CV_LOG_ERROR, "accept_failed", "worker=%u error=%d", net->worker_index, -result);
+        listener->stopping = true;
+        close_listener(listener);
+        break;
+    default:
+        arm(listener);
+        break;
     }
 }
 

@@ -1,5 +1,5 @@
-// Accepting on one listening socket: a multishot accept that is armed again when it ends, paused when
-// descriptors or connections run out, and drained when the worker stops.
+// Accepting on one listening socket: a multishot accept that is armed again when it ends, paused
+// when descriptors or connections run out, and drained when the worker stops.
 #ifndef CV_NET_LISTENER_H
 #define CV_NET_LISTENER_H
 
@@ -16,14 +16,16 @@ struct cv_listener {
     struct cv_net *net;     // borrowed
     int descriptor;         // owned; -1 when closed
     uint32_t index;
-    uint16_t generation;    // Of the armed accept.
+    uint16_t generation;  // Of the armed accept.
     bool armed;
+    bool multishot;  // How it is armed.
     bool paused;
     bool stopping;
-    bool take_queue;        // When stopped: first accept what waits in the queue.
+    bool take_queue;  // When stopped: first accept what waits in the queue.
 };
 
-// Takes `count` listening descriptors; the connections of all of them go to `net`. Returns 0 or -ENOMEM.
+// Takes `count` listening descriptors; the connections of all of them go to `net`. Returns 0 or
+// -ENOMEM.
 CV_MUST_USE int cv_listener_open_all(struct cv_net *net, const int *descriptors, uint32_t count);
 
 // Handles one completion of op ACCEPT.
@@ -32,8 +34,9 @@ void cv_listener_complete(struct cv_net *net, const struct cv_completion *comple
 // Connections may be accepted again, or must not, after the number of open ones changed.
 void cv_listener_adjust(struct cv_net *net);
 
-// Stops accepting. With `take_queue`, connections that wait in a queue are accepted first and served;
-// without it they are left to whoever shares the listener. The descriptors close when all is done.
+// Stops accepting. With `take_queue`, connections that wait in a queue are accepted first and
+// served; without it they are left to whoever shares the listener. The descriptors close when all
+// is done.
 void cv_listener_stop_all(struct cv_net *net, bool take_queue);
 
 // True when every listener is closed.

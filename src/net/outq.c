@@ -1,5 +1,6 @@
-// Segments in a list. A block is a segment with its bytes behind it in one pool allocation; a reference
-// has none. Appending to a block whose front is being sent is fine: the kernel was told the length.
+// Segments in a list. A block is a segment with its bytes behind it in one pool allocation; a
+// reference has none. Appending to a block whose front is being sent is fine: the kernel was told
+// the length.
 #include "net/outq.h"
 
 #include <errno.h>
@@ -14,8 +15,8 @@ struct cv_outseg {
     struct cv_outseg *next;
     const uint8_t *data;  // First byte not yet sent.
     size_t length;
-    uint32_t room;        // Free bytes behind `data + length`; 0 in a reference.
-    uint32_t block_bytes; // Of this allocation.
+    uint32_t room;         // Free bytes behind `data + length`; 0 in a reference.
+    uint32_t block_bytes;  // Of this allocation.
     void (*on_release)(void *context);
     void *context;
     uint8_t bytes[];

@@ -17,27 +17,27 @@ struct cv_outseg;
 struct cv_outq {
     struct cv_outseg *head;  // owned
     struct cv_outseg *tail;
-    size_t bytes;            // Queued and not yet reported sent.
+    size_t bytes;  // Queued and not yet reported sent.
 };
 
-// Room for `bytes` contiguous bytes at the end, NULL when memory is exhausted. `expected` says how many
-// bytes will probably follow in this turn, so that they share a block. cv_outq_commit keeps what was
-// written there; the next call of any kind voids the room.
+// Room for `bytes` contiguous bytes at the end, NULL when memory is exhausted. `expected` says how
+// many bytes will probably follow in this turn, so that they share a block. cv_outq_commit keeps
+// what was written there; the next call of any kind voids the room.
 CV_MUST_USE char *cv_outq_reserve(struct cv_outq *outq, struct cv_pool *pool, size_t bytes,
                                   size_t expected);
 void cv_outq_commit(struct cv_outq *outq, size_t bytes);
 
-// Copies `data`, into several blocks when it is long. Returns 0, or -ENOMEM with part of it queued: the
-// connection must then be closed.
+// Copies `data`, into several blocks when it is long. Returns 0, or -ENOMEM with part of it queued:
+// the connection must then be closed.
 CV_MUST_USE int cv_outq_copy(struct cv_outq *outq, struct cv_pool *pool, struct cv_span data);
 
-// Queues `data` without copying it. It must stay until on_release(context) is called: sent or dropped.
-// Returns 0 or -ENOMEM, with nothing queued and on_release not called.
+// Queues `data` without copying it. It must stay until on_release(context) is called: sent or
+// dropped. Returns 0 or -ENOMEM, with nothing queued and on_release not called.
 CV_MUST_USE int cv_outq_reference(struct cv_outq *outq, struct cv_pool *pool, struct cv_span data,
                                   void (*on_release)(void *context), void *context);
 
-// Describes the first bytes of the queue, at most `count_max` vectors and `bytes_max` bytes. Returns the
-// vectors filled. The bytes stay where they are until cv_outq_sent.
+// Describes the first bytes of the queue, at most `count_max` vectors and `bytes_max` bytes.
+// Returns the vectors filled. The bytes stay where they are until cv_outq_sent.
 size_t cv_outq_gather(const struct cv_outq *outq, struct iovec *vector, size_t count_max,
                       size_t bytes_max);
 

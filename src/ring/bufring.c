@@ -1,6 +1,6 @@
-// Buffers go back in batches: cv_bufring_give_back writes the entry behind the tail, cv_bufring_publish
-// moves the tail once per turn. A buffer that stands in the ring twice would be filled twice at once,
-// so `holders` is asserted on every step.
+// Buffers go back in batches: cv_bufring_give_back writes the entry behind the tail,
+// cv_bufring_publish moves the tail once per turn. A buffer that stands in the ring twice would be
+// filled twice at once, so `holders` is asserted on every step.
 //
 // Neighbouring buffers start one cache line off the page grid: at a stride of exactly one page the
 // first lines of all of them, the only ones small requests touch, would share the same cache sets.
@@ -50,8 +50,7 @@ void cv_bufring_deinit(struct cv_bufring *bufring) {
 
 static void add(struct cv_bufring *bufring, uint32_t buffer) {
     io_uring_buf_ring_add(bufring->ring, cv_bufring_data(bufring, buffer), CV_RING_BUFFER_BYTES,
-                          (unsigned short)buffer, (int)bufring->count - 1,
-                          (int)bufring->returned);
+                          (unsigned short)buffer, (int)bufring->count - 1, (int)bufring->returned);
     bufring->returned++;
 }
 

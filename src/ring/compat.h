@@ -1,5 +1,6 @@
-// io_uring names newer than liburing 2.3, the oldest header covet builds with. Values are the kernel's
-// (include/uapi/linux/io_uring.h); whether a kernel has them is found out at run time alone.
+// io_uring names newer than liburing 2.3, the oldest header covet builds with. Values are the
+// kernel's (include/uapi/linux/io_uring.h); whether a kernel has them is found out at run time
+// alone.
 #ifndef CV_RING_COMPAT_H
 #define CV_RING_COMPAT_H
 

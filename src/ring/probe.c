@@ -1,5 +1,5 @@
-// A feature counts as there when an operation that needs it gave the right result, whatever the kernel's
-// version or feature bits say: distributions back-port, and sandboxes refuse.
+// A feature counts as there when an operation that needs it gave the right result, whatever the
+// kernel's version or feature bits say: distributions back-port, and sandboxes refuse.
 #include "ring/probe.h"
 
 #include <errno.h>
@@ -64,6 +64,7 @@ static bool receives_multishot(struct io_uring *uring) {
     return works;
 }
 
+// The last one asked of `uring`.
 static bool accepts_multishot(struct io_uring *uring) {
     // An autobound abstract socket: no file, no port.
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -84,9 +85,8 @@ static bool accepts_multishot(struct io_uring *uring) {
             works = (cqe.flags & IORING_CQE_F_MORE) != 0;
             (void)close(cqe.res);
         }
-        (void)shutdown(listener, SHUT_RDWR);
-        (void)take_completion(uring, &cqe);
     }
+    // The accept ends with the ring.
     (void)close(listener);
     (void)close(client);
     return works;
@@ -120,31 +120,34 @@ static bool restricts_operations(void) {
 
 size_t cv_probe_run(struct cv_probe_line *lines) {
     struct io_uring uring;
-    struct io_uring_params deferred = {.flags = IORING_SETUP_SINGLE_ISSUER |
-                                                IORING_SETUP_DEFER_TASKRUN};
+    struct io_uring_params deferred = {.flags =
+                                           IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN};
     struct io_uring_params plain = {0};
     bool has_deferred = io_uring_queue_init_params(64, &uring, &deferred) == 0;
     bool has_ring = has_deferred || io_uring_queue_init_params(64, &uring, &plain) == 0;
     uint32_t features = has_deferred ? deferred.features : plain.features;
+    bool receives = has_ring && receives_multishot(&uring);
+    bool messages = has_ring && sends_messages(&uring);
+    bool accepts = has_ring && accepts_multishot(&uring);
     size_t count = 0;
-    lines[count++] = (struct cv_probe_line){"io_uring", has_ring, true, "every socket is served by it"};
+    lines[count++] =
+        (struct cv_probe_line){"io_uring", has_ring, true, "every socket is served by it"};
     lines[count++] = (struct cv_probe_line){
         "deferred task work", has_deferred, false,
         "completions run when the worker asks for them, not in between (Linux 6.1)"};
     lines[count++] =
         (struct cv_probe_line){"wait with time-out", (features & IORING_FEAT_EXT_ARG) != 0, true,
                                "one system call per loop turn (Linux 5.11)"};
-    lines[count++] = (struct cv_probe_line){
-        "no lost completions", (features & IORING_FEAT_NODROP) != 0, true,
-        "a full completion queue waits instead of dropping (Linux 5.5)"};
     lines[count++] =
-        (struct cv_probe_line){"multishot receive", has_ring && receives_multishot(&uring), true,
+        (struct cv_probe_line){"no lost completions", (features & IORING_FEAT_NODROP) != 0, true,
+                               "a full completion queue waits instead of dropping (Linux 5.5)"};
+    lines[count++] =
+        (struct cv_probe_line){"multishot receive", receives, true,
                                "one submission serves a connection's life (Linux 6.0)"};
+    lines[count++] = (struct cv_probe_line){"multishot accept", accepts, true,
+                                            "one submission accepts every connection (Linux 5.19)"};
     lines[count++] =
-        (struct cv_probe_line){"multishot accept", has_ring && accepts_multishot(&uring), true,
-                               "one submission accepts every connection (Linux 5.19)"};
-    lines[count++] =
-        (struct cv_probe_line){"ring messages", has_ring && sends_messages(&uring), false,
+        (struct cv_probe_line){"ring messages", messages, false,
                                "workers wake each other without a system call (Linux 5.18)"};
     lines[count++] = (struct cv_probe_line){
         "fast ring messages", (features & IORING_FEAT_MIN_TIMEOUT) != 0, false,
@@ -179,45 +182,44 @@ void cv_probe_explain(int error, char *text, size_t text_bytes) {
     int disabled = io_uring_disabled();
     const char *code = strerrorname_np(error < 0 ? -error : error);
     switch (error < 0 ? -error : error) {
-        case EPERM:
-        case EACCES:
-            if (disabled != 0) {
-                (void)snprintf(text, text_bytes,
-                               "io_uring is switched off here: kernel.io_uring_disabled=%d; set it "
-                               "to 0 with: sysctl kernel.io_uring_disabled=0",
-                               disabled);
-            } else {
-                (void)snprintf(text, text_bytes,
-                               "io_uring was refused (%s), most likely by a seccomp profile; in a "
-                               "container allow io_uring_setup, io_uring_enter and "
-                               "io_uring_register, e.g. --security-opt seccomp=PROFILE",
-                               code);
-            }
-            break;
-        case ENOSYS:
+    case EPERM:
+    case EACCES:
+        if (disabled != 0) {
             (void)snprintf(text, text_bytes,
-                           "no io_uring (ENOSYS): kernel %s was built without it, or a seccomp "
-                           "profile hides it; covet needs Linux 6.1 or newer and io_uring_setup, "
-                           "io_uring_enter, io_uring_register allowed",
-                           name.release);
-            break;
-        case ENOMEM:
+                           "io_uring is switched off here: kernel.io_uring_disabled=%d; set it "
+                           "to 0 with: sysctl kernel.io_uring_disabled=0",
+                           disabled);
+        } else {
             (void)snprintf(text, text_bytes,
-                           "no memory for a ring (ENOMEM): the locked-memory limit is %llu KiB; "
-                           "raise it (ulimit -l, LimitMEMLOCK=), start as root, or use fewer "
-                           "workers or a lower --connections-max",
-                           (unsigned long long)(memlock.rlim_cur / 1024));
-            break;
-        case EMFILE:
-        case ENFILE:
-            (void)snprintf(text, text_bytes,
-                           "no descriptor left for a ring (%s): raise ulimit -n or LimitNOFILE=",
+                           "io_uring was refused (%s), most likely by a seccomp profile; in a "
+                           "container allow io_uring_setup, io_uring_enter and "
+                           "io_uring_register, e.g. --security-opt seccomp=PROFILE",
                            code);
-            break;
-        default:
-            (void)snprintf(text, text_bytes,
-                           "io_uring set-up failed (%s) on kernel %s; covet needs Linux 6.1 or newer",
-                           code != NULL ? code : "unknown error", name.release);
-            break;
+        }
+        break;
+    case ENOSYS:
+        (void)snprintf(text, text_bytes,
+                       "no io_uring (ENOSYS): kernel %s was built without it, or a seccomp "
+                       "profile hides it; covet needs Linux 6.1 or newer and io_uring_setup, "
+                       "io_uring_enter, io_uring_register allowed",
+                       name.release);
+        break;
+    case ENOMEM:
+        (void)snprintf(text, text_bytes,
+                       "no memory for a ring (ENOMEM): the locked-memory limit is %llu KiB; "
+                       "raise it (ulimit -l, LimitMEMLOCK=), start as root, or use fewer "
+                       "workers or a lower --connections-max",
+                       (unsigned long long)(memlock.rlim_cur / 1024));
+        break;
+    case EMFILE:
+    case ENFILE:
+        (void)snprintf(text, text_bytes,
+                       "no descriptor left for a ring (%s): raise ulimit -n or LimitNOFILE=", code);
+        break;
+    default:
+        (void)snprintf(text, text_bytes,
+                       "io_uring set-up failed (%s) on kernel %s; covet needs Linux 6.1 or newer",
+                       code != NULL ? code : "unknown error", name.release);
+        break;
     }
 }

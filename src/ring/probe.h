@@ -12,16 +12,16 @@
 struct cv_probe_line {
     const char *feature;  // Static.
     bool available;
-    bool required;        // covet does not start without it.
-    const char *why;      // Static; why it matters.
+    bool required;    // covet does not start without it.
+    const char *why;  // Static; why it matters.
 };
 
-// Fills `lines` (room for CV_PROBE_LINES_MAX) and returns how many. Takes about a millisecond. Call it on a
-// thread that may own a ring; leaves nothing behind.
+// Fills `lines` (room for CV_PROBE_LINES_MAX) and returns how many. Takes about a millisecond. Call
+// it on a thread that may own a ring; leaves nothing behind.
 size_t cv_probe_run(struct cv_probe_line *lines);
 
-// Puts the error of a failed ring set-up in one line: which sysctl, seccomp profile, limit or kernel refused
-// and what to change.
+// Puts the error of a failed ring set-up in one line: which sysctl, seccomp profile, limit or
+// kernel refused and what to change.
 void cv_probe_explain(int error, char *text, size_t text_bytes);
 
 #endif

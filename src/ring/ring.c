@@ -1,7 +1,7 @@
-// The real ring. Set-up walks down a ladder of flags until the kernel agrees; every sub-feature beyond
-// flags is found out by doing it, never by the kernel's version. The ring is made disabled: the
-// restriction list can only be set then, and enabling it makes the calling thread its one submitter
-// (IORING_SETUP_SINGLE_ISSUER). See docs/notes/0001-core.md for why this shape.
+// The real ring. Set-up walks down a ladder of flags until the kernel agrees; every sub-feature
+// beyond flags is found out by doing it, never by the kernel's version. The ring is made disabled:
+// the restriction list can only be set then, and enabling it makes the calling thread its one
+// submitter (IORING_SETUP_SINGLE_ISSUER). See docs/notes/0001-core.md for why this shape.
 #include "ring/ring.h"
 
 #include <errno.h>
@@ -22,26 +22,25 @@ struct cv_ring {
     struct cv_bufring buffers;
     struct cv_ring_features features;
     uint64_t enters;
-    uint32_t certain;  // Completions that the next submission is sure to bring at once.
     bool enabled;
+    bool all_submitted;  // The last submission left nothing queued.
 };
 
 // Every opcode the operations in ring.h use, and with them all that a restricted ring allows.
 static const uint8_t opcodes[] = {
-    IORING_OP_ACCEPT,       IORING_OP_RECV,  IORING_OP_SEND,  IORING_OP_SENDMSG,
-    IORING_OP_ASYNC_CANCEL, IORING_OP_CLOSE, IORING_OP_READ,  IORING_OP_WRITE,
-    IORING_OP_MSG_RING,
+    IORING_OP_ACCEPT, IORING_OP_RECV, IORING_OP_SEND,  IORING_OP_SENDMSG,  IORING_OP_ASYNC_CANCEL,
+    IORING_OP_CLOSE,  IORING_OP_READ, IORING_OP_WRITE, IORING_OP_MSG_RING,
 };
 
 // Register calls that are still needed once the restrictions hold.
 static const uint8_t register_opcodes[] = {
-    IORING_REGISTER_ENABLE_RINGS,        IORING_REGISTER_PBUF_RING, IORING_UNREGISTER_PBUF_RING,
-    IORING_REGISTER_RING_FDS,            IORING_UNREGISTER_RING_FDS,
-    IORING_REGISTER_IOWQ_MAX_WORKERS,
+    IORING_REGISTER_ENABLE_RINGS, IORING_REGISTER_PBUF_RING,  IORING_UNREGISTER_PBUF_RING,
+    IORING_REGISTER_RING_FDS,     IORING_UNREGISTER_RING_FDS, IORING_REGISTER_IOWQ_MAX_WORKERS,
 };
 
 static int restrict_operations(struct io_uring *uring) {
-    struct io_uring_restriction list[CV_ARRAY_COUNT(opcodes) + CV_ARRAY_COUNT(register_opcodes) + 1];
+    struct io_uring_restriction
+        list[CV_ARRAY_COUNT(opcodes) + CV_ARRAY_COUNT(register_opcodes) + 1];
     uint32_t count = 0;
     memset(list, 0, sizeof(list));
     for (size_t i = 0; i < CV_ARRAY_COUNT(opcodes); i++) {
@@ -124,8 +123,8 @@ fail_free:
 
 int cv_ring_enable(struct cv_ring *ring) {
     CV_ASSERT(!ring->enabled);
-    int status = io_uring_register((unsigned)ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS,
-                                   NULL, 0);
+    int status =
+        io_uring_register((unsigned)ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     if (status < 0) {
         return status;
     }
@@ -162,10 +161,9 @@ static struct io_uring_sqe *next_submission(struct cv_ring *ring) {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
     while (CV_UNLIKELY(sqe == NULL)) {
         ring->enters++;
-        ring->certain = 0;
         int status = io_uring_submit(&ring->uring);
-        // -EBUSY and -EAGAIN: the kernel wants completions taken first. They wait in its own list and
-        // submitting goes on once task work has run, which a wait-less enter does.
+        // -EBUSY and -EAGAIN: the kernel wants completions taken first. They wait in its own list
+        // and submitting goes on once task work has run, which a wait-less enter does.
         if (status == -EBUSY || status == -EAGAIN) {
             ring->enters++;
             (void)io_uring_get_events(&ring->uring);
@@ -175,9 +173,12 @@ static struct io_uring_sqe *next_submission(struct cv_ring *ring) {
     return sqe;
 }
 
-void cv_ring_accept(struct cv_ring *ring, int descriptor, uint64_t user_data) {
+void cv_ring_accept(struct cv_ring *ring, int descriptor, bool multishot, uint64_t user_data) {
     struct io_uring_sqe *sqe = next_submission(ring);
-    io_uring_prep_multishot_accept(sqe, descriptor, NULL, NULL, SOCK_CLOEXEC);
+    io_uring_prep_accept(sqe, descriptor, NULL, NULL, SOCK_CLOEXEC);
+    if (multishot) {
+        sqe->ioprio |= IORING_ACCEPT_MULTISHOT;
+    }
     sqe->user_data = user_data;
 }
 
@@ -192,18 +193,18 @@ void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint
     sqe->user_data = user_data;
 }
 
-// MSG_DONTWAIT keeps a send from being parked on a poll: it is over when it was submitted. MSG_WAITALL
-// lets it retry what fits (io_uring/net.c, REQ_F_NOWAIT). So the number of completions such sends bring
-// is known before the wait, and the wait asks for one more.
+// MSG_WAITALL with MSG_DONTWAIT resolves a send while it is submitted: all of it went out, or it
+// fails with what did (io_uring/net.c, REQ_F_NOWAIT), and failures are never silent.
 static const int send_flags[] = {
     [CV_RING_SEND_SOME] = 0,
     [CV_RING_SEND_ALL] = MSG_WAITALL,
-    [CV_RING_SEND_AT_ONCE] = MSG_WAITALL | MSG_DONTWAIT,
+    [CV_RING_SEND_QUIET] = MSG_WAITALL | MSG_DONTWAIT,
 };
 
-static void finish_send(struct cv_ring *ring, struct io_uring_sqe *sqe,
-                        enum cv_ring_send_mode mode, uint64_t user_data) {
-    ring->certain += mode == CV_RING_SEND_AT_ONCE ? 1 : 0;
+static void finish_send(struct io_uring_sqe *sqe, enum cv_ring_send_mode mode, uint64_t user_data) {
+    if (mode == CV_RING_SEND_QUIET) {
+        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    }
     sqe->user_data = user_data;
 }
 
@@ -211,14 +212,14 @@ void cv_ring_send(struct cv_ring *ring, int descriptor, const void *data, size_t
                   enum cv_ring_send_mode mode, uint64_t user_data) {
     struct io_uring_sqe *sqe = next_submission(ring);
     io_uring_prep_send(sqe, descriptor, data, bytes, send_flags[mode]);
-    finish_send(ring, sqe, mode, user_data);
+    finish_send(sqe, mode, user_data);
 }
 
 void cv_ring_sendmsg(struct cv_ring *ring, int descriptor, const struct msghdr *message,
                      enum cv_ring_send_mode mode, uint64_t user_data) {
     struct io_uring_sqe *sqe = next_submission(ring);
     io_uring_prep_sendmsg(sqe, descriptor, message, (unsigned)send_flags[mode]);
-    finish_send(ring, sqe, mode, user_data);
+    finish_send(sqe, mode, user_data);
 }
 
 void cv_ring_read(struct cv_ring *ring, int descriptor, void *data, uint32_t bytes,
@@ -259,16 +260,15 @@ void cv_ring_message(struct cv_ring *ring, int ring_descriptor, uint64_t message
 }
 
 int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
-    unsigned wanted = 1 + ring->certain;
     cv_bufring_publish(&ring->buffers);
     if (io_uring_cq_ready(&ring->uring) > 0) {
         timeout_ns = 0;
         if (io_uring_sq_ready(&ring->uring) == 0) {
+            ring->all_submitted = true;
             return 0;
         }
     }
     ring->enters++;
-    ring->certain = 0;
     int status;
     if (timeout_ns == 0) {
         status = io_uring_submit_and_get_events(&ring->uring);
@@ -278,9 +278,10 @@ int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
             .tv_sec = (long long)(timeout_ns / 1000000000u),
             .tv_nsec = (long long)(timeout_ns % 1000000000u),
         };
-        status = io_uring_submit_and_wait_timeout(&ring->uring, &cqe, wanted,
+        status = io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1,
                                                   timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
     }
+    ring->all_submitted = io_uring_sq_ready(&ring->uring) == 0;
     // Time out, a signal, or completions that must be taken before more is submitted: all part of
     // the day. What was not submitted stays queued for the next call.
     if (status >= 0 || status == -ETIME || status == -EINTR || status == -EBUSY ||
@@ -294,9 +295,14 @@ void cv_ring_submit(struct cv_ring *ring) {
     cv_bufring_publish(&ring->buffers);
     if (io_uring_sq_ready(&ring->uring) > 0) {
         ring->enters++;
-        ring->certain = 0;
         (void)io_uring_submit(&ring->uring);
     }
+    ring->all_submitted = io_uring_sq_ready(&ring->uring) == 0;
+}
+
+bool cv_ring_is_settled(const struct cv_ring *ring) {
+    return ring->all_submitted && io_uring_cq_ready(&ring->uring) == 0 &&
+           !io_uring_cq_has_overflow(&ring->uring);
 }
 
 uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, uint32_t count_max) {
@@ -356,8 +362,9 @@ void cv_ring_shutdown(struct cv_ring *ring, int descriptor, int how) {
 
 int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {
     (void)ring;
-    // O_NONBLOCK would reach everyone who shares the listener, a successor's multishot accept included,
-    // so the queue is looked at first; the time-out covers a neighbour that takes what was seen.
+    // O_NONBLOCK would reach everyone who shares the listener, a successor's multishot accept
+    // included, so the queue is looked at first; the time-out covers a neighbour that takes what
+    // was seen.
     struct timeval brief = {.tv_usec = 1000};
     struct pollfd readable = {.fd = descriptor, .events = POLLIN};
     (void)setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &brief, sizeof(brief));

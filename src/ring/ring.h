@@ -1,6 +1,6 @@
-// One io_uring per worker. The only user of liburing, and with it of the kernel on the request path:
-// a seeded simulator can be linked in its place, so nothing else under src/ makes a system call
-// while requests are served.
+// One io_uring per worker. The only user of liburing, and with it of the kernel on the request
+// path: a seeded simulator can be linked in its place, so nothing else under src/ makes a system
+// call while requests are served.
 //
 // Operations are queued by the calls below and handed to the kernel by cv_ring_wait, once per loop
 // turn. Queueing never fails: a full submission queue is submitted on the spot. What happened comes
@@ -23,7 +23,8 @@
 #define CV_RING_COMPLETIONS_MIN 4096u
 #define CV_RING_COMPLETIONS_MAX 65536u
 #define CV_RING_BUFFER_BYTES 4096u
-#define CV_RING_BUFFERS 1024u  // Lent by the kernel's receives; 4 MiB per worker when all were used.
+#define CV_RING_BUFFERS \
+    1024u  // Lent by the kernel's receives; 4 MiB per worker when all were used.
 #define CV_RING_NO_BUFFER UINT32_MAX
 
 struct cv_ring;
@@ -45,13 +46,13 @@ struct cv_ring_features {
 
 struct cv_completion {
     uint64_t user_data;
-    int32_t result;     // Bytes, a descriptor, or -errno.
-    uint32_t buffer;    // Provided buffer that holds `result` bytes, or CV_RING_NO_BUFFER.
-    bool more;          // A multishot operation goes on.
+    int32_t result;   // Bytes, a descriptor, or -errno.
+    uint32_t buffer;  // Provided buffer that holds `result` bytes, or CV_RING_NO_BUFFER.
+    bool more;        // A multishot operation goes on.
 };
 
-// Any thread. Makes a disabled ring, restricted to the operations below where the kernel can, with its
-// provided buffers mapped. Returns 0 or -errno (cv_probe_explain puts it in words).
+// Any thread. Makes a disabled ring, restricted to the operations below where the kernel can, with
+// its provided buffers mapped. Returns 0 or -errno (cv_probe_explain puts it in words).
 CV_MUST_USE int cv_ring_create(struct cv_ring **ring, const struct cv_ring_options *options);
 
 // The worker's thread: makes it this thread's and registers the buffers. Returns 0 or -errno.
@@ -63,20 +64,22 @@ void cv_ring_destroy(struct cv_ring *ring);
 const struct cv_ring_features *cv_ring_features(const struct cv_ring *ring);
 int cv_ring_descriptor(const struct cv_ring *ring);
 
-// --- Operations -----------------------------------------------------------------------------------
+// --- Operations
+// -----------------------------------------------------------------------------------
 
-// Multishot accept of plain descriptors (CLOEXEC).
-void cv_ring_accept(struct cv_ring *ring, int descriptor, uint64_t user_data);
+// Accepts plain descriptors (CLOEXEC): one, or with `multishot` every one until cancelled.
+void cv_ring_accept(struct cv_ring *ring, int descriptor, bool multishot, uint64_t user_data);
 
 // Multishot receive into provided buffers. `poll_first`: expect nothing there yet.
 void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint64_t user_data);
 
 // How a send ends. MSG_NOSIGNAL is implied in all of them.
 enum cv_ring_send_mode {
-    CV_RING_SEND_SOME,     // Completes when anything was sent.
-    CV_RING_SEND_ALL,      // Completes when everything was sent, or the connection broke.
-    CV_RING_SEND_AT_ONCE,  // Completes while it is submitted, with what could be sent, or -EAGAIN. It does
-                           // not end a wait: its completion is seen with the next one that does.
+    CV_RING_SEND_SOME,   // Completes when anything was sent.
+    CV_RING_SEND_ALL,    // Completes when everything was sent, or the connection broke.
+    CV_RING_SEND_QUIET,  // Over as soon as it is submitted. Completes only when not everything
+                         // could be sent at once: with the bytes sent, or -EAGAIN. See
+                         // cv_ring_is_settled.
 };
 
 // `data` and `message` (with its vectors) must stay until the send is over.
@@ -103,24 +106,31 @@ void cv_ring_close(struct cv_ring *ring, int descriptor, uint64_t user_data);
 void cv_ring_message(struct cv_ring *ring, int ring_descriptor, uint64_t message_user_data,
                      uint64_t user_data);
 
-// --- Loop -----------------------------------------------------------------------------------------
+// --- Loop
+// -----------------------------------------------------------------------------------------
 
-// Submits everything queued and waits for a completion, at most `timeout_ns` (UINT64_MAX: as long as it
-// takes; 0: not at all). One io_uring_enter, none when nothing is queued and completions are there.
-// Returns 0, or -errno for what no later call can mend.
+// Submits everything queued and waits for a completion, at most `timeout_ns` (UINT64_MAX: as long
+// as it takes; 0: not at all). One io_uring_enter, none when nothing is queued and completions are
+// there. Returns 0, or -errno for what no later call can mend.
 CV_MUST_USE int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns);
 
 // Submits everything queued without waiting. Errors are left to the next cv_ring_wait.
 void cv_ring_submit(struct cv_ring *ring);
 
-// Takes up to `count_max` completions, in order. Each buffer in them is lent until cv_ring_give_back.
+// True when everything queued before the last cv_ring_wait or cv_ring_submit reached the kernel and
+// every completion so far was taken: quiet sends among it that did not complete went out whole.
+bool cv_ring_is_settled(const struct cv_ring *ring);
+
+// Takes up to `count_max` completions, in order. Each buffer in them is lent until
+// cv_ring_give_back.
 uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, uint32_t count_max);
 
 // io_uring_enter calls so far; completions the kernel had no room for so far.
 uint64_t cv_ring_enters(const struct cv_ring *ring);
 uint32_t cv_ring_overflows(const struct cv_ring *ring);
 
-// --- Provided buffers (bufring.c) -----------------------------------------------------------------
+// --- Provided buffers (bufring.c)
+// -----------------------------------------------------------------
 
 uint8_t *cv_ring_buffer(const struct cv_ring *ring, uint32_t buffer);
 
@@ -133,7 +143,8 @@ void cv_ring_give_back(struct cv_ring *ring, uint32_t buffer);
 uint32_t cv_ring_buffers_lent(const struct cv_ring *ring);
 uint32_t cv_ring_buffers_total(const struct cv_ring *ring);
 
-// --- Calls that do not go through the queue, off the request path ----------------------------------
+// --- Calls that do not go through the queue, off the request path
+// ----------------------------------
 
 // shutdown(2). IORING_OP_SHUTDOWN would start an io-wq thread. Errors mean the peer is gone.
 void cv_ring_shutdown(struct cv_ring *ring, int descriptor, int how);

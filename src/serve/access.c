@@ -1,5 +1,5 @@
-// Combined log format, the one log tools read without being told. Bytes a client chose are escaped as
-// Apache httpd does (\xhh), so no client can forge a line or a quote.
+// Combined log format, the one log tools read without being told. Bytes a client chose are escaped
+// as Apache httpd does (\xhh), so no client can forge a line or a quote.
 #include "serve/access.h"
 
 #include <arpa/inet.h>

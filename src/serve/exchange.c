@@ -1,8 +1,8 @@
-// Ownership is a count (`holders`): any call of the application may answer, and answering may end the
-// exchange and with it this record, so every function that calls out holds it meanwhile.
+// Ownership is a count (`holders`): any call of the application may answer, and answering may end
+// the exchange and with it this record, so every function that calls out holds it meanwhile.
 //
-// Small bodies are handed over where they were received; a body or head that must outlast the call is
-// moved into the request's memory first, so a waiting request holds no receive buffer.
+// Small bodies are handed over where they were received; a body or head that must outlast the call
+// is moved into the request's memory first, so a waiting request holds no receive buffer.
 #include "serve/exchange.h"
 
 #include <errno.h>
@@ -74,13 +74,13 @@ void cv_exchange_cancel(struct cv_exchange *exchange) {
     cv_pool_release(exchange->pool, exchange, sizeof(*exchange));
 }
 
-// --- The end of an exchange -----------------------------------------------------------------------
+// --- The end of an exchange
+// -----------------------------------------------------------------------
 
 // May what is left of the body be read and dropped, so that the connection can go on?
 static bool is_discardable(const struct cv_exchange *exchange) {
-    return exchange->is_body_over ||
-           (!exchange->head.chunked && !exchange->owes_continue &&
-            exchange->body_left <= CV_EXCHANGE_DISCARD_BYTES_MAX);
+    return exchange->is_body_over || (!exchange->head.chunked && !exchange->owes_continue &&
+                                      exchange->body_left <= CV_EXCHANGE_DISCARD_BYTES_MAX);
 }
 
 static void end(struct cv_exchange *exchange) {
@@ -93,10 +93,9 @@ static void end(struct cv_exchange *exchange) {
     if (exchange->is_closing) {
         bool asked_for = !exchange->head.keep_alive && exchange->is_body_over;
         conn->protocol = NULL;
-        cv_conn_finish(conn,
-                       conn->net->draining ? COVET_COUNTER_CLOSED_DRAIN
-                                           : COVET_COUNTER_CLOSED_SERVER,
-                       !asked_for);
+        cv_conn_finish(
+            conn, conn->net->draining ? COVET_COUNTER_CLOSED_DRAIN : COVET_COUNTER_CLOSED_SERVER,
+            !asked_for);
         leave_connection(exchange);
         return;
     }
@@ -170,7 +169,8 @@ static void refuse_for_memory(struct cv_exchange *exchange) {
     refuse(exchange, 503, "out of memory", COVET_COUNTER_CLOSED_LIMIT);
 }
 
-// --- Running --------------------------------------------------------------------------------------
+// --- Running
+// --------------------------------------------------------------------------------------
 
 // Moves what the request refers to out of the receive buffer. Returns false when it was refused.
 static bool keep(struct cv_exchange *exchange) {
@@ -178,8 +178,8 @@ static bool keep(struct cv_exchange *exchange) {
     if (exchange->is_kept) {
         return true;
     }
-    char *head = cv_arena_copy(&request->arena,
-                               cv_span_make(request->base, exchange->head.head_bytes));
+    char *head =
+        cv_arena_copy(&request->arena, cv_span_make(request->base, exchange->head.head_bytes));
     if (head != NULL && request->body.length > 0) {
         char *body = cv_arena_copy(&request->arena, request->body);
         if (body == NULL) {
@@ -201,8 +201,8 @@ static void after_call(struct cv_exchange *exchange) {
     exchange->is_busy = false;
     if (exchange->is_answered) {
         end(exchange);
-    } else if (exchange->conn != NULL) {
-        (void)keep(exchange);
+    } else if (exchange->conn != NULL && keep(exchange) && exchange->is_body_over) {
+        cv_conn_set_read_timeout(exchange->conn, exchange->conn->net->limits->body_grace_ms);
     }
 }
 
@@ -232,7 +232,8 @@ static void send_continue(struct cv_exchange *exchange) {
     cv_conn_flush(conn);
 }
 
-// The body is wanted: asks for it where the client waits to be asked, and watches how fast it comes.
+// The body is wanted: asks for it where the client waits to be asked, and watches how fast it
+// comes.
 static void expect_body(struct cv_exchange *exchange) {
     if (exchange->conn == NULL || exchange->is_body_over || exchange->is_answered ||
         exchange->request.body_paused) {
@@ -306,8 +307,8 @@ size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const u
     exchange->is_current = true;
     exchange->holders = 2;  // Being current, and this call.
     cv_request_init(&exchange->request, cv_http1_of(conn)->app, &exchange->sink, base, head);
-    exchange->is_body_streamed = cv_request_route(&exchange->request, &exchange->body_bytes_max) ==
-                                 CV_REQUEST_BODY_STREAM;
+    exchange->is_body_streamed =
+        cv_request_route(&exchange->request, &exchange->body_bytes_max) == CV_REQUEST_BODY_STREAM;
     exchange->body_left = head->content_length;
     exchange->is_body_over = !head->chunked && head->content_length == 0;
     exchange->owes_continue = head->expect_continue && !exchange->is_body_over;
@@ -325,7 +326,8 @@ size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const u
     return used;
 }
 
-// --- The body -------------------------------------------------------------------------------------
+// --- The body
+// -------------------------------------------------------------------------------------
 
 static bool is_reading(const struct cv_exchange *exchange) {
     return exchange->conn != NULL && exchange->is_current && !exchange->is_body_over &&
@@ -347,22 +349,31 @@ static void take(struct cv_exchange *exchange, struct cv_span data) {
     }
 }
 
+// A chunk that will be too much is refused when its size is read, not when its bytes are.
+static void refuse_announced(struct cv_exchange *exchange) {
+    if (!exchange->is_answered &&
+        exchange->body_bytes + exchange->chunked.chunk_left > exchange->body_bytes_max) {
+        refuse(exchange, 413, "the body is too large", COVET_COUNTER_CLOSED_ERROR);
+    }
+}
+
 static size_t feed_chunked(struct cv_exchange *exchange, struct cv_span input) {
     size_t used = 0;
     struct cv_span data;
     switch (cv_chunked_feed(&exchange->chunked, input, &used, &data)) {
-        case CV_CHUNKED_DATA:
-            take(exchange, data);
-            break;
-        case CV_CHUNKED_PARTIAL:
-            break;
-        case CV_CHUNKED_DONE:
-            complete_body(exchange);
-            break;
-        case CV_CHUNKED_REFUSED:
-            cv_counter_add(exchange->conn->net->stats, COVET_COUNTER_PARSE_CHUNK, 1);
-            refuse(exchange, 400, "the chunked body is malformed", COVET_COUNTER_CLOSED_ERROR);
-            break;
+    case CV_CHUNKED_DATA:
+        take(exchange, data);
+        break;
+    case CV_CHUNKED_PARTIAL:
+        refuse_announced(exchange);
+        break;
+    case CV_CHUNKED_DONE:
+        complete_body(exchange);
+        break;
+    case CV_CHUNKED_REFUSED:
+        cv_counter_add(exchange->conn->net->stats, COVET_COUNTER_PARSE_CHUNK, 1);
+        refuse(exchange, 400, "the chunked body is malformed", COVET_COUNTER_CLOSED_ERROR);
+        break;
     }
     return used;
 }
@@ -396,11 +407,10 @@ size_t cv_exchange_feed(struct cv_exchange *exchange, const uint8_t *data, size_
 void cv_exchange_on_read_timeout(struct cv_exchange *exchange) {
     const struct cv_limits *limits = exchange->conn->net->limits;
     uint64_t wanted = (uint64_t)limits->body_rate_min * limits->body_grace_ms / 1000;
-    if (exchange->is_body_over) {
-        return;
-    }
-    if (exchange->window_bytes >= CV_MAX(wanted, (uint64_t)1)) {
+    // A client that waits for its answer may take its time, but has it left?
+    if (exchange->is_body_over || exchange->window_bytes >= CV_MAX(wanted, (uint64_t)1)) {
         exchange->window_bytes = 0;
+        cv_conn_look_again(exchange->conn);
         cv_conn_set_read_timeout(exchange->conn, limits->body_grace_ms);
         return;
     }
@@ -429,7 +439,8 @@ void cv_exchange_on_output(struct cv_exchange *exchange) {
     }
 }
 
-// --- The sink -------------------------------------------------------------------------------------
+// --- The sink
+// -------------------------------------------------------------------------------------
 
 static void fill_head(struct cv_exchange *exchange, struct cv_head *head) {
     struct cv_net *net = exchange->conn->net;

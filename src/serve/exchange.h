@@ -1,5 +1,6 @@
-// One HTTP/1.1 request and its answer: takes the body off the connection, runs the application, and is
-// the sink its answer goes to. At most one per connection is current (the connection's `protocol`).
+// One HTTP/1.1 request and its answer: takes the body off the connection, runs the application, and
+// is the sink its answer goes to. At most one per connection is current (the connection's
+// `protocol`).
 //
 //     start -> [body] -> run -> (answered | deferred) -> the rest of the body -> over
 //
@@ -25,41 +26,41 @@
 
 struct cv_exchange {
     struct cv_sink sink;
-    struct cv_conn *conn;      // borrowed; NULL once the connection is gone
-    struct cv_pool *pool;      // borrowed
-    uint32_t holders;          // Reasons to keep the record: being current, calls, queued output.
+    struct cv_conn *conn;  // borrowed; NULL once the connection is gone
+    struct cv_pool *pool;  // borrowed
+    uint32_t holders;      // Reasons to keep the record: being current, calls, queued output.
     bool is_current;
-    bool is_busy;              // Inside a call of the application.
-    bool is_started;           // cv_request_run was called.
-    bool is_answered;          // Answer complete, or given up.
-    bool is_streaming;         // The answer is streamed and has begun.
-    bool is_body_streamed;     // The body goes to the handler as it comes.
-    bool is_body_over;         // All of it was read off the connection.
-    bool is_kept;              // The head (and body) lie in the request's own memory.
+    bool is_busy;           // Inside a call of the application.
+    bool is_started;        // cv_request_run was called.
+    bool is_answered;       // Answer complete, or given up.
+    bool is_streaming;      // The answer is streamed and has begun.
+    bool is_body_streamed;  // The body goes to the handler as it comes.
+    bool is_body_over;      // All of it was read off the connection.
+    bool is_kept;           // The head (and body) lie in the request's own memory.
     bool is_chunked_out;
-    bool is_closing;           // The connection ends with this answer.
-    bool is_above_water;       // The handler was told to wait with writing.
-    bool owes_continue;        // 100 (Continue) is expected and not sent.
+    bool is_closing;      // The connection ends with this answer.
+    bool is_above_water;  // The handler was told to wait with writing.
+    bool owes_continue;   // 100 (Continue) is expected and not sent.
     uint16_t status;
-    const char *lent_end;      // Of the bytes lent for the first call; void once `is_kept`.
-    uint32_t window_bytes;     // Of the body, since the last look at its rate.
-    uint64_t body_left;        // Content-Length minus what was read.
-    uint64_t body_bytes;       // Read so far.
+    const char *lent_end;   // Of the bytes lent for the first call; void once `is_kept`.
+    uint32_t window_bytes;  // Of the body, since the last look at its rate.
+    uint64_t body_left;     // Content-Length minus what was read.
+    uint64_t body_bytes;    // Read so far.
     uint64_t body_bytes_max;
-    uint64_t sent_bytes;       // Of the answer's body.
-    struct cv_buffer body;     // owned
+    uint64_t sent_bytes;    // Of the answer's body.
+    struct cv_buffer body;  // owned
     struct cv_chunked chunked;
     struct cv_parser_head head;
     struct covet_request request;
 };
 
-// A record for the next request of `conn`, NULL when memory is exhausted. Parse into its `head`, then start
-// or cancel it.
+// A record for the next request of `conn`, NULL when memory is exhausted. Parse into its `head`,
+// then start or cancel it.
 CV_MUST_USE struct cv_exchange *cv_exchange_create(struct cv_conn *conn);
 void cv_exchange_cancel(struct cv_exchange *exchange);
 
-// `exchange->head` describes the head at `base`; `length` bytes lie behind it. Makes the exchange current
-// and goes as far as these bytes allow. Returns how many of them belonged to the body.
+// `exchange->head` describes the head at `base`; `length` bytes lie behind it. Makes the exchange
+// current and goes as far as these bytes allow. Returns how many of them belonged to the body.
 size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const uint8_t *data,
                          size_t length);
 

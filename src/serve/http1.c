@@ -1,6 +1,6 @@
-// The connection's side of HTTP/1.1. Between requests nothing but the connection record is held: a head
-// that is not whole yet stays among the connection's unread bytes and is parsed again with more of
-// them, under one deadline counted from its first byte.
+// The connection's side of HTTP/1.1. Between requests nothing but the connection record is held: a
+// head that is not whole yet stays among the connection's unread bytes and is parsed again with
+// more of them, under one deadline counted from its first byte.
 #include "serve/http1.h"
 
 #include "base/assert.h"
@@ -46,8 +46,8 @@ static void refuse_head(struct cv_conn *conn, enum cv_parser_refusal refusal) {
     cv_refusal_send(conn, &answer);
 }
 
-// Takes one request off the front of `data`. Returns the bytes used, 0 when there is no whole head or
-// the connection ends here.
+// Takes one request off the front of `data`. Returns the bytes used, 0 when there is no whole head
+// or the connection ends here.
 static size_t take_request(struct cv_conn *conn, const uint8_t *data, size_t length) {
     struct cv_http1 *http1 = cv_http1_of(conn);
     struct cv_parser_limits limits = parser_limits(conn->net->limits);
@@ -151,7 +151,7 @@ static void on_read_timeout(struct cv_conn *conn) {
         // Not idle: it still reads its last answer, which has a deadline of its own.
         cv_conn_set_read_timeout(conn, limits->idle_timeout_ms);
     } else {
-        cv_conn_close(conn, conn->net->draining                            ? COVET_COUNTER_CLOSED_DRAIN
+        cv_conn_close(conn, conn->net->draining                     ? COVET_COUNTER_CLOSED_DRAIN
                             : (conn->protocol_flags & IN_HEAD) != 0 ? COVET_COUNTER_CLOSED_HEADER
                                                                     : COVET_COUNTER_CLOSED_IDLE);
     }

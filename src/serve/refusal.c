@@ -1,5 +1,5 @@
-// The half-close and lingering that follow keep a reset from overtaking the answer (RFC 9112 section
-// 9.6); a client that was too slow gets none, its time is over.
+// The half-close and lingering that follow keep a reset from overtaking the answer (RFC 9112
+// section 9.6); a client that was too slow gets none, its time is over.
 #include "serve/refusal.h"
 
 #include <string.h>
@@ -65,26 +65,26 @@ void cv_refusal_send(struct cv_conn *conn, const struct cv_refusal *refusal) {
 
 enum covet_counter cv_refusal_counter(enum cv_parser_refusal refusal) {
     switch (refusal) {
-        case CV_PARSER_BAD_REQUEST_LINE:
-        case CV_PARSER_METHOD_TOO_LONG:
-            return COVET_COUNTER_PARSE_REQUEST_LINE;
-        case CV_PARSER_BAD_TARGET:
-            return COVET_COUNTER_PARSE_TARGET;
-        case CV_PARSER_BAD_VERSION:
-        case CV_PARSER_VERSION_UNSUPPORTED:
-            return COVET_COUNTER_PARSE_VERSION;
-        case CV_PARSER_BAD_HOST:
-            return COVET_COUNTER_PARSE_HOST;
-        case CV_PARSER_BAD_CONTENT_LENGTH:
-        case CV_PARSER_BAD_TRANSFER_ENCODING:
-        case CV_PARSER_UNKNOWN_CODING:
-            return COVET_COUNTER_PARSE_FRAMING;
-        case CV_PARSER_TARGET_TOO_LONG:
-        case CV_PARSER_HEAD_TOO_LARGE:
-        case CV_PARSER_TOO_MANY_FIELDS:
-        case CV_PARSER_FIELD_NAME_TOO_LONG:
-            return COVET_COUNTER_PARSE_LIMIT;
-        default:
-            return COVET_COUNTER_PARSE_FIELD;
+    case CV_PARSER_BAD_REQUEST_LINE:
+    case CV_PARSER_METHOD_TOO_LONG:
+        return COVET_COUNTER_PARSE_REQUEST_LINE;
+    case CV_PARSER_BAD_TARGET:
+        return COVET_COUNTER_PARSE_TARGET;
+    case CV_PARSER_BAD_VERSION:
+    case CV_PARSER_VERSION_UNSUPPORTED:
+        return COVET_COUNTER_PARSE_VERSION;
+    case CV_PARSER_BAD_HOST:
+        return COVET_COUNTER_PARSE_HOST;
+    case CV_PARSER_BAD_CONTENT_LENGTH:
+    case CV_PARSER_BAD_TRANSFER_ENCODING:
+    case CV_PARSER_UNKNOWN_CODING:
+        return COVET_COUNTER_PARSE_FRAMING;
+    case CV_PARSER_TARGET_TOO_LONG:
+    case CV_PARSER_HEAD_TOO_LARGE:
+    case CV_PARSER_TOO_MANY_FIELDS:
+    case CV_PARSER_FIELD_NAME_TOO_LONG:
+        return COVET_COUNTER_PARSE_LIMIT;
+    default:
+        return COVET_COUNTER_PARSE_FIELD;
     }
 }

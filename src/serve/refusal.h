@@ -1,5 +1,5 @@
-// Answers the server gives by itself to what it does not accept: a short text, Connection: close, the
-// end of the connection. Nothing after the refused bytes is read as a request.
+// Answers the server gives by itself to what it does not accept: a short text, Connection: close,
+// the end of the connection. Nothing after the refused bytes is read as a request.
 #ifndef CV_SERVE_REFUSAL_H
 #define CV_SERVE_REFUSAL_H
 
@@ -12,8 +12,8 @@
 
 struct cv_refusal {
     uint16_t status;
-    const char *reason;           // A few words, static.
-    enum covet_counter counter;   // Why the connection closes: COVET_COUNTER_CLOSED_*.
+    const char *reason;                 // A few words, static.
+    enum covet_counter counter;         // Why the connection closes: COVET_COUNTER_CLOSED_*.
     const struct cv_parser_head *head;  // For the access log; NULL when there is none.
     const char *base;
 };

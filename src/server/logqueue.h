@@ -11,7 +11,8 @@
 #include "base/compiler.h"
 #include "base/span.h"
 
-#define CV_LOGQUEUE_BYTES (1024u * 1024u)  // A power of two. Mapped lazily: unused pages cost nothing.
+#define CV_LOGQUEUE_BYTES \
+    (1024u * 1024u)  // A power of two. Mapped lazily: unused pages cost nothing.
 
 struct cv_logqueue;
 
@@ -24,8 +25,8 @@ bool cv_logqueue_put(struct cv_logqueue *queue, struct cv_span line);
 // Writer, once per turn after putting lines: true when the reader sleeps and must be woken (once).
 bool cv_logqueue_wants_wake(struct cv_logqueue *queue);
 
-// Reader. The longest run of bytes ready now, in place (whole lines but where the ring wraps); empty when
-// there is none. Give it back with cv_logqueue_consume.
+// Reader. The longest run of bytes ready now, in place (whole lines but where the ring wraps);
+// empty when there is none. Give it back with cv_logqueue_consume.
 struct cv_span cv_logqueue_peek(struct cv_logqueue *queue);
 void cv_logqueue_consume(struct cv_logqueue *queue, size_t bytes);
 

@@ -27,22 +27,22 @@ struct cv_address {
 struct cv_settings {
     uint16_t cpu[CV_SETTINGS_CPUS_MAX];  // Cores to use, those that exist.
     uint32_t cpu_count;
-    uint32_t worker_count;               // Worker i runs on cpu[i % cpu_count].
+    uint32_t worker_count;  // Worker i runs on cpu[i % cpu_count].
     struct cv_address listen[CV_SETTINGS_LISTEN_MAX];
     uint32_t listen_count;
-    bool listen_default;                 // Nobody named an address: LISTEN_FDS replaces them.
+    bool listen_default;  // Nobody named an address: LISTEN_FDS replaces them.
     char module[CV_SETTINGS_MODULES_MAX][CV_SETTINGS_PATH_BYTES];
     uint32_t module_count;
     char config[CV_SETTINGS_PATH_BYTES];      // Empty: none.
     char access_log[CV_SETTINGS_PATH_BYTES];  // Empty: none; "-": standard output.
     bool admin_enabled;
     struct cv_address admin;
-    uid_t user;    // To become; equal to the starting user when there is nothing to drop.
+    uid_t user;  // To become; equal to the starting user when there is nothing to drop.
     gid_t group;
     char user_name[64];
     bool allow_root;
-    bool core_dumps;         // --core
-    uint32_t drain_ms;       // Hard limit of a drain.
+    bool core_dumps;    // --core
+    uint32_t drain_ms;  // Hard limit of a drain.
     enum cv_log_level log_level;
     struct cv_limits limits;
 };

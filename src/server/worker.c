@@ -1,8 +1,9 @@
-// A worker's loop. One turn: hand everything queued to the kernel and wait (one system call), handle what
-// completed, run timers, run the connections' to-do list. Nothing in a turn waits for anything else.
+// A worker's loop. One turn: hand everything queued to the kernel and wait (one system call),
+// handle what completed, run timers, run the connections' to-do list. Nothing in a turn waits for
+// anything else.
 //
-// Messages arrive through the mailbox; a wake-up is a completion like any other: a read of the eventfd
-// (the main thread, kernels before 6.11) or a ring message (other workers).
+// Messages arrive through the mailbox; a wake-up is a completion like any other: a read of the
+// eventfd (the main thread, kernels before 6.11) or a ring message (other workers).
 #include "server/worker.h"
 
 #include <errno.h>
@@ -30,34 +31,35 @@
 #include "timer/wheel.h"
 
 #define COMPLETIONS_PER_BATCH 256u
-#define STOP_TURNS_MAX 50u    // Of STOP_TURN_NS each, for the kernel to let go of what is cancelled.
+#define STOP_TURNS_MAX 50u  // Of STOP_TURN_NS each, for the kernel to let go of what is cancelled.
 #define STOP_TURN_NS 10000000u
 
 struct cv_worker {
     struct cv_worker_options options;
-    struct cv_ring *ring;             // owned
-    int eventfd;                      // owned
+    struct cv_ring *ring;  // owned
+    int eventfd;           // owned
     pthread_t thread;
     bool is_started;
     bool is_draining;
     bool is_stopping;
-    bool has_more;                    // The to-do list is not empty.
-    uint32_t cut_count;               // Connections cut by CV_MESSAGE_STOP.
-    uint64_t wake_count;              // Where reads of the eventfd go.
+    bool has_more;        // The to-do list is not empty.
+    uint32_t cut_count;   // Connections cut by CV_MESSAGE_STOP.
+    uint64_t wake_count;  // Where reads of the eventfd go.
     struct cv_clock clock;
     struct cv_wheel wheel;
     struct cv_pool pool;
     struct cv_net net;
     struct cv_http1 http1;
     struct cv_env env;
-    struct covet_stats_worker *stats; // borrowed
+    struct covet_stats_worker *stats;  // borrowed
     struct cv_mailbox mailbox;
     struct cv_completion completion[COMPLETIONS_PER_BATCH];
 };
 
 static const uint64_t one = 1;  // What an eventfd is woken with.
 
-// --- Messages -------------------------------------------------------------------------------------
+// --- Messages
+// -------------------------------------------------------------------------------------
 
 static void tell_main(struct cv_worker *worker, enum cv_message_kind kind, void *pointer,
                       int32_t detail) {
@@ -159,28 +161,29 @@ static void stop(struct cv_worker *worker) {
 static void handle(struct cv_worker *worker, const struct cv_message *message) {
     cv_counter_add(worker->stats, COVET_COUNTER_MESSAGES, 1);
     switch (message->kind) {
-        case CV_MESSAGE_ADOPT:
-            tell_main(worker, CV_MESSAGE_ADOPTED, message->pointer,
-                      worker->is_draining ? -ESHUTDOWN : adopt(worker, message->pointer));
-            break;
-        case CV_MESSAGE_LIMITS:
-            cv_net_set_limits(&worker->net, message->pointer);
-            tell_main(worker, CV_MESSAGE_LIMITS_TAKEN, message->pointer, 0);
-            break;
-        case CV_MESSAGE_DRAIN:
-            drain(worker, message->number);
-            break;
-        case CV_MESSAGE_STOP:
-            stop(worker);
-            break;
-        case CV_MESSAGE_LOG:
-            worker->http1.access.enabled = message->number != 0;
-            break;
-        case CV_MESSAGE_CALL:
-            message->call(message->pointer);
-            break;
-        default:
-            CV_ASSERT(!"a message for the main thread");
+    case CV_MESSAGE_ADOPT:
+        tell_main(worker, CV_MESSAGE_ADOPTED, message->pointer,
+                  worker->is_draining ? -ESHUTDOWN : adopt(worker, message->pointer));
+        break;
+    case CV_MESSAGE_LIMITS:
+        cv_net_set_limits(&worker->net, message->pointer);
+        tell_main(worker, CV_MESSAGE_LIMITS_TAKEN, message->pointer, 0);
+        break;
+    case CV_MESSAGE_DRAIN:
+        drain(worker, message->number);
+        break;
+    case CV_MESSAGE_STOP:
+        stop(worker);
+        break;
+    case CV_MESSAGE_LOG:
+        worker->http1.access.enabled = message->number != 0;
+        break;
+    case CV_MESSAGE_CALL:
+        message->call(message->pointer);
+        break;
+    default:
+        cv_log(CV_LOG_ERROR, "message_unknown", "kind=%d", (int)message->kind);
+        abort();
     }
 }
 
@@ -198,7 +201,8 @@ static void put_log_line(void *context, struct cv_span line) {
     }
 }
 
-// --- The turn -------------------------------------------------------------------------------------
+// --- The turn
+// -------------------------------------------------------------------------------------
 
 static void await_wake(struct cv_worker *worker) {
     cv_ring_read(worker->ring, worker->eventfd, &worker->wake_count, sizeof(worker->wake_count),
@@ -207,28 +211,28 @@ static void await_wake(struct cv_worker *worker) {
 
 static void dispatch(struct cv_worker *worker, const struct cv_completion *completion) {
     switch ((enum covet_op)covet_user_data_op(completion->user_data)) {
-        case COVET_OP_RECV:
-        case COVET_OP_SEND:
-        case COVET_OP_CANCEL:
-        case COVET_OP_CLOSE:
-            cv_net_complete(&worker->net, completion);
-            break;
-        case COVET_OP_ACCEPT:
-            cv_listener_complete(&worker->net, completion);
-            break;
-        case COVET_OP_WAKE:
-            take_messages(worker);
-            await_wake(worker);
-            break;
-        case COVET_OP_MESSAGE:
-            take_messages(worker);
-            break;
-        case COVET_OP_NOTIFY:
-            // A ring message that did not arrive: the target's ring is not enabled yet, or is full.
-            wake_by_eventfd(worker, covet_user_data_slot(completion->user_data));
-            break;
-        default:
-            break;
+    case COVET_OP_RECV:
+    case COVET_OP_SEND:
+    case COVET_OP_CANCEL:
+    case COVET_OP_CLOSE:
+        cv_net_complete(&worker->net, completion);
+        break;
+    case COVET_OP_ACCEPT:
+        cv_listener_complete(&worker->net, completion);
+        break;
+    case COVET_OP_WAKE:
+        take_messages(worker);
+        await_wake(worker);
+        break;
+    case COVET_OP_MESSAGE:
+        take_messages(worker);
+        break;
+    case COVET_OP_NOTIFY:
+        // A ring message that did not arrive: the target's ring is not enabled yet, or is full.
+        wake_by_eventfd(worker, covet_user_data_slot(completion->user_data));
+        break;
+    default:
+        break;
     }
 }
 
@@ -259,8 +263,8 @@ static void publish(struct cv_worker *worker) {
     }
 }
 
-// A drained worker has neither listeners nor connections; what its application still owes somebody who
-// has left is waited for, unless the worker was told to stop.
+// A drained worker has neither listeners nor connections; what its application still owes somebody
+// who has left is waited for, unless the worker was told to stop.
 static bool is_over(struct cv_worker *worker) {
     if (!worker->is_draining || !cv_net_is_idle(&worker->net) ||
         !cv_listener_all_closed(&worker->net)) {
@@ -286,19 +290,25 @@ enum cv_worker_stop cv_worker_turn(struct cv_worker *worker, uint64_t deadline_n
         cv_log(CV_LOG_ERROR, "ring_failed", "worker=%u error=%d", worker->options.index, -status);
         abort();
     }
+    cv_net_submitted(&worker->net);
     cv_clock_update(&worker->clock);
     while (take_completions(worker) == COMPLETIONS_PER_BATCH) {
         // Many more wait: what this batch answered goes out before they are looked at.
         (void)cv_net_run(&worker->net);
         cv_ring_submit(worker->ring);
+        cv_net_submitted(&worker->net);
+    }
+    if (cv_ring_is_settled(worker->ring)) {
+        cv_net_settle(&worker->net);
     }
     (void)cv_wheel_run(&worker->wheel, worker->clock.now_ms);
-    worker->has_more = cv_net_run(&worker->net);
+    worker->has_more = cv_net_run(&worker->net) || worker->net.quiet_submitted > 0;
     publish(worker);
     return is_over(worker) ? CV_WORKER_ENDED : CV_WORKER_TURNED;
 }
 
-// --- Life -----------------------------------------------------------------------------------------
+// --- Life
+// -----------------------------------------------------------------------------------------
 
 int cv_worker_create(struct cv_worker **out, const struct cv_worker_options *options) {
     struct cv_worker *worker = aligned_alloc(CV_CACHE_LINE_BYTES, sizeof(*worker));
@@ -312,13 +322,11 @@ int cv_worker_create(struct cv_worker **out, const struct cv_worker_options *opt
     };
     int status = cv_ring_create(&worker->ring, &ring_options);
     if (status < 0) {
-        cv_log(CV_LOG_ERROR, "ring_refused", "worker=%u error=%d", options->index, -status);
         goto fail_free;
     }
     worker->eventfd = eventfd(0, EFD_CLOEXEC);
     if (worker->eventfd < 0) {
         status = -errno;
-        cv_log(CV_LOG_ERROR, "eventfd_refused", "worker=%u error=%d", options->index, errno);
         goto fail_ring;
     }
     worker->stats = cv_stats_worker(options->stats, options->index);
@@ -410,7 +418,8 @@ static void wind_down(struct cv_worker *worker) {
         tell_main(worker, CV_MESSAGE_RELEASED, app, 0);
     }
     cv_counter_end(worker->stats);
-    // After a hard stop a handler's unfinished request may still hold blocks; the process ends with them.
+    // After a hard stop a handler's unfinished request may still hold blocks; the process ends with
+    // them.
     if (worker->pool.live_bytes == 0) {
         cv_pool_deinit(&worker->pool);
     }

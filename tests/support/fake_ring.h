@@ -1,4 +1,5 @@
-// A ring without a kernel: every cv_ring_* function over a table of sockets that remembers what is armed.
+// A ring without a kernel: every cv_ring_* function over a table of sockets that remembers what is
+// armed.
 //
 // A test plays the kernel: it makes completions itself (t_ring_received, t_ring_sent, ...) or lets
 // t_ring_poll make the one a kernel would. It plays the client too: what it sends waits in the
@@ -35,7 +36,7 @@ struct t_operation {
     bool is_armed;
     bool is_cancelled;
     bool is_poll_first;
-    bool is_done;                  // A send at once: what it did is `result`.
+    bool is_done;  // A send at once: what it did is `result`.
     int32_t result;
     enum cv_ring_send_mode mode;
     uint64_t user_data;
@@ -54,15 +55,15 @@ struct t_socket {
     struct t_operation receive;
     struct t_operation send;
     bool is_open;
-    bool is_shut;        // Its sending side, by cv_ring_shutdown.
-    struct t_bytes input;   // What the client sent.
+    bool is_shut;          // Its sending side, by cv_ring_shutdown.
+    struct t_bytes input;  // What the client sent.
     size_t input_taken;
-    bool is_ended;       // The client sent FIN behind its input.
-    bool is_reset;       // RST behind its input.
+    bool is_ended;          // The client sent FIN behind its input.
+    bool is_reset;          // RST behind its input.
     struct t_bytes output;  // What the client was sent.
-    size_t window;       // Bytes the client still reads.
+    size_t window;          // Bytes the client still reads.
     struct cv_peer peer;
-    int queue[64];       // A listener's: connections that wait.
+    int queue[64];  // A listener's: connections that wait.
     uint32_t queue_count;
 };
 
@@ -74,7 +75,7 @@ struct cv_ring {
     uint32_t buffer_count;
     uint32_t lent;
     struct cv_ring_features features;
-    bool is_manual;   // The test completes sends at once too.
+    bool is_manual;  // The test completes sends at once too.
     uint64_t accepts, receives, sends, cancels, closes, reads, writes, messages, shutdowns;
     int accept_now_error;  // What cv_ring_accept_now says instead of looking; 0: it looks.
 };
@@ -134,7 +135,8 @@ static inline void t_bytes_append(struct t_bytes *bytes, const void *data, size_
     bytes->length += length;
 }
 
-// --- The client -----------------------------------------------------------------------------------
+// --- The client
+// -----------------------------------------------------------------------------------
 
 static inline void t_client_send(struct cv_ring *ring, int descriptor, const void *data,
                                  size_t length) {
@@ -149,7 +151,8 @@ static inline void t_client_reset(struct cv_ring *ring, int descriptor) {
     t_ring_at(ring, descriptor)->is_reset = true;
 }
 
-// --- The kernel, by hand --------------------------------------------------------------------------
+// --- The kernel, by hand
+// --------------------------------------------------------------------------
 
 static inline size_t t_operation_bytes(const struct t_operation *operation) {
     size_t bytes = 0;
@@ -225,7 +228,8 @@ static inline struct cv_completion t_ring_sent(struct cv_ring *ring, int descrip
     return (struct cv_completion){send->user_data, result, CV_RING_NO_BUFFER, false};
 }
 
-// --- The kernel, by itself ------------------------------------------------------------------------
+// --- The kernel, by itself
+// ------------------------------------------------------------------------
 
 static inline bool t_ring_poll_receive(struct cv_ring *ring, int descriptor,
                                        struct cv_completion *completion) {
@@ -241,8 +245,8 @@ static inline bool t_ring_poll_receive(struct cv_ring *ring, int descriptor,
         *completion = t_ring_receive_ended(ring, descriptor, -ENOBUFS);
     } else if (waiting > 0) {
         size_t part = CV_MIN(waiting, (size_t)CV_RING_BUFFER_BYTES);
-        *completion = t_ring_received(ring, descriptor, socket->input.data + socket->input_taken,
-                                      part, true);
+        *completion =
+            t_ring_received(ring, descriptor, socket->input.data + socket->input_taken, part, true);
         socket->input_taken += part;
     } else if (socket->is_reset) {
         *completion = t_ring_receive_ended(ring, descriptor, -ECONNRESET);
@@ -270,8 +274,8 @@ static inline bool t_ring_poll_send(struct cv_ring *ring, int descriptor,
     }
     if (send->is_done) {
         send->is_armed = false;
-        *completion = (struct cv_completion){send->user_data, send->result, CV_RING_NO_BUFFER,
-                                             false};
+        *completion =
+            (struct cv_completion){send->user_data, send->result, CV_RING_NO_BUFFER, false};
     } else if (send->is_cancelled) {
         *completion = t_ring_sent(ring, descriptor, -ECANCELED);
     } else if (socket->is_reset) {
@@ -289,10 +293,10 @@ static inline bool t_ring_poll_send(struct cv_ring *ring, int descriptor,
 static inline bool t_ring_wakes(const struct cv_ring *ring) {
     for (int i = 0; i < ring->socket_count; i++) {
         const struct t_socket *socket = &ring->socket[i];
-        bool has_input = socket->input.length > socket->input_taken || socket->is_ended ||
-                         socket->is_reset || socket->receive.is_cancelled ||
-                         (!socket->receive.is_poll_first &&
-                          t_ring_free_buffer(ring) == CV_RING_NO_BUFFER);
+        bool has_input =
+            socket->input.length > socket->input_taken || socket->is_ended || socket->is_reset ||
+            socket->receive.is_cancelled ||
+            (!socket->receive.is_poll_first && t_ring_free_buffer(ring) == CV_RING_NO_BUFFER);
         bool has_room = socket->window > 0 || socket->is_reset || socket->send.is_cancelled;
         if ((socket->receive.is_armed && has_input) ||
             (socket->send.is_armed && !socket->send.is_done && has_room)) {
@@ -302,7 +306,8 @@ static inline bool t_ring_wakes(const struct cv_ring *ring) {
     return false;
 }
 
-// --- The ring -------------------------------------------------------------------------------------
+// --- The ring
+// -------------------------------------------------------------------------------------
 
 static inline void t_operation_arm(struct t_operation *operation, uint64_t user_data) {
     assert_false(operation->is_armed);

@@ -1,7 +1,7 @@
 // The connections of one worker on a fake ring, with a clock the test sets.
 //
-// t_world_turn is a worker's turn: completions, timers, the to-do list. t_world_settle runs turns as
-// long as something wakes the worker. t_world_deinit asserts that nothing is left behind.
+// t_world_turn is a worker's turn: completions, timers, the to-do list. t_world_settle runs turns
+// as long as something wakes the worker. t_world_deinit asserts that nothing is left behind.
 #ifndef T_SUPPORT_NET_WORLD_H
 #define T_SUPPORT_NET_WORLD_H
 

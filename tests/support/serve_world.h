@@ -1,5 +1,5 @@
-// HTTP/1.1 connections of one worker on a fake ring, in front of a small application that does what a
-// test tells it. What it remembers of the last requests is in `t_app`.
+// HTTP/1.1 connections of one worker on a fake ring, in front of a small application that does what
+// a test tells it. What it remembers of the last requests is in `t_app`.
 #ifndef T_SUPPORT_SERVE_WORLD_H
 #define T_SUPPORT_SERVE_WORLD_H
 
@@ -28,14 +28,14 @@ static struct {
     struct covet_request *kept[T_KEPT_MAX];  // In order; NULL once finished on abort.
     uint32_t kept_count;
     uint32_t handler_count;
-    uint32_t abort_count;        // Notices with the client gone.
-    uint32_t half_close_count;   // Notices with only its sending side closed.
+    uint32_t abort_count;       // Notices with the client gone.
+    uint32_t half_close_count;  // Notices with only its sending side closed.
     uint32_t drain_count;
     uint32_t last_count;
     bool finishes_on_abort;
-    bool pauses_body;            // From inside on_body, at its first call.
-    bool answers_in_body;        // At its first call.
-    struct t_bytes body;         // What on_body was given.
+    bool pauses_body;      // From inside on_body, at its first call.
+    bool answers_in_body;  // At its first call.
+    struct t_bytes body;   // What on_body was given.
 } t_app;
 
 static inline void t_on_abort(struct covet_request *request, void *context) {

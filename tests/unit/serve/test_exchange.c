@@ -1,5 +1,5 @@
-// One request and its answer: bodies in every framing and cut, early and deferred and streamed answers,
-// clients that leave in the middle, slow bodies, and memory that runs out at every place.
+// One request and its answer: bodies in every framing and cut, early and deferred and streamed
+// answers, clients that leave in the middle, slow bodies, and memory that runs out at every place.
 #include "serve/exchange.h"
 
 #include "support/serve_world.h"
@@ -7,8 +7,8 @@
 static struct t_serve serve;
 static struct t_world *const world = &serve.world;
 
-// Counts acquisitions; the one numbered `acquire_fails_at` (from 1) fails, and all later ones too with
-// `acquire_fails_on`.
+// Counts acquisitions; the one numbered `acquire_fails_at` (from 1) fails, and all later ones too
+// with `acquire_fails_on`.
 static uint64_t acquire_count;
 static uint64_t acquire_fails_at;
 static bool acquire_fails_on;
@@ -57,7 +57,8 @@ static void assert_ends(const char *text, const char *end) {
     }
 }
 
-// --- Framing --------------------------------------------------------------------------------------
+// --- Framing
+// --------------------------------------------------------------------------------------
 
 #define OK_TEXT(length) \
     "HTTP/1.1 200 OK\r\nContent-Length: " length "\r\nContent-Type: text/plain\r\n" T_DATE
@@ -123,8 +124,7 @@ static const struct {
     {"a malformed chunk",
      "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX",
      REFUSED("400 Bad Request", "47") "400 Bad Request: the chunked body is malformed\n", true},
-    {"too long by its length",
-     "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000001\r\n\r\n",
+    {"too long by its length", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000001\r\n\r\n",
      REFUSED("413 Content Too Large", "45") "413 Content Too Large: the body is too large\n", true},
 };
 
@@ -212,7 +212,8 @@ static void test_exchange_refuses_a_chunked_body_as_soon_as_it_is_too_long(void 
     end_client(client);
 }
 
-// --- Expect ---------------------------------------------------------------------------------------
+// --- Expect
+// ---------------------------------------------------------------------------------------
 
 #define CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -270,7 +271,8 @@ static void test_exchange_ignores_the_expectation_of_a_request_without_a_body(vo
     end_client(client);
 }
 
-// --- Early answers --------------------------------------------------------------------------------
+// --- Early answers
+// --------------------------------------------------------------------------------
 
 static void send_early(int client, size_t body_bytes) {
     char head[128];
@@ -346,7 +348,8 @@ static void test_exchange_may_be_answered_in_the_middle_of_its_body(void **state
     end_client(client);
 }
 
-// --- Deferred answers -----------------------------------------------------------------------------
+// --- Deferred answers
+// -----------------------------------------------------------------------------
 
 static void defer(int client) {
     t_serve_send(&serve, client,
@@ -490,7 +493,8 @@ static void test_exchange_cancelled_later_cuts_the_connection(void **state) {
     t_world_assert_empty(world);
 }
 
-// --- Streamed answers -----------------------------------------------------------------------------
+// --- Streamed answers
+// -----------------------------------------------------------------------------
 
 static void test_exchange_streams_chunks_with_back_pressure(void **state) {
     (void)state;
@@ -527,8 +531,8 @@ static void test_exchange_streams_chunks_with_back_pressure(void **state) {
     end_client(client);
 }
 
-static void test_exchange_refuses_to_queue_without_end_for_a_client_that_does_not_read(
-    void **state) {
+static void
+test_exchange_refuses_to_queue_without_end_for_a_client_that_does_not_read(void **state) {
     (void)state;
     static char block[65536];
     int client = t_world_open(world);
@@ -632,7 +636,8 @@ static void test_exchange_sends_large_bodies_whole_however_the_client_reads(void
     end_client(client);
 }
 
-// --- Streamed bodies ------------------------------------------------------------------------------
+// --- Streamed bodies
+// ------------------------------------------------------------------------------
 
 static void test_exchange_stops_delivering_a_body_while_paused(void **state) {
     (void)state;
@@ -686,8 +691,7 @@ static void test_exchange_aborts_a_streamed_body_that_ends_too_early(void **stat
 static void test_exchange_never_runs_a_whole_body_that_ends_too_early(void **state) {
     (void)state;
     int client = t_world_open(world);
-    t_serve_send(&serve, client,
-                 "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
+    t_serve_send(&serve, client, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
     t_client_end(world->ring, client);
     t_world_settle(world);
     assert_int_equal(t_app.handler_count, 0);
@@ -695,7 +699,8 @@ static void test_exchange_never_runs_a_whole_body_that_ends_too_early(void **sta
     t_world_assert_empty(world);
 }
 
-// --- Time -----------------------------------------------------------------------------------------
+// --- Time
+// -----------------------------------------------------------------------------------------
 
 static void test_exchange_refuses_a_body_that_comes_too_slowly(void **state) {
     static const char *const paths[] = {"/echo", "/stream"};
@@ -722,8 +727,7 @@ static void test_exchange_refuses_a_body_that_comes_too_slowly(void **state) {
 static void test_exchange_bears_with_a_body_that_keeps_its_rate(void **state) {
     (void)state;
     int client = t_world_open(world);
-    t_serve_send(&serve, client,
-                 "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n");
+    t_serve_send(&serve, client, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n");
     for (int i = 0; i < 10; i++) {
         assert_string_equal(t_serve_output(&serve, client), "");
         send_filler(client, 3000);
@@ -748,7 +752,8 @@ static void test_exchange_cuts_a_client_that_does_not_read_its_answer(void **sta
     t_world_assert_empty(world);
 }
 
-// --- Drain ----------------------------------------------------------------------------------------
+// --- Drain
+// ----------------------------------------------------------------------------------------
 
 static void test_exchange_says_close_to_what_is_answered_in_a_drain(void **state) {
     (void)state;
@@ -787,7 +792,8 @@ static void test_exchange_answered_early_before_a_drain_leaves_no_idle_connectio
     t_world_assert_empty(world);
 }
 
-// --- Memory ---------------------------------------------------------------------------------------
+// --- Memory
+// ---------------------------------------------------------------------------------------
 
 // One conversation that takes memory in every way there is.
 static void converse(int client) {

@@ -1,5 +1,5 @@
-// Workers on their own threads and real rings, driven by messages as the main thread does, and by clients
-// over TCP. Each worker has a port of its own here, so a test knows who answers.
+// Workers on their own threads and real rings, driven by messages as the main thread does, and by
+// clients over TCP. Each worker has a port of its own here, so a test knows who answers.
 #include "server/worker.h"
 
 #include <setjmp.h>
@@ -35,7 +35,8 @@
 #define PATIENCE_MS 5000
 #define REQUESTS_STEADY 10000
 
-// --- Memory calls ---------------------------------------------------------------------------------
+// --- Memory calls
+// ---------------------------------------------------------------------------------
 
 static _Atomic uint64_t allocation_count;
 
@@ -68,7 +69,8 @@ void *__wrap_aligned_alloc(size_t alignment, size_t bytes) {
     return __real_aligned_alloc(alignment, bytes);
 }
 
-// --- The application ------------------------------------------------------------------------------
+// --- The application
+// ------------------------------------------------------------------------------
 
 static struct {
     _Atomic uint32_t deferred_count;
@@ -179,14 +181,14 @@ static struct covet_app *make_app(const char *name) {
     assert_int_equal(covet_route(app, COVET_GET, "/ask/{worker:int}", handle_ask, NULL), 0);
     assert_int_equal(covet_route(app, COVET_GET, "/bytes/{count:int}", handle_bytes, NULL), 0);
     assert_int_equal(covet_route(app, COVET_GET, "/sleep", handle_sleep, NULL), 0);
-    assert_int_equal(
-        covet_route(app, COVET_GET, "/name", handle_name, (void *)(uintptr_t)name), 0);
+    assert_int_equal(covet_route(app, COVET_GET, "/name", handle_name, (void *)(uintptr_t)name), 0);
     assert_int_equal(covet_on_worker(app, NULL, on_exit_hook, &key), 0);
     assert_int_equal(cv_app_seal(app), 0);
     return app;
 }
 
-// --- The main thread ------------------------------------------------------------------------------
+// --- The main thread
+// ------------------------------------------------------------------------------
 
 static struct {
     struct cv_stats stats;
@@ -242,8 +244,7 @@ static struct cv_message await_message(enum cv_message_kind kind) {
 }
 
 static int open_listener(uint16_t *port, int send_buffer_bytes) {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t bytes = sizeof(address);
     int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int yes = 1;
@@ -375,7 +376,8 @@ static bool becomes(uint32_t index, enum covet_counter which, uint64_t value) {
     return counter(index, which) == value;
 }
 
-// --- A client -------------------------------------------------------------------------------------
+// --- A client
+// -------------------------------------------------------------------------------------
 
 static int dial_with(uint32_t index, int receive_buffer_bytes) {
     struct sockaddr_in address = {.sin_family = AF_INET,
@@ -459,7 +461,8 @@ static uint32_t thread_count(void) {
     return count;
 }
 
-// --- Tests ----------------------------------------------------------------------------------------
+// --- Tests
+// ----------------------------------------------------------------------------------------
 
 static void test_worker_answers(void **state) {
     (void)state;
