@@ -163,6 +163,10 @@ static struct cv_span take_data(struct cv_chunked *decoder, struct cv_span input
     return cv_span_make(input.data, bytes);
 }
 
+uint64_t cv_chunked_announced(const struct cv_chunked *decoder) {
+    return decoder->state == DATA ? decoder->chunk_left : 0;
+}
+
 enum cv_chunked_result cv_chunked_feed(struct cv_chunked *decoder, struct cv_span input,
                                        size_t *used, struct cv_span *data) {
     size_t at = 0;

@@ -39,6 +39,9 @@ void cv_chunked_init(struct cv_chunked *decoder);
 CV_MUST_USE enum cv_chunked_result cv_chunked_feed(struct cv_chunked *decoder, struct cv_span input,
                                                    size_t *used, struct cv_span *data);
 
+// Data bytes still to come of a chunk whose size line was read to its end, else 0.
+uint64_t cv_chunked_announced(const struct cv_chunked *decoder);
+
 #define CV_CHUNKED_PREFIX_BYTES_MAX 18u  // 16 hex digits and CRLF.
 
 // Writes the line that goes before a chunk of `bytes` (> 0) bytes; returns its length. The chunk's

@@ -351,8 +351,9 @@ static void take(struct cv_exchange *exchange, struct cv_span data) {
 
 // A chunk that will be too much is refused when its size is read, not when its bytes are.
 static void refuse_announced(struct cv_exchange *exchange) {
-    if (!exchange->is_answered &&
-        exchange->body_bytes + exchange->chunked.chunk_left > exchange->body_bytes_max) {
+    if (is_reading(exchange) && !exchange->is_answered &&
+        cv_chunked_announced(&exchange->chunked) >
+            exchange->body_bytes_max - exchange->body_bytes) {
         refuse(exchange, 413, "the body is too large", COVET_COUNTER_CLOSED_ERROR);
     }
 }
@@ -363,6 +364,7 @@ static size_t feed_chunked(struct cv_exchange *exchange, struct cv_span input) {
     switch (cv_chunked_feed(&exchange->chunked, input, &used, &data)) {
     case CV_CHUNKED_DATA:
         take(exchange, data);
+        refuse_announced(exchange);
         break;
     case CV_CHUNKED_PARTIAL:
         refuse_announced(exchange);

@@ -119,7 +119,9 @@ def test_crashed_server_is_restarted_with_its_listeners(env):
 @limit_s(60)
 def test_killed_server_is_restarted(env):
     with Server(env, may_crash=True) as server:
-        os.kill(server.server_pid, signal.SIGKILL)
+        first = server.server_pid
+        os.kill(first, signal.SIGKILL)
+        assert procfs.wait_for(lambda: server.server_pid not in (None, first), 2.0 * env.slack)
         with Client(server.address, 8) as client:
             assert client.get("/healthz").status == 200
 
