@@ -23,6 +23,19 @@ bool cv_span_to_uint64(struct cv_span text, uint64_t value_max, uint64_t *value)
 
     if (text.length == 0)
         return false;
+    if (text.length <= 19) {  // Cannot exceed 64 bits: one look at the end is enough.
+        for (size_t i = 0; i < text.length; i++) {
+            uint64_t digit = (uint64_t)(unsigned char)text.data[i] - '0';
+
+            if (digit > 9)
+                return false;
+            result = result * 10 + digit;
+        }
+        if (result > value_max)
+            return false;
+        *value = result;
+        return true;
+    }
     for (size_t i = 0; i < text.length; i++) {
         uint64_t digit = (uint64_t)(unsigned char)text.data[i] - '0';
 

@@ -61,8 +61,8 @@ struct cv_exchange *cv_exchange_create(struct cv_conn *conn) {
     if (exchange == NULL) {
         return NULL;
     }
-    // The decoder, the parsed head and the request are set up when they are needed.
-    memset(exchange, 0, offsetof(struct cv_exchange, chunked));
+    // What stands behind is set up when it is needed.
+    memset(exchange, 0, offsetof(struct cv_exchange, lent_end));
     exchange->sink.ops = &sink_ops;
     exchange->conn = conn;
     exchange->pool = pool;
@@ -100,12 +100,11 @@ static void end(struct cv_exchange *exchange) {
         return;
     }
     if (exchange->is_body_over) {
-        cv_conn_set_read_timeout(conn, conn->net->limits->idle_timeout_ms);
         leave_connection(exchange);
     } else {
         cv_conn_set_read_timeout(conn, conn->net->limits->body_grace_ms);
     }
-    cv_conn_resume(conn);
+    cv_http1_go_on(conn);
 }
 
 // The answer is complete. From inside a call of the application the end must wait for its return.

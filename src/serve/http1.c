@@ -71,10 +71,23 @@ static size_t take_request(struct cv_conn *conn, const uint8_t *data, size_t len
     }
     size_t head_bytes = exchange->head.head_bytes;
     conn->protocol_flags &= (uint8_t) ~(IN_HEAD | HAS_BYTES);
-    cv_conn_set_read_timeout(conn, 0);
     http1->unread_bytes = (uint32_t)(length - head_bytes);
     return head_bytes +
            cv_exchange_start(exchange, (const char *)data, data + head_bytes, length - head_bytes);
+}
+
+// Between two requests, once per delivery: until then the deadline of the request before holds.
+static void await_request(struct cv_conn *conn) {
+    if (conn->protocol == NULL && (conn->protocol_flags & IN_HEAD) == 0) {
+        cv_conn_set_read_timeout(conn, conn->net->limits->idle_timeout_ms);
+    }
+}
+
+void cv_http1_go_on(struct cv_conn *conn) {
+    if ((conn->flags & CV_CONN_DELIVERING) == 0) {
+        await_request(conn);
+    }
+    cv_conn_resume(conn);
 }
 
 static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length) {
@@ -108,8 +121,12 @@ static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length)
         used += step;
     }
     cv_context_end_delivery(cv_http1_of(conn)->env);
-    // Behind a refused request, or the last one of a connection, no byte means anything.
-    return conn->state == CV_CONN_OPEN ? used : length;
+    if (conn->state != CV_CONN_OPEN) {
+        // Behind a refused request, or the last one of a connection, no byte means anything.
+        return length;
+    }
+    await_request(conn);
+    return used;
 }
 
 static void on_half_close(struct cv_conn *conn) {

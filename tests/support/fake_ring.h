@@ -6,8 +6,8 @@
 // socket, what it is sent is kept there, and `window` says how much of that it reads. What no real
 // kernel would forgive is asserted on every call: two sends or receives at once on one socket, an
 // operation on a closed descriptor, a buffer given back twice. Buffers are overwritten when they
-// are given back, so whoever still reads one is found. A send "at once" is over when it was queued,
-// but its completion waits for another one that wakes the worker (t_ring_wakes).
+// are given back, so whoever still reads one is found. Quiet sends happen in t_ring_submit, and
+// complete only when they fall short.
 //
 // Include it in one source file of a test: the library's own ring is then not linked.
 #ifndef T_SUPPORT_FAKE_RING_H
@@ -36,7 +36,8 @@ struct t_operation {
     bool is_armed;
     bool is_cancelled;
     bool is_poll_first;
-    bool is_done;  // A send at once: what it did is `result`.
+    bool is_multishot;  // Of an accept.
+    bool is_done;  // A quiet send that fell short: what it did is `result`.
     int32_t result;
     enum cv_ring_send_mode mode;
     uint64_t user_data;
@@ -75,7 +76,6 @@ struct cv_ring {
     uint32_t buffer_count;
     uint32_t lent;
     struct cv_ring_features features;
-    bool is_manual;  // The test completes sends at once too.
     uint64_t accepts, receives, sends, cancels, closes, reads, writes, messages, shutdowns;
     int accept_now_error;  // What cv_ring_accept_now says instead of looking; 0: it looks.
 };
@@ -135,9 +135,6 @@ static inline void t_bytes_append(struct t_bytes *bytes, const void *data, size_
     bytes->length += length;
 }
 
-// --- The client
-// -----------------------------------------------------------------------------------
-
 static inline void t_client_send(struct cv_ring *ring, int descriptor, const void *data,
                                  size_t length) {
     t_bytes_append(&t_ring_at(ring, descriptor)->input, data, length);
@@ -150,9 +147,6 @@ static inline void t_client_end(struct cv_ring *ring, int descriptor) {
 static inline void t_client_reset(struct cv_ring *ring, int descriptor) {
     t_ring_at(ring, descriptor)->is_reset = true;
 }
-
-// --- The kernel, by hand
-// --------------------------------------------------------------------------
 
 static inline size_t t_operation_bytes(const struct t_operation *operation) {
     size_t bytes = 0;
@@ -228,9 +222,6 @@ static inline struct cv_completion t_ring_sent(struct cv_ring *ring, int descrip
     return (struct cv_completion){send->user_data, result, CV_RING_NO_BUFFER, false};
 }
 
-// --- The kernel, by itself
-// ------------------------------------------------------------------------
-
 static inline bool t_ring_poll_receive(struct cv_ring *ring, int descriptor,
                                        struct cv_completion *completion) {
     struct t_socket *socket = t_ring_at(ring, descriptor);
@@ -272,7 +263,8 @@ static inline bool t_ring_poll_send(struct cv_ring *ring, int descriptor,
     if (!send->is_armed) {
         return false;
     }
-    if (send->is_done) {
+    if (send->mode == CV_RING_SEND_QUIET) {
+        assert_true(send->is_done);
         send->is_armed = false;
         *completion =
             (struct cv_completion){send->user_data, send->result, CV_RING_NO_BUFFER, false};
@@ -289,7 +281,24 @@ static inline bool t_ring_poll_send(struct cv_ring *ring, int descriptor,
     return true;
 }
 
-// Would the kernel end a wait now? A send at once does not.
+// Hands what is queued to the kernel: quiet sends are over then.
+static inline void t_ring_submit(struct cv_ring *ring) {
+    for (int i = 0; i < ring->socket_count; i++) {
+        struct t_socket *socket = &ring->socket[i];
+        struct t_operation *send = &socket->send;
+        if (!send->is_armed || send->mode != CV_RING_SEND_QUIET || send->is_done) {
+            continue;
+        }
+        size_t bytes = t_operation_bytes(send);
+        size_t part = socket->is_reset ? 0 : t_socket_takes(socket, bytes);
+        t_operation_read(send, part, &socket->output);
+        send->is_done = true;
+        send->is_armed = part < bytes;
+        send->result = part > 0 ? (int32_t)part : socket->is_reset ? -ECONNRESET : -EAGAIN;
+    }
+}
+
+// Would the kernel end a wait now?
 static inline bool t_ring_wakes(const struct cv_ring *ring) {
     for (int i = 0; i < ring->socket_count; i++) {
         const struct t_socket *socket = &ring->socket[i];
@@ -299,15 +308,12 @@ static inline bool t_ring_wakes(const struct cv_ring *ring) {
             (!socket->receive.is_poll_first && t_ring_free_buffer(ring) == CV_RING_NO_BUFFER);
         bool has_room = socket->window > 0 || socket->is_reset || socket->send.is_cancelled;
         if ((socket->receive.is_armed && has_input) ||
-            (socket->send.is_armed && !socket->send.is_done && has_room)) {
+            (socket->send.is_armed && (socket->send.is_done || has_room))) {
             return true;
         }
     }
     return false;
 }
-
-// --- The ring
-// -------------------------------------------------------------------------------------
 
 static inline void t_operation_arm(struct t_operation *operation, uint64_t user_data) {
     assert_false(operation->is_armed);
@@ -323,9 +329,11 @@ int cv_ring_descriptor(const struct cv_ring *ring) {
     return -1;
 }
 
-void cv_ring_accept(struct cv_ring *ring, int descriptor, uint64_t user_data) {
+void cv_ring_accept(struct cv_ring *ring, int descriptor, bool multishot, uint64_t user_data) {
+    struct t_socket *socket = t_ring_open(ring, descriptor);
     ring->accepts++;
-    t_operation_arm(&t_ring_open(ring, descriptor)->accept, user_data);
+    t_operation_arm(&socket->accept, user_data);
+    socket->accept.is_multishot = multishot;
 }
 
 void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint64_t user_data) {
@@ -346,39 +354,27 @@ static inline struct t_operation *t_ring_start_send(struct cv_ring *ring, int de
     return &socket->send;
 }
 
-static inline void t_ring_send_at_once(struct cv_ring *ring, int descriptor) {
-    struct t_socket *socket = t_ring_at(ring, descriptor);
-    struct t_operation *send = &socket->send;
-    size_t bytes = t_operation_bytes(send);
-    assert_true(bytes > 0);
-    if (send->mode != CV_RING_SEND_AT_ONCE || ring->is_manual) {
-        return;
-    }
-    send->is_done = true;
-    if (socket->is_reset) {
-        send->result = -ECONNRESET;
-        return;
-    }
-    size_t part = t_socket_takes(socket, bytes);
-    t_operation_read(send, part, &socket->output);
-    send->result = part > 0 ? (int32_t)part : -EAGAIN;
-}
-
 void cv_ring_send(struct cv_ring *ring, int descriptor, const void *data, size_t bytes,
                   enum cv_ring_send_mode mode, uint64_t user_data) {
+    assert_true(bytes > 0);
     t_ring_start_send(ring, descriptor, mode, user_data)->single =
         (struct iovec){(void *)(uintptr_t)data, bytes};
-    t_ring_send_at_once(ring, descriptor);
 }
 
 void cv_ring_sendmsg(struct cv_ring *ring, int descriptor, const struct msghdr *message,
                      enum cv_ring_send_mode mode, uint64_t user_data) {
-    t_ring_start_send(ring, descriptor, mode, user_data)->message = message;
-    t_ring_send_at_once(ring, descriptor);
+    struct t_operation *send = t_ring_start_send(ring, descriptor, mode, user_data);
+    send->message = message;
+    assert_true(t_operation_bytes(send) > 0);
 }
 
 void cv_ring_submit(struct cv_ring *ring) {
+    t_ring_submit(ring);
+}
+
+bool cv_ring_is_settled(const struct cv_ring *ring) {
     (void)ring;
+    return true;
 }
 
 void cv_ring_read(struct cv_ring *ring, int descriptor, void *data, uint32_t bytes,

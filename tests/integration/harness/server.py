@@ -4,6 +4,7 @@
 the drain limit after TERM, and logs nothing that looks like a crash or a sanitizer report.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -172,7 +173,7 @@ class Server:
         self.stopped = True
         started = time.monotonic()
         for pid in self.family() or [self.pid]:
-            if procfs.is_alive(pid):
+            with contextlib.suppress(ProcessLookupError):  # Ended by itself just now.
                 os.kill(pid, signal.SIGTERM)
         limit_s = self.stop_limit_s * self.env.slack
         try:

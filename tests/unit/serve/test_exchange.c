@@ -57,9 +57,6 @@ static void assert_ends(const char *text, const char *end) {
     }
 }
 
-// --- Framing
-// --------------------------------------------------------------------------------------
-
 #define OK_TEXT(length) \
     "HTTP/1.1 200 OK\r\nContent-Length: " length "\r\nContent-Type: text/plain\r\n" T_DATE
 #define REFUSED(status, length) \
@@ -212,9 +209,6 @@ static void test_exchange_refuses_a_chunked_body_as_soon_as_it_is_too_long(void 
     end_client(client);
 }
 
-// --- Expect
-// ---------------------------------------------------------------------------------------
-
 #define CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
 
 static void test_exchange_asks_for_a_body_that_waits_to_be_asked_for(void **state) {
@@ -270,9 +264,6 @@ static void test_exchange_ignores_the_expectation_of_a_request_without_a_body(vo
     assert_string_equal(t_serve_output(&serve, client), OK_TEXT("5") "\r\nhello");
     end_client(client);
 }
-
-// --- Early answers
-// --------------------------------------------------------------------------------
 
 static void send_early(int client, size_t body_bytes) {
     char head[128];
@@ -347,9 +338,6 @@ static void test_exchange_may_be_answered_in_the_middle_of_its_body(void **state
     assert_string_equal(t_serve_output(&serve, client), OK_TEXT("5") "\r\nhello");
     end_client(client);
 }
-
-// --- Deferred answers
-// -----------------------------------------------------------------------------
 
 static void defer(int client) {
     t_serve_send(&serve, client,
@@ -493,9 +481,6 @@ static void test_exchange_cancelled_later_cuts_the_connection(void **state) {
     t_world_assert_empty(world);
 }
 
-// --- Streamed answers
-// -----------------------------------------------------------------------------
-
 static void test_exchange_streams_chunks_with_back_pressure(void **state) {
     (void)state;
     static char block[65536];
@@ -636,9 +621,6 @@ static void test_exchange_sends_large_bodies_whole_however_the_client_reads(void
     end_client(client);
 }
 
-// --- Streamed bodies
-// ------------------------------------------------------------------------------
-
 static void test_exchange_stops_delivering_a_body_while_paused(void **state) {
     (void)state;
     int client = t_world_open(world);
@@ -699,9 +681,6 @@ static void test_exchange_never_runs_a_whole_body_that_ends_too_early(void **sta
     t_world_assert_empty(world);
 }
 
-// --- Time
-// -----------------------------------------------------------------------------------------
-
 static void test_exchange_refuses_a_body_that_comes_too_slowly(void **state) {
     static const char *const paths[] = {"/echo", "/stream"};
     (void)state;
@@ -752,9 +731,6 @@ static void test_exchange_cuts_a_client_that_does_not_read_its_answer(void **sta
     t_world_assert_empty(world);
 }
 
-// --- Drain
-// ----------------------------------------------------------------------------------------
-
 static void test_exchange_says_close_to_what_is_answered_in_a_drain(void **state) {
     (void)state;
     int client = t_world_open(world);
@@ -791,9 +767,6 @@ static void test_exchange_answered_early_before_a_drain_leaves_no_idle_connectio
     assert_false(t_serve_is_open(&serve, client));
     t_world_assert_empty(world);
 }
-
-// --- Memory
-// ---------------------------------------------------------------------------------------
 
 // One conversation that takes memory in every way there is.
 static void converse(int client) {
