@@ -95,7 +95,8 @@ size_t cv_head_bytes_max(const struct cv_head *head) {
     return CV_HEAD_FIXED_BYTES_MAX + head->content_type.length + head->fields.length;
 }
 
-// Most texts have 8 to 32 bytes: two moves that overlap cost less than a call that finds the length out.
+// Most texts have 8 to 32 bytes: two moves that overlap cost less than a call that finds the length
+// out.
 static inline char *put(char *out, struct cv_span text) {
     const char *data = text.data;
     size_t length = text.length;

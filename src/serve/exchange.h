@@ -42,12 +42,12 @@ struct cv_exchange {
     bool is_above_water;  // The handler was told to wait with writing.
     bool owes_continue;   // 100 (Continue) is expected and not sent.
     uint16_t status;
-    uint32_t window_bytes;    // Of the body, since the last look at its rate.
-    uint64_t body_bytes;      // Read so far.
-    uint64_t sent_bytes;      // Of the answer's body.
-    struct cv_buffer body;    // owned
-    const char *lent_end;     // Of the bytes lent for the first call; void once `is_kept`.
-    uint64_t body_left;       // Content-Length minus what was read.
+    uint32_t window_bytes;  // Of the body, since the last look at its rate.
+    uint64_t body_bytes;    // Read so far.
+    uint64_t sent_bytes;    // Of the answer's body.
+    struct cv_buffer body;  // owned
+    const char *lent_end;   // Of the bytes lent for the first call; void once `is_kept`.
+    uint64_t body_left;     // Content-Length minus what was read.
     uint64_t body_bytes_max;
     struct cv_chunked chunked;
     struct cv_parser_head head;

@@ -21,7 +21,8 @@ struct cv_http1 {
 // The protocol of new connections.
 extern const struct cv_conn_ops cv_http1_ops;
 
-// An exchange of `conn` is over: the next request may come. Called from inside on_input or outside it.
+// An exchange of `conn` is over: the next request may come. Called from inside on_input or outside
+// it.
 void cv_http1_go_on(struct cv_conn *conn);
 
 static inline struct cv_http1 *cv_http1_of(const struct cv_conn *conn) {

@@ -37,7 +37,7 @@ struct t_operation {
     bool is_cancelled;
     bool is_poll_first;
     bool is_multishot;  // Of an accept.
-    bool is_done;  // A quiet send that fell short: what it did is `result`.
+    bool is_done;       // A quiet send that fell short: what it did is `result`.
     int32_t result;
     enum cv_ring_send_mode mode;
     uint64_t user_data;

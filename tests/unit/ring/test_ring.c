@@ -89,8 +89,8 @@ static void expect_nothing(void) {
 static int listen_tcp(struct sockaddr_in *address) {
     socklen_t bytes = sizeof(*address);
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    *address = (struct sockaddr_in){.sin_family = AF_INET,
-                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    *address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     assert_true(listener >= 0);
     assert_int_equal(bind(listener, (struct sockaddr *)address, sizeof(*address)), 0);
     assert_int_equal(listen(listener, 64), 0);
@@ -175,10 +175,12 @@ static void test_ring_belongs_to_the_thread_that_enabled_it(void **state) {
     assert_int_equal(pthread_create(&thread, NULL, enable_elsewhere, other), 0);
     assert_int_equal(pthread_join(thread, &result), 0);
     assert_int_equal((intptr_t)result, 0);
+    // By its descriptor: the number under which a ring is registered means something else in each
+    // thread.
     if (cv_ring_features(other)->defer_taskrun) {
-        cv_ring_send(other, pair[0], "x", 1, CV_RING_SEND_ALL, 1);
-        assert_int_equal(cv_ring_wait(other, 0), -EEXIST);
-        assert_false(becomes_readable(pair[1], 20));
+        assert_int_equal(syscall(__NR_io_uring_enter, cv_ring_descriptor(other), 1, 0, 0, NULL, 0),
+                         -1);
+        assert_int_equal(errno, EEXIST);
     }
     cv_ring_destroy(other);
 }

@@ -399,12 +399,21 @@ static void get(int client, const char *path) {
     say(client, text);
 }
 
+// recv(2) that goes on after EINTR: the end of an earlier ring interrupts whoever closed it.
+static ssize_t receive(int client, void *data, size_t bytes) {
+    ssize_t got;
+    do {
+        got = recv(client, data, bytes, 0);
+    } while (got < 0 && errno == EINTR);
+    return got;
+}
+
 // Reads one answer with a Content-Length. Returns its body's length, -1 when it did not come.
 static ssize_t hear(int client, char *body, size_t body_bytes) {
     static char head[4096];
     size_t length = 0, body_length = 0;
     while (length < sizeof(head) - 1) {
-        if (recv(client, head + length, 1, 0) != 1) {
+        if (receive(client, head + length, 1) != 1) {
             return -1;
         }
         head[++length] = '\0';
@@ -417,7 +426,7 @@ static ssize_t hear(int client, char *body, size_t body_bytes) {
     size_t wanted = strtoul(field + 16, NULL, 10);
     assert_true(wanted < body_bytes);
     while (body_length < wanted) {
-        ssize_t part = recv(client, body + body_length, wanted - body_length, 0);
+        ssize_t part = receive(client, body + body_length, wanted - body_length);
         if (part <= 0) {
             return -1;
         }
@@ -435,7 +444,7 @@ static void assert_hears(int client, const char *expected) {
 
 static void assert_ended(int client) {
     char byte;
-    ssize_t got = recv(client, &byte, 1, 0);
+    ssize_t got = receive(client, &byte, 1);
     if (got != 0) {
         fail_msg("no end, but %zd: %s", got, got < 0 ? strerror(errno) : "a byte");
     }
