@@ -382,7 +382,7 @@ void cv_ring_peer(struct cv_ring *ring, int descriptor, struct cv_peer *peer) {
         struct sockaddr_in ipv4;
         struct sockaddr_in6 ipv6;
         struct sockaddr_storage storage;
-    } address;
+    } address = {.storage = {.ss_family = AF_UNSPEC}};
     socklen_t bytes = sizeof(address);
     *peer = (struct cv_peer){.family = CV_PEER_UNKNOWN};
     if (getpeername(descriptor, &address.any, &bytes) != 0) {

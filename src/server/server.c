@@ -434,9 +434,10 @@ static void answer_routes(const struct server *server, struct cv_admin_reply *re
     for (const struct cv_route *route = server->rollout.newest->app->routes; route != NULL;
          route = route->next) {
         const char *separator = "";
-        for (uint16_t bit = 1; bit <= CV_METHOD_PATCH; bit = (uint16_t)(bit << 1)) {
+        for (unsigned bit = 1; bit <= CV_METHOD_PATCH; bit <<= 1) {
             if ((route->methods & bit) != 0) {
-                cv_admin_reply_format(reply, "%s%s", separator, cv_parser_method_name(bit));
+                cv_admin_reply_format(reply, "%s%s", separator,
+                                      cv_parser_method_name((uint16_t)bit));
                 separator = ",";
             }
         }

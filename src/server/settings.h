@@ -47,4 +47,11 @@ struct cv_settings {
     struct cv_limits limits;
 };
 
+// After a reload: options that live as long as the process get the values of `now` back, and one
+// log line names those that would have changed.
+void cv_settings_keep_fixed(const struct cv_settings *now, struct cv_settings *next);
+
+// The cores as a list with ranges, "0-3,6"; cut off where `out` ends. Returns `out`.
+const char *cv_settings_cores_text(const struct cv_settings *settings, char *out, size_t out_bytes);
+
 #endif

@@ -28,8 +28,8 @@
 #include "base/log.h"
 #include "metrics/counter.h"
 #include "server/address.h"
+#include "server/bundle.h"
 #include "server/control.h"
-#include "server/memfile.h"
 #include "server/notify.h"
 #include "server/rundir.h"
 #include "server/server.h"
@@ -50,17 +50,11 @@ _Static_assert(sizeof(struct cv_settings) <= CV_CONTROL_PAYLOAD_BYTES_MAX,
                "settings fit a control message");
 _Static_assert(CV_SETTINGS_MODULES_MAX <= CV_CONTROL_FDS_MAX, "so do the modules");
 
-// What a reload replaces as a whole.
-struct bundle {
-    struct cv_settings settings;
-    int module_fd[CV_SETTINGS_MODULES_MAX];  // owned
-};
-
 struct supervisor {
     const struct cv_supervisor_options *options;
     char program[CV_SETTINGS_PATH_BYTES * 4];
-    struct bundle current;
-    struct bundle pending;
+    struct cv_bundle current;
+    struct cv_bundle pending;
     bool is_pending;
     bool reload_again;
     int access_log_fd;    // owned; -1: none
@@ -104,50 +98,6 @@ static void log_failure(const char *event, const char *reason) {
 }
 
 // Opening.
-
-static int open_access_log(const struct cv_settings *settings, int *fd, char *message,
-                           size_t message_bytes) {
-    const char *path = settings->access_log;
-    if (path[0] == '\0') {
-        *fd = -1;
-        return 0;
-    }
-    int opened = strcmp(path, "-") == 0
-                     ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
-                     : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-    if (opened < 0) {
-        int error = errno;
-        snprintf(message, message_bytes, "access log %s: %s", path, strerror(error));
-        return -error;
-    }
-    *fd = opened;
-    return 0;
-}
-
-static void close_modules(struct bundle *bundle) {
-    for (uint32_t i = 0; i < bundle->settings.module_count; i++) {
-        if (bundle->module_fd[i] >= 0) {
-            close(bundle->module_fd[i]);
-        }
-    }
-    bundle->settings.module_count = 0;
-}
-
-static int open_modules(struct bundle *bundle, char *message, size_t message_bytes) {
-    uint32_t count = bundle->settings.module_count;
-    for (uint32_t i = 0; i < count; i++) {
-        int fd = cv_memfile_copy(bundle->settings.module[i]);
-        if (fd < 0) {
-            snprintf(message, message_bytes, "module %s: %s", bundle->settings.module[i],
-                     strerror(-fd));
-            bundle->settings.module_count = i;
-            close_modules(bundle);
-            return fd;
-        }
-        bundle->module_fd[i] = fd;
-    }
-    return 0;
-}
 
 static void open_pages(struct supervisor *self) {
     char path[CV_RUNDIR_PATH_BYTES + 8];
@@ -245,8 +195,8 @@ static int open_all(struct supervisor *self, char *message, size_t message_bytes
     if (exit_code != 0) {
         return exit_code;
     }
-    if (open_access_log(&self->current.settings, &self->access_log_fd, message, message_bytes) ||
-        open_modules(&self->current, message, message_bytes)) {
+    if (cv_bundle_open_log(&self->current.settings, &self->access_log_fd, message, message_bytes) ||
+        cv_bundle_open_modules(&self->current, message, message_bytes)) {
         return EXIT_CONFIG;
     }
     return 0;
@@ -270,9 +220,9 @@ static void close_all(struct supervisor *self) {
             close(fds[i]);
         }
     }
-    close_modules(&self->current);
+    cv_bundle_close(&self->current);
     if (self->is_pending) {
-        close_modules(&self->pending);
+        cv_bundle_close(&self->pending);
     }
     cv_sockets_close(&self->sockets, paths);
     cv_stats_close(&self->stats);
@@ -350,7 +300,7 @@ static const char *signal_name(int number) {
 
 static void discard_pending(struct supervisor *self) {
     if (self->is_pending) {
-        close_modules(&self->pending);
+        cv_bundle_close(&self->pending);
         self->is_pending = false;
     }
     self->reload_again = false;
@@ -409,23 +359,6 @@ static void on_server_end(struct supervisor *self, int status) {
 
 // The start-up line.
 
-static const char *cores_text(const struct cv_settings *settings, char *out, size_t out_bytes) {
-    size_t length = 0;
-    out[0] = '\0';
-    for (uint32_t i = 0; i < settings->cpu_count && length < out_bytes;) {
-        uint32_t last = i;
-        while (last + 1 < settings->cpu_count &&
-               settings->cpu[last + 1] == settings->cpu[last] + 1) {
-            last++;
-        }
-        int written = snprintf(out + length, out_bytes - length, last > i ? "%s%u-%u" : "%s%u",
-                               i > 0 ? "," : "", settings->cpu[i], settings->cpu[last]);
-        length += (size_t)CV_MAX(written, 0);
-        i = last + 1;
-    }
-    return out;
-}
-
 static void log_start(struct supervisor *self) {
     const struct cv_settings *settings = &self->current.settings;
     char addresses[384];
@@ -440,8 +373,8 @@ static void log_start(struct supervisor *self) {
     cv_log(CV_LOG_INFO, self->stats.header->server_starts > 1 ? "restart" : "start",
            "address=%s cores=%s workers=%u kernel=%.32s features=%s simd=%s user=%s run=%s",
            cv_sockets_text(&self->sockets, addresses, sizeof(addresses)),
-           cores_text(settings, cores, sizeof(cores)), settings->worker_count, kernel.release,
-           features, cv_cpu_simd_name(cv_cpu_simd()), settings->user_name,
+           cv_settings_cores_text(settings, cores, sizeof(cores)), settings->worker_count,
+           kernel.release, features, cv_cpu_simd_name(cv_cpu_simd()), settings->user_name,
            self->rundir.path[0] != '\0' ? self->rundir.path : "none");
 }
 
@@ -485,47 +418,6 @@ static void on_stop_signal(struct supervisor *self) {
 
 // Reloading.
 
-static bool same_addresses(const struct cv_settings *a, const struct cv_settings *b) {
-    bool same = a->listen_count == b->listen_count && a->listen_default == b->listen_default;
-    for (uint32_t i = 0; same && i < a->listen_count; i++) {
-        same = cv_address_equal(&a->listen[i], &b->listen[i]);
-    }
-    return same;
-}
-
-static bool same_cores(const struct cv_settings *a, const struct cv_settings *b) {
-    return a->cpu_count == b->cpu_count && a->worker_count == b->worker_count &&
-           memcmp(a->cpu, b->cpu, a->cpu_count * sizeof(a->cpu[0])) == 0;
-}
-
-// Options that live as long as the process keep their values.
-static void keep_fixed(const struct cv_settings *now, struct cv_settings *next) {
-    bool listen = same_addresses(now, next);
-    bool cores = same_cores(now, next);
-    bool user = now->user == next->user && now->group == next->group;
-    bool admin =
-        now->admin_enabled == next->admin_enabled && strcmp(now->admin.text, next->admin.text) == 0;
-    bool core_dumps = now->core_dumps == next->core_dumps;
-    if (!listen || !cores || !user || !admin || !core_dumps) {
-        cv_log(CV_LOG_WARN, "reload_partial",
-               "changed=\"%s%s%s%s%s\" reason=\"needs a restart (USR2)\"", listen ? "" : " listen",
-               cores ? "" : " cores", user ? "" : " user", admin ? "" : " admin",
-               core_dumps ? "" : " core");
-    }
-    memcpy(next->listen, now->listen, sizeof(next->listen));
-    next->listen_count = now->listen_count;
-    next->listen_default = now->listen_default;
-    memcpy(next->cpu, now->cpu, sizeof(next->cpu));
-    next->cpu_count = now->cpu_count;
-    next->worker_count = now->worker_count;
-    next->user = now->user;
-    next->group = now->group;
-    memcpy(next->user_name, now->user_name, sizeof(next->user_name));
-    next->admin_enabled = now->admin_enabled;
-    next->admin = now->admin;
-    next->core_dumps = now->core_dumps;
-}
-
 static void send_access_log(struct supervisor *self) {
     struct cv_control_message *message = &self->message;
     message->kind = CV_CONTROL_LOG;
@@ -540,10 +432,10 @@ static void send_access_log(struct supervisor *self) {
 }
 
 // Opens the log again, which a rotation may have renamed; the old one stays when that fails.
-static int reopen_access_log(struct supervisor *self, const struct cv_settings *settings,
-                             char *message, size_t message_bytes) {
-    int fd;
-    int error = open_access_log(settings, &fd, message, message_bytes);
+static int recv_bundle_open_log(struct supervisor *self, const struct cv_settings *settings,
+                                char *message, size_t message_bytes) {
+    int fd = -1;
+    int error = cv_bundle_open_log(settings, &fd, message, message_bytes);
     if (error != 0) {
         return error;
     }
@@ -559,7 +451,7 @@ static int reopen_access_log(struct supervisor *self, const struct cv_settings *
 }
 
 static void adopt_pending(struct supervisor *self) {
-    close_modules(&self->current);
+    cv_bundle_close(&self->current);
     self->current = self->pending;
     self->is_pending = false;
     cv_log_set_level(self->current.settings.log_level);
@@ -580,22 +472,22 @@ static int send_pending(struct supervisor *self) {
 
 // Reads everything again. Returns 0, or -errno with one line in `message` and the old state kept.
 static int read_again(struct supervisor *self, char *message, size_t message_bytes) {
-    struct bundle *next = &self->pending;
+    struct cv_bundle *next = &self->pending;
     const struct cv_settings *now = &self->current.settings;
     char ignored[CV_LOG_LINE_BYTES_MAX];
     if (self->options->read_settings(self->options->context, &next->settings, message,
                                      message_bytes) != 0) {
         // A rotated log is left behind all the same.
-        return reopen_access_log(self, now, ignored, sizeof(ignored)) != 0 ? -EIO : -EINVAL;
+        return recv_bundle_open_log(self, now, ignored, sizeof(ignored)) != 0 ? -EIO : -EINVAL;
     }
-    keep_fixed(now, &next->settings);
-    int error = open_modules(next, message, message_bytes);
+    cv_settings_keep_fixed(now, &next->settings);
+    int error = cv_bundle_open_modules(next, message, message_bytes);
     if (error != 0) {
         return error;
     }
-    error = reopen_access_log(self, &next->settings, message, message_bytes);
+    error = recv_bundle_open_log(self, &next->settings, message, message_bytes);
     if (error != 0) {
-        close_modules(next);
+        cv_bundle_close(next);
         return error;
     }
     self->is_pending = true;
