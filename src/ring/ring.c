@@ -360,6 +360,12 @@ void cv_ring_shutdown(struct cv_ring *ring, int descriptor, int how) {
     (void)shutdown(descriptor, how);
 }
 
+void cv_ring_reset_on_close(struct cv_ring *ring, int descriptor) {
+    (void)ring;
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+}
+
 int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {
     (void)ring;
     // O_NONBLOCK would reach everyone who shares the listener, a successor's multishot accept

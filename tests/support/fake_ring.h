@@ -57,6 +57,7 @@ struct t_socket {
     struct t_operation send;
     bool is_open;
     bool is_shut;          // Its sending side, by cv_ring_shutdown.
+    bool is_reset;         // Its close will be a reset.
     struct t_bytes input;  // What the client sent.
     size_t input_taken;
     bool is_ended;          // The client sent FIN behind its input.
@@ -454,6 +455,10 @@ void cv_ring_shutdown(struct cv_ring *ring, int descriptor, int how) {
     assert_false(socket->send.is_armed);
     ring->shutdowns++;
     socket->is_shut = true;
+}
+
+void cv_ring_reset_on_close(struct cv_ring *ring, int descriptor) {
+    t_ring_open(ring, descriptor)->is_reset = true;
 }
 
 int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {

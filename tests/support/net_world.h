@@ -124,9 +124,8 @@ static inline void t_world_turn(struct t_world *world) {
 
 static inline void t_world_settle(struct t_world *world) {
     uint32_t turns = 0;
-    // What the test did since, it did as a timer would, in front of the to-do list.
-    cv_net_settle(&world->net);
-    world->has_more = cv_net_run(&world->net) || world->has_more;
+    // What the test did since, it did as a handler or timer would in the course of a turn.
+    t_world_turn(world);
     for (;;) {
         // The worker submits before it sleeps, so this may be what wakes it.
         t_world_submit(world);

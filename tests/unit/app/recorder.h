@@ -297,6 +297,7 @@ static inline struct t_exchange *t_run(struct covet_worker *worker, const char *
                                  line, fields) < sizeof(text));
     exchange = t_open(worker, text, NULL);
     exchange->request.body = cv_span_of(body);
+    cv_context_begin_delivery(exchange->request.worker->env);
     cv_request_run(&exchange->request);
     return exchange;
 }
