@@ -21,6 +21,7 @@ def server_tasks(server):
 
 @needs_root
 def test_every_server_thread_is_unprivileged(env):
+    env.needs_own_threads_only()
     with Server(env, cores="0-1") as server:
         tasks = server_tasks(server)
         assert len(tasks) >= 3, "two workers and the main thread"
@@ -38,6 +39,7 @@ def test_every_server_thread_is_unprivileged(env):
 
 
 def test_no_thread_can_gain_privileges(env):
+    env.needs_own_threads_only()
     with Server(env) as server:
         for task, status in server_tasks(server):
             assert status["NoNewPrivs"] == "1", task

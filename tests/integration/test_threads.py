@@ -20,6 +20,7 @@ ALLOWED_CALLS = {"io_uring_enter", "clock_gettime", "gettimeofday", "time", "res
 
 
 def test_thread_count_is_constant_under_load_with_logs(env):
+    env.needs_own_threads_only()
     with Server(env, "--access-log", env.path("access.log"), cores="0-1") as server:
         pid = server.server_pid
         expected = procfs.tasks(pid)
@@ -40,6 +41,7 @@ def test_thread_count_is_constant_under_load_with_logs(env):
 
 
 def test_idle_server_sleeps(env):
+    env.needs_own_threads_only()
     with Server(env, cores="0-1") as server, server.client() as client:
         client.get("/")
         time.sleep(0.5)
@@ -59,6 +61,8 @@ def test_idle_server_sleeps(env):
 def test_workers_make_no_system_call_but_enter(env):
     if not shutil.which("strace"):
         raise Skip("no strace")
+    if env.is_sanitized:
+        raise Skip("the sanitizer's own memory calls")
     with Server(env, "--access-log", env.path("access.log")) as server:
         (task,) = server.worker_tasks()
         with Load(server.address, threads=4):

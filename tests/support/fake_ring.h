@@ -56,8 +56,8 @@ struct t_socket {
     struct t_operation receive;
     struct t_operation send;
     bool is_open;
-    bool is_shut;          // Its sending side, by cv_ring_shutdown.
-    bool is_reset;         // Its close will be a reset.
+    bool is_shut;  // Its sending side, by cv_ring_shutdown.
+    bool resets_on_close;
     struct t_bytes input;  // What the client sent.
     size_t input_taken;
     bool is_ended;          // The client sent FIN behind its input.
@@ -458,7 +458,7 @@ void cv_ring_shutdown(struct cv_ring *ring, int descriptor, int how) {
 }
 
 void cv_ring_reset_on_close(struct cv_ring *ring, int descriptor) {
-    t_ring_open(ring, descriptor)->is_reset = true;
+    t_ring_open(ring, descriptor)->resets_on_close = true;
 }
 
 int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {

@@ -59,7 +59,13 @@ class Env:
         # Sanitizer builds are several times slower and larger; bounds on time and memory know it.
         self.is_sanitized = "asan" in self.covet or "tsan" in self.covet
         self.slack = 4 if self.is_sanitized else 1
+        # ThreadSanitizer starts a thread of its own before main, with the rights of then.
+        self.has_checker_thread = "tsan" in self.covet
         self.ports = 0
+
+    def needs_own_threads_only(self):
+        if self.has_checker_thread:
+            raise Skip("the sanitizer has a thread of its own")
 
     def path(self, name):
         return os.path.join(self.directory, name)

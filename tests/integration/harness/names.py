@@ -37,6 +37,8 @@ CQ_OVERFLOWS = "covet_cq_overflows_total"
 # Words in the log (regular expressions).
 STARTED = r"event=start\b"
 CRASH_LINE = r"event=crash"
+# What a checking tool adds to the crash a test caused; its reports of other errors read otherwise.
+CRASH_OF_SANITIZED = r"Sanitizer.*(SEGV|DEADLYSIGNAL|can not provide|nested bug)"
 BACKTRACE = r"backtrace|bt=|0x[0-9a-f]+|\+0x"
 FATAL_LOG = r"event=crash|AddressSanitizer|LeakSanitizer|runtime error|ThreadSanitizer|assertion"
 

@@ -432,6 +432,7 @@ static void test_conn_cuts_a_peer_that_does_not_read(void **state) {
     assert_true(socket_of(client)->is_open);
     t_world_wait(world, 200);
     assert_false(socket_of(client)->is_open);
+    assert_true(socket_of(client)->resets_on_close);
     assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_WRITE), 1);
     t_world_assert_empty(world);
 }

@@ -1,5 +1,5 @@
-// Accepting: which ends of an accept are followed by another one, at once or later, and what a stop does
-// with the connections that wait.
+// Accepting: which ends of an accept are followed by another one, at once or later, and what a stop
+// does with the connections that wait.
 #include "net/listener.h"
 
 #include "support/net_world.h"

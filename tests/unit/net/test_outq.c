@@ -1,5 +1,5 @@
-// The output queue beside a plain string: whatever is added and sent in whatever steps, the bytes are the
-// same, and every reference is released once.
+// The output queue beside a plain string: whatever is added and sent in whatever steps, the bytes
+// are the same, and every reference is released once.
 #include "net/outq.h"
 
 #include <setjmp.h>

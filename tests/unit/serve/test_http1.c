@@ -1,0 +1,286 @@
+// HTTP/1.1 connections as such: heads in any pieces, pipelines and their limits, deadlines,
+// refusals, and what a drain does with each kind of connection.
+#include "serve/http1.h"
+
+#include "support/serve_world.h"
+
+#define HELLO "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
+#define HELLO_ANSWER \
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: text/plain\r\n" T_DATE "\r\nhello"
+
+static struct t_serve serve;
+static struct t_world *const world = &serve.world;
+
+static int set_up(void **state) {
+    (void)state;
+    t_serve_init(&serve);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    t_serve_deinit(&serve);
+    return 0;
+}
+
+static void send_many(int client, const char *text, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        t_client_send(world->ring, client, text, strlen(text));
+    }
+}
+
+static struct t_socket *socket_of(int client) {
+    return t_ring_at(world->ring, client);
+}
+
+static void test_http1_answers_a_deep_pipeline_in_order(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    for (uint32_t i = 0; i < 1000; i++) {
+        char request[64];
+        snprintf(request, sizeof(request), "GET /bytes/%u HTTP/1.1\r\nHost: a\r\n\r\n", i);
+        t_client_send(world->ring, client, request, strlen(request));
+    }
+    t_world_settle(world);
+    assert_int_equal(t_app.handler_count, 1000);
+    const char *at = t_serve_output(&serve, client);
+    for (uint32_t i = 0; i < 1000; i++) {
+        char begin[64];
+        snprintf(begin, sizeof(begin), "HTTP/1.1 200 OK\r\nContent-Length: %u\r\n", i);
+        assert_int_equal(strncmp(at, begin, strlen(begin)), 0);
+        at = strstr(at, "\r\n\r\n") + 4 + i;
+    }
+    assert_int_equal(*at, '\0');
+}
+
+static void test_http1_gives_others_their_turn_after_so_many_requests(void **state) {
+    (void)state;
+    world->limits.pipeline_max = 4;
+    int client = t_world_open(world);
+    send_many(client, HELLO, 30);
+    t_world_turn(world);
+    assert_in_range(t_app.handler_count, 1, 8);
+    t_world_settle(world);
+    assert_int_equal(t_app.handler_count, 30);
+}
+
+static void test_http1_stops_answering_a_client_that_does_not_read(void **state) {
+    (void)state;
+    world->limits.output_bytes_max = 100000;
+    int client = t_world_open(world);
+    socket_of(client)->window = 0;
+    send_many(client, "GET /bytes/30000 HTTP/1.1\r\nHost: a\r\n\r\n", 50);
+    t_world_settle(world);
+    uint32_t answered = t_app.handler_count;
+    assert_in_range(answered, 3, 5);
+    // Some room is not enough, half of the limit is.
+    socket_of(client)->window = 10000;
+    t_world_settle(world);
+    assert_int_equal(t_app.handler_count, answered);
+    socket_of(client)->window = SIZE_MAX;
+    t_world_settle(world);
+    assert_int_equal(t_app.handler_count, 50);
+    assert_int_equal(t_count(t_serve_output(&serve, client), "HTTP/1.1 200 OK"), 50);
+}
+
+static void test_http1_holds_nothing_between_requests(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    t_serve_send(&serve, client, HELLO);
+    t_world_settle(world);  // The next turn, whatever wakes the worker.
+    assert_int_equal(world->pool.live_bytes, 0);
+    assert_null(t_world_conn(world, client)->active);
+    assert_null(t_world_conn(world, client)->protocol);
+}
+
+static const struct {
+    const char *name;
+    const char *head;
+    const char *status;
+    enum covet_counter counter;
+} refused[] = {
+    {"no method", " / HTTP/1.1\r\nHost: a\r\n\r\n", "400", COVET_COUNTER_PARSE_REQUEST_LINE},
+    {"a version of its own", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", "505",
+     COVET_COUNTER_PARSE_VERSION},
+    {"no host", "GET / HTTP/1.1\r\n\r\n", "400", COVET_COUNTER_PARSE_HOST},
+    {"space before the colon", "GET / HTTP/1.1\r\nHost : a\r\n\r\n", "400",
+     COVET_COUNTER_PARSE_FIELD},
+    {"two lengths", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+     "400", COVET_COUNTER_PARSE_FRAMING},
+    {"length and chunked",
+     "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "400",
+     COVET_COUNTER_PARSE_FRAMING},
+    {"a coding unknown", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+     "501", COVET_COUNTER_PARSE_FRAMING},
+};
+
+static void test_http1_refuses_what_it_does_not_understand_and_reads_no_further(void **state) {
+    (void)state;
+    for (size_t i = 0; i < CV_ARRAY_COUNT(refused); i++) {
+        int client = t_world_open(world);
+        uint64_t before = t_counter(world, refused[i].counter);
+        uint64_t closed = t_counter(world, COVET_COUNTER_CLOSED_ERROR);
+        char begin[32];
+        snprintf(begin, sizeof(begin), "HTTP/1.1 %s ", refused[i].status);
+        t_client_send(world->ring, client, refused[i].head, strlen(refused[i].head));
+        send_many(client, HELLO, 3);
+        t_world_settle(world);
+        const char *output = t_serve_output(&serve, client);
+        if (strncmp(output, begin, strlen(begin)) != 0) {
+            fail_msg("%s: %s", refused[i].name, output);
+        }
+        assert_int_equal(t_count(output, "HTTP/1.1 "), 1);
+        assert_int_equal(t_count(output, "Connection: close\r\n"), 1);
+        assert_true(socket_of(client)->is_shut);
+        assert_int_equal(t_counter(world, refused[i].counter), before + 1);
+        t_client_end(world->ring, client);
+        t_world_settle(world);
+        assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_ERROR), closed + 1);
+        t_world_assert_empty(world);
+    }
+    assert_int_equal(t_app.handler_count, 0);
+}
+
+static void test_http1_answers_what_came_before_a_refused_head(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    t_serve_send(&serve, client, HELLO HELLO "BAD\r\n\r\n" HELLO);
+    const char *output = t_serve_output(&serve, client);
+    assert_int_equal(t_count(output, "HTTP/1.1 200 "), 2);
+    assert_int_equal(t_count(output, "HTTP/1.1 400 "), 1);
+    assert_int_equal(t_app.handler_count, 2);
+}
+
+static void test_http1_says_nothing_to_half_a_head_and_a_fin(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    t_serve_send(&serve, client, "GET /hello HTTP/1.1\r\nHo");
+    t_client_end(world->ring, client);
+    t_world_settle(world);
+    assert_string_equal(t_serve_output(&serve, client), "");
+    assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_CLIENT), 1);
+    t_world_assert_empty(world);
+}
+
+static void test_http1_times_a_head_from_its_first_byte(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    t_serve_send(&serve, client, HELLO);
+    t_world_wait(world, 30000);
+    // A byte now and then does not put the end off.
+    static const char head[] = "GET /hello";
+    for (int i = 0; i < 9; i++) {
+        t_client_send(world->ring, client, &head[i], 1);
+        t_world_settle(world);
+        t_world_wait(world, 1100);
+        assert_true(t_serve_is_open(&serve, client));
+    }
+    t_serve_forget_output(&serve, client);
+    t_world_wait(world, 300);
+    assert_int_equal(t_count(t_serve_output(&serve, client), "HTTP/1.1 408 "), 1);
+    assert_false(t_serve_is_open(&serve, client));
+    assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_HEADER), 1);
+}
+
+static void test_http1_closes_who_never_says_anything_without_a_word(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    t_world_wait(world, 9900);
+    assert_true(t_serve_is_open(&serve, client));
+    t_world_wait(world, 300);
+    assert_false(t_serve_is_open(&serve, client));
+    assert_string_equal(t_serve_output(&serve, client), "");
+    assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_HEADER), 1);
+}
+
+static void test_http1_closes_idle_connections_without_a_word(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    for (int i = 0; i < 3; i++) {
+        t_serve_send(&serve, client, HELLO);
+        t_world_wait(world, 59000);
+        assert_true(t_serve_is_open(&serve, client));
+    }
+    t_world_wait(world, 1200);
+    assert_false(t_serve_is_open(&serve, client));
+    assert_int_equal(t_count(t_serve_output(&serve, client), "HTTP/1.1 "), 3);
+    assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_IDLE), 1);
+}
+
+static void test_http1_does_not_time_a_handler(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    t_serve_send(&serve, client, "GET /defer HTTP/1.1\r\nHost: a\r\n\r\n");
+    t_world_wait(world, 300000);
+    assert_true(t_serve_is_open(&serve, client));
+    assert_int_equal(covet_response_text(covet_request_response(t_app.kept[0]), "at last"), 0);
+    t_world_settle(world);
+    assert_int_equal(t_count(t_serve_output(&serve, client), "at last"), 1);
+}
+
+static void test_http1_drains_idle_connections_after_a_last_chance(void **state) {
+    (void)state;
+    int idle = t_world_open(world), fresh = t_world_open(world), last = t_world_open(world);
+    t_serve_send(&serve, idle, HELLO);
+    t_serve_send(&serve, last, HELLO);
+    cv_net_drain(&world->net);
+    t_world_wait(world, T_DRAIN_IDLE_MS - 100);
+    assert_true(t_serve_is_open(&serve, idle));
+    t_serve_send(&serve, last, HELLO);
+    assert_int_equal(t_count(t_serve_output(&serve, last), "Connection: close"), 1);
+    t_world_wait(world, 200);
+    assert_false(t_serve_is_open(&serve, idle));
+    assert_false(t_serve_is_open(&serve, fresh));
+    t_client_end(world->ring, last);
+    t_world_settle(world);
+    assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_DRAIN), 3);
+    t_world_assert_empty(world);
+}
+
+static void test_http1_drains_a_connection_that_comes_late(void **state) {
+    (void)state;
+    cv_net_drain(&world->net);
+    int silent = t_world_open(world), asking = t_world_open(world);
+    t_serve_send(&serve, asking, HELLO HELLO);
+    assert_int_equal(t_count(t_serve_output(&serve, asking), "HTTP/1.1 200 "), 1);
+    assert_int_equal(t_count(t_serve_output(&serve, asking), "Connection: close"), 1);
+    t_world_wait(world, T_DRAIN_IDLE_MS + 100);
+    assert_false(t_serve_is_open(&serve, silent));
+    t_world_wait(world, 2000);
+    t_world_assert_empty(world);
+}
+
+static void test_http1_writes_a_log_line_per_answer(void **state) {
+    (void)state;
+    serve.http1.access.enabled = true;
+    int client = t_world_open(world);
+    t_serve_send(&serve, client, HELLO "GET /none HTTP/1.1\r\nHost: a\r\n\r\nBAD\r\n\r\n");
+    t_bytes_append(&serve.log, "", 1);
+    static const char expected[] =
+        "192.0.2.7 - - [06/Nov/1994:08:49:37 +0000] \"GET /hello HTTP/1.1\" 200 5 \"-\" \"-\"\n"
+        "192.0.2.7 - - [06/Nov/1994:08:49:37 +0000] \"GET /none HTTP/1.1\" 404 14 \"-\" \"-\"\n"
+        "192.0.2.7 - - [06/Nov/1994:08:49:37 +0000] \"-\" 400 ";
+    assert_int_equal(strncmp((const char *)serve.log.data, expected, sizeof(expected) - 1), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_http1_answers_a_deep_pipeline_in_order),
+        TEST(test_http1_gives_others_their_turn_after_so_many_requests),
+        TEST(test_http1_stops_answering_a_client_that_does_not_read),
+        TEST(test_http1_holds_nothing_between_requests),
+        TEST(test_http1_refuses_what_it_does_not_understand_and_reads_no_further),
+        TEST(test_http1_answers_what_came_before_a_refused_head),
+        TEST(test_http1_says_nothing_to_half_a_head_and_a_fin),
+        TEST(test_http1_times_a_head_from_its_first_byte),
+        TEST(test_http1_closes_who_never_says_anything_without_a_word),
+        TEST(test_http1_closes_idle_connections_without_a_word),
+        TEST(test_http1_does_not_time_a_handler),
+        TEST(test_http1_drains_idle_connections_after_a_last_chance),
+        TEST(test_http1_drains_a_connection_that_comes_late),
+        TEST(test_http1_writes_a_log_line_per_answer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
