@@ -654,7 +654,8 @@ void cv_conn_close(struct cv_conn *conn, enum covet_counter reason) {
     }
     if ((conn->flags & CV_CONN_LEFT) == 0) {
         if (reason == COVET_COUNTER_CLOSED_WRITE) {
-            // Otherwise the socket's buffer would wait for the peer long after the connection's end.
+            // Otherwise the socket's buffer would wait for the peer long after the connection's
+            // end.
             cv_ring_reset_on_close(net->ring, conn->descriptor);
         }
         leave(conn);

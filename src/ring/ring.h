@@ -149,7 +149,8 @@ uint32_t cv_ring_buffers_total(const struct cv_ring *ring);
 // shutdown(2). IORING_OP_SHUTDOWN would start an io-wq thread. Errors mean the peer is gone.
 void cv_ring_shutdown(struct cv_ring *ring, int descriptor, int how);
 
-// Makes the coming close a reset, which drops what the kernel still holds for a peer that does not read.
+// Makes the coming close a reset, which drops what the kernel still holds for a peer that does not
+// read.
 void cv_ring_reset_on_close(struct cv_ring *ring, int descriptor);
 
 // Takes one connection from a listener's queue without waiting: a descriptor, or -errno.

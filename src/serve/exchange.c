@@ -405,14 +405,20 @@ size_t cv_exchange_feed(struct cv_exchange *exchange, const uint8_t *data, size_
     return used;
 }
 
-void cv_exchange_on_read_timeout(struct cv_exchange *exchange) {
+// Is what came in the window that ends now enough?
+static bool is_fast_enough(const struct cv_exchange *exchange) {
     const struct cv_limits *limits = exchange->conn->net->limits;
     uint64_t wanted = (uint64_t)limits->body_rate_min * limits->body_grace_ms / 1000;
+    return exchange->window_bytes >= CV_MAX(wanted, (uint64_t)1);
+}
+
+void cv_exchange_on_read_timeout(struct cv_exchange *exchange) {
     // A client that waits for its answer may take its time, but has it left?
-    if (exchange->is_body_over || exchange->window_bytes >= CV_MAX(wanted, (uint64_t)1)) {
+    if (exchange->is_body_over || !exchange->is_past_grace || is_fast_enough(exchange)) {
+        exchange->is_past_grace = true;
         exchange->window_bytes = 0;
         cv_conn_look_again(exchange->conn);
-        cv_conn_set_read_timeout(exchange->conn, limits->body_grace_ms);
+        cv_conn_set_read_timeout(exchange->conn, exchange->conn->net->limits->body_grace_ms);
         return;
     }
     refuse(exchange, 408, "the body came too slowly", COVET_COUNTER_CLOSED_BODY);

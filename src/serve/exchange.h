@@ -41,6 +41,7 @@ struct cv_exchange {
     bool is_closing;      // The connection ends with this answer.
     bool is_above_water;  // The handler was told to wait with writing.
     bool owes_continue;   // 100 (Continue) is expected and not sent.
+    bool is_past_grace;   // The body has had its time to start; now its rate counts.
     uint16_t status;
     uint32_t window_bytes;  // Of the body, since the last look at its rate.
     uint64_t body_bytes;    // Read so far.
