@@ -101,7 +101,7 @@ static const struct cv_option table[] = {
     {"body-max", "BYTES", KIND_BYTES64, .offset = LIMIT(body_bytes_max), .max = INT64_MAX,
      .initial = "1m", .help = "Request body, where a route sets no limit of its own"},
     {"pipeline-max", "N", KIND_COUNT, .offset = LIMIT(pipeline_max), .min = 1, .max = 65535,
-     .initial = "128", .help = "Unanswered requests of a connection"},
+     .initial = "128", .help = "Pipelined requests answered in a row"},
     {"output-max", "BYTES", KIND_BYTES, .offset = LIMIT(output_bytes_max), .min = 4096, .max = GIB,
      .initial = "256k", .help = "Queued output of a connection at which receiving stops"},
     {"connections-max", "N", KIND_COUNT, .offset = LIMIT(connections_max), .max = 1u << 24,
