@@ -291,6 +291,13 @@ void cv_request_rebase(struct covet_request *request, const char *base) {
         request->match.param[i].data = base + ((uintptr_t)request->match.param[i].data - old);
 }
 
+void cv_request_forget(struct covet_request *request) {
+    request->base = "";
+    request->path = CV_SPAN("");
+    request->body = CV_SPAN("");
+    request->match.param_count = 0;
+}
+
 void cv_request_deinit(struct covet_request *request) {
     CV_ASSERT(!request->running);
     if (request->gone != NULL)

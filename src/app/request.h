@@ -119,6 +119,10 @@ void cv_request_half_closed(struct covet_request *request);
 // The head's bytes were moved to `base`; spans handed out before are void.
 void cv_request_rebase(struct covet_request *request, const char *base);
 
+// The head's bytes are gone and could not be kept: from now on the request has an empty path, no
+// parameters and no body. The caller makes its head empty too.
+void cv_request_forget(struct covet_request *request);
+
 void cv_request_deinit(struct covet_request *request);
 
 // Hands `body_paused` on to the sink, now or when the handler's or on_body's call is over. The

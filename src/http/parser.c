@@ -365,6 +365,18 @@ enum cv_parser_result cv_parser_feed(const char *data, size_t length,
     return refusal == CV_PARSER_OK ? CV_PARSER_DONE : refuse(head, refusal);
 }
 
+void cv_parser_forget(struct cv_parser_head *head) {
+    struct cv_parser_slice nothing = {0, 0};
+
+    head->method_text = nothing;
+    head->target = nothing;
+    head->path = nothing;
+    head->query = nothing;
+    head->authority = nothing;
+    head->field_count = 0;
+    memset(head->known, CV_PARSER_NO_FIELD, sizeof(head->known));
+}
+
 static const struct {
     uint16_t status;
     const char *reason;

@@ -133,6 +133,9 @@ CV_MUST_USE enum cv_parser_result cv_parser_feed(const char *data, size_t length
                                                  const struct cv_parser_limits *limits,
                                                  struct cv_parser_head *head);
 
+// Takes every span and field out of a head, so that it refers to no byte any more.
+void cv_parser_forget(struct cv_parser_head *head);
+
 static inline struct cv_span cv_parser_span(const char *data, struct cv_parser_slice slice) {
     return cv_span_make(data + slice.offset, slice.length);
 }

@@ -38,8 +38,6 @@ struct cv_conn_gather {
 };
 
 // --- The table
-// ------------------------------------------------------------------------------------
-
 static struct cv_conn *at(const struct cv_net *net, uint32_t index_plus_1) {
     return &net->table[index_plus_1 - 1];
 }
@@ -107,6 +105,11 @@ static bool is_alive(const struct cv_conn *conn) {
     return conn->state != CV_CONN_FREE && conn->state != CV_CONN_CLOSING;
 }
 
+// Why a connection that is no longer open ends; not how its peer said good-bye.
+static enum covet_counter finish_reason(const struct cv_conn *conn) {
+    return (enum covet_counter)conn->close_reason;
+}
+
 static bool is_with_kernel(const struct cv_conn *conn) {
     return (conn->flags & (CV_CONN_RECEIVING | CV_CONN_SENDING)) != 0;
 }
@@ -161,8 +164,6 @@ static void settle(struct cv_conn *conn) {
 }
 
 // --- Deadlines
-// ------------------------------------------------------------------------------------
-
 static uint32_t deadline_in(const struct cv_conn *conn, uint32_t ms) {
     uint32_t deadline = (uint32_t)conn->net->clock->now_ms + ms;
     return deadline != 0 ? deadline : 1;
@@ -204,7 +205,7 @@ static void on_timer(struct cv_timer *timer) {
         if (conn->state == CV_CONN_OPEN) {
             conn->ops->on_read_timeout(conn);
         } else {
-            cv_conn_close(conn, COVET_COUNTER_CLOSED_SERVER);
+            cv_conn_close(conn, finish_reason(conn));
         }
     }
     if (is_alive(conn)) {
@@ -218,8 +219,6 @@ void cv_conn_set_read_timeout(struct cv_conn *conn, uint32_t ms) {
 }
 
 // --- The to-do list
-// -------------------------------------------------------------------------------
-
 static void list(struct cv_conn *conn, uint16_t what) {
     struct cv_net *net = conn->net;
     conn->flags |= what;
@@ -249,8 +248,6 @@ static void starve(struct cv_conn *conn) {
 }
 
 // --- Receiving
-// ------------------------------------------------------------------------------------
-
 static uint64_t user_data(const struct cv_conn *conn, enum covet_op op) {
     return covet_user_data(op, conn->net->worker_index, conn->generation, conn->index);
 }
@@ -368,7 +365,7 @@ void cv_conn_deliver(struct cv_conn *conn, const uint8_t *data, size_t length) {
 static void on_end_of_input(struct cv_conn *conn) {
     conn->flags |= CV_CONN_ENDED;
     if (conn->state == CV_CONN_LINGERING) {
-        cv_conn_close(conn, COVET_COUNTER_CLOSED_SERVER);
+        cv_conn_close(conn, finish_reason(conn));
     } else if (conn->state == CV_CONN_OPEN) {
         conn->ops->on_half_close(conn);
         end_if_stuck(conn);
@@ -426,8 +423,6 @@ void cv_conn_look_again(struct cv_conn *conn) {
 }
 
 // --- Sending
-// --------------------------------------------------------------------------------------
-
 struct cv_outq *cv_conn_output(struct cv_conn *conn) {
     if (!is_alive(conn)) {
         return NULL;
@@ -557,7 +552,9 @@ static void complete_send(struct cv_conn *conn, const struct cv_completion *comp
         return;
     }
     if (cv_conn_queued(conn) > 0) {
-        conn->transport->flush(conn);
+        // At the end of the turn, with what may still be added: a quiet send now would keep that
+        // waiting.
+        list(conn, CV_CONN_FLUSH);
     }
     if (conn->state == CV_CONN_OPEN) {
         conn->ops->on_output(conn);
@@ -593,8 +590,6 @@ void cv_net_settle(struct cv_net *net) {
 }
 
 // --- Opening and closing
-// --------------------------------------------------------------------------
-
 static bool is_admitted(struct cv_conn *conn) {
     struct cv_net *net = conn->net;
     uint32_t count_max = net->limits->connections_per_address_max;
@@ -665,11 +660,14 @@ void cv_conn_close(struct cv_conn *conn, enum covet_counter reason) {
 
 void cv_conn_half_close(struct cv_conn *conn) {
     struct cv_net *net = conn->net;
-    enum covet_counter reason = (enum covet_counter)conn->close_reason;
     if ((conn->flags & CV_CONN_LINGER) == 0 || (conn->flags & CV_CONN_ENDED) != 0 ||
         net->limits->linger_timeout_ms == 0) {
-        cv_conn_close(conn, reason);
+        cv_conn_close(conn, finish_reason(conn));
         return;
+    }
+    if (conn->active != NULL) {
+        // Bytes left unread, here or in the kernel, would make the close a reset.
+        cv_buffer_clear(&conn->active->input, net->pool);
     }
     conn->state = CV_CONN_LINGERING;
     cv_ring_shutdown(net->ring, conn->descriptor, SHUT_WR);
@@ -704,8 +702,6 @@ const struct cv_peer *cv_conn_peer(struct cv_conn *conn) {
 }
 
 // --- Per turn
-// -------------------------------------------------------------------------------------
-
 void cv_net_complete(struct cv_net *net, const struct cv_completion *completion) {
     uint32_t index = covet_user_data_slot(completion->user_data);
     enum covet_op op = (enum covet_op)covet_user_data_op(completion->user_data);

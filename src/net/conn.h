@@ -183,8 +183,6 @@ bool cv_net_is_idle(const struct cv_net *net);
 void cv_net_open(struct cv_net *net, int descriptor);
 
 // --- For protocols
-// --------------------------------------------------------------------------------
-
 // Arms or moves the read deadline `ms` from now; 0: none. On expiry on_read_timeout is called.
 void cv_conn_set_read_timeout(struct cv_conn *conn, uint32_t ms);
 
@@ -228,8 +226,6 @@ void cv_conn_close(struct cv_conn *conn, enum covet_counter reason);
 const struct cv_peer *cv_conn_peer(struct cv_conn *conn);
 
 // --- For transports
-// -------------------------------------------------------------------------------
-
 // Input for the protocol, lent for the call.
 void cv_conn_deliver(struct cv_conn *conn, const uint8_t *data, size_t length);
 

@@ -75,8 +75,6 @@ void cv_exchange_cancel(struct cv_exchange *exchange) {
 }
 
 // --- The end of an exchange
-// -----------------------------------------------------------------------
-
 // May what is left of the body be read and dropped, so that the connection can go on?
 static bool is_discardable(const struct cv_exchange *exchange) {
     return exchange->is_body_over || (!exchange->head.chunked && !exchange->owes_continue &&
@@ -154,14 +152,16 @@ static void refuse(struct cv_exchange *exchange, uint16_t status, const char *re
         .head = &exchange->head,
         .base = exchange->request.base,
     };
-    if (!can_answer) {
+    hold(exchange);
+    if (can_answer) {
+        cv_refusal_send(conn, &refusal);
+    } else {
         cv_conn_close(conn, counter);
-        return;
     }
-    cv_refusal_send(conn, &refusal);
     if (exchange->conn != NULL) {
         cv_exchange_abandon(exchange);
     }
+    release(exchange);
 }
 
 static void refuse_for_memory(struct cv_exchange *exchange) {
@@ -169,38 +169,36 @@ static void refuse_for_memory(struct cv_exchange *exchange) {
 }
 
 // --- Running
-// --------------------------------------------------------------------------------------
-
-// Moves what the request refers to out of the receive buffer. Returns false when it was refused.
+// Moves what the request refers to out of the receive buffer. Without memory for that the request
+// says nothing any more, and false is returned; a client that is still there was told so.
 static bool keep(struct cv_exchange *exchange) {
     struct covet_request *request = &exchange->request;
     if (exchange->is_kept) {
         return true;
     }
+    exchange->is_kept = true;
     char *head =
         cv_arena_copy(&request->arena, cv_span_make(request->base, exchange->head.head_bytes));
     if (head != NULL && request->body.length > 0) {
-        char *body = cv_arena_copy(&request->arena, request->body);
-        if (body == NULL) {
-            head = NULL;
-        } else {
-            request->body.data = body;
-        }
+        request->body.data = cv_arena_copy(&request->arena, request->body);
     }
-    if (head == NULL) {
+    if (head != NULL && (request->body.length == 0 || request->body.data != NULL)) {
+        cv_request_rebase(request, head);
+        return true;
+    }
+    cv_parser_forget(&exchange->head);
+    cv_request_forget(request);
+    if (exchange->conn != NULL) {
         refuse_for_memory(exchange);
-        return false;
     }
-    cv_request_rebase(request, head);
-    exchange->is_kept = true;
-    return true;
+    return false;
 }
 
 static void after_call(struct cv_exchange *exchange) {
     exchange->is_busy = false;
     if (exchange->is_answered) {
         end(exchange);
-    } else if (exchange->conn != NULL && keep(exchange) && exchange->is_body_over) {
+    } else if (keep(exchange) && exchange->conn != NULL && exchange->is_body_over) {
         cv_conn_set_read_timeout(exchange->conn, exchange->conn->net->limits->body_grace_ms);
     }
 }
@@ -234,13 +232,12 @@ static void send_continue(struct cv_exchange *exchange) {
 // The body is wanted: asks for it where the client waits to be asked, and watches how fast it
 // comes.
 static void expect_body(struct cv_exchange *exchange) {
-    if (exchange->conn == NULL || exchange->is_body_over || exchange->is_answered ||
-        exchange->request.body_paused) {
+    if (exchange->conn == NULL || exchange->is_body_over || exchange->is_answered) {
         return;
     }
     exchange->window_bytes = 0;
     cv_conn_set_read_timeout(exchange->conn, exchange->conn->net->limits->body_grace_ms);
-    if (exchange->owes_continue) {
+    if (exchange->owes_continue && !exchange->request.body_paused) {
         send_continue(exchange);
     }
 }
@@ -326,8 +323,6 @@ size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const u
 }
 
 // --- The body
-// -------------------------------------------------------------------------------------
-
 static bool is_reading(const struct cv_exchange *exchange) {
     return exchange->conn != NULL && exchange->is_current && !exchange->is_body_over &&
            exchange->conn->state == CV_CONN_OPEN;
@@ -395,7 +390,6 @@ size_t cv_exchange_feed(struct cv_exchange *exchange, const uint8_t *data, size_
     while (used < length && is_reading(exchange)) {
         struct cv_span rest = cv_span_make((const char *)data + used, length - used);
         if (exchange->request.body_paused && !exchange->is_answered) {
-            cv_conn_set_read_timeout(exchange->conn, 0);
             cv_conn_pause(exchange->conn);
             break;
         }
@@ -413,10 +407,11 @@ static bool is_fast_enough(const struct cv_exchange *exchange) {
 }
 
 void cv_exchange_on_read_timeout(struct cv_exchange *exchange) {
-    // A client that waits for its answer may take its time, but has it left?
-    if (exchange->is_body_over || !exchange->is_past_grace || is_fast_enough(exchange)) {
-        exchange->is_past_grace = true;
+    bool is_ours_to_act = exchange->is_body_over || exchange->request.body_paused;
+    if (is_ours_to_act || !exchange->is_past_grace || is_fast_enough(exchange)) {
+        exchange->is_past_grace = exchange->is_past_grace || !is_ours_to_act;
         exchange->window_bytes = 0;
+        // A client that waits for us may take its time, but has it left?
         cv_conn_look_again(exchange->conn);
         cv_conn_set_read_timeout(exchange->conn, exchange->conn->net->limits->body_grace_ms);
         return;
@@ -447,8 +442,6 @@ void cv_exchange_on_output(struct cv_exchange *exchange) {
 }
 
 // --- The sink
-// -------------------------------------------------------------------------------------
-
 static void fill_head(struct cv_exchange *exchange, struct cv_head *head) {
     struct cv_net *net = exchange->conn->net;
     const struct cv_parser_head *request = &exchange->head;
@@ -578,6 +571,7 @@ static void end_stream(struct cv_sink *sink, struct cv_span trailers) {
 
 static void abort_answer(struct cv_sink *sink) {
     struct cv_exchange *exchange = of(sink);
+    hold(exchange);
     exchange->is_answered = true;
     if (exchange->conn != NULL) {
         cv_conn_close(exchange->conn, COVET_COUNTER_CLOSED_SERVER);
@@ -585,6 +579,7 @@ static void abort_answer(struct cv_sink *sink) {
     if (!exchange->is_busy) {
         leave_connection(exchange);
     }
+    release(exchange);
 }
 
 static void pause_body(struct cv_sink *sink, bool paused) {

@@ -14,10 +14,14 @@ enum protocol_flag {
     OUTPUT_FULL = 1 << 2,  // Paused until the client has read more of its answers.
 };
 
+// A drain gives connections without a request less time than they have otherwise.
+static uint32_t unless_draining(const struct cv_conn *conn, uint32_t timeout_ms) {
+    return conn->net->draining ? cv_http1_of(conn)->drain_idle_ms : timeout_ms;
+}
+
 static void on_open(struct cv_conn *conn) {
     conn->protocol_flags = IN_HEAD;
-    cv_conn_set_read_timeout(conn, conn->net->draining ? cv_http1_of(conn)->drain_idle_ms
-                                                       : conn->net->limits->header_timeout_ms);
+    cv_conn_set_read_timeout(conn, unless_draining(conn, conn->net->limits->header_timeout_ms));
 }
 
 static void await_head(struct cv_conn *conn) {
@@ -79,7 +83,7 @@ static size_t take_request(struct cv_conn *conn, const uint8_t *data, size_t len
 // Between two requests, once per delivery: until then the deadline of the request before holds.
 static void await_request(struct cv_conn *conn) {
     if (conn->protocol == NULL && (conn->protocol_flags & IN_HEAD) == 0) {
-        cv_conn_set_read_timeout(conn, conn->net->limits->idle_timeout_ms);
+        cv_conn_set_read_timeout(conn, unless_draining(conn, conn->net->limits->idle_timeout_ms));
     }
 }
 

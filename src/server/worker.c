@@ -28,6 +28,7 @@
 #include "serve/http1.h"
 #include "server/lastwords.h"
 #include "server/logqueue.h"
+#include "server/rollout.h"
 #include "timer/wheel.h"
 
 #define COMPLETIONS_PER_BATCH 256u
@@ -42,8 +43,10 @@ struct cv_worker {
     bool is_started;
     bool is_draining;
     bool is_stopping;
-    bool has_more;        // The to-do list is not empty.
-    uint32_t cut_count;   // Connections cut by CV_MESSAGE_STOP.
+    bool has_more;            // The to-do list is not empty.
+    uint32_t cut_count;       // Connections cut by CV_MESSAGE_STOP.
+    uint32_t attached_count;  // Generations that are not released, the newest included.
+    struct covet_worker *attached[CV_ROLLOUT_GENERATIONS_MAX];
     uint64_t wake_count;  // Where reads of the eventfd go.
     struct cv_clock clock;
     struct cv_wheel wheel;
@@ -59,8 +62,6 @@ struct cv_worker {
 static const uint64_t one = 1;  // What an eventfd is woken with.
 
 // --- Messages
-// -------------------------------------------------------------------------------------
-
 static void tell_main(struct cv_worker *worker, enum cv_message_kind kind, void *pointer,
                       int32_t detail) {
     struct cv_message message = {
@@ -116,23 +117,36 @@ int cv_worker_post(struct cv_worker *worker, const struct cv_message *message) {
     return status;
 }
 
-static void on_released(struct covet_worker *app_worker) {
-    struct cv_worker *worker = app_worker->server_data;
-    struct covet_app *app = app_worker->app;
+static void detach(struct cv_worker *worker, struct covet_worker *app_worker) {
     if (worker->http1.app == app_worker) {
         worker->http1.app = NULL;
     }
+    for (uint32_t i = 0; i < worker->attached_count; i++) {
+        if (worker->attached[i] == app_worker) {
+            worker->attached[i] = worker->attached[--worker->attached_count];
+        }
+    }
     cv_app_detach(app_worker);
+}
+
+static void on_released(struct covet_worker *app_worker) {
+    struct cv_worker *worker = app_worker->server_data;
+    struct covet_app *app = app_worker->app;
+    detach(worker, app_worker);
     tell_main(worker, CV_MESSAGE_RELEASED, app, 0);
 }
 
 static int adopt(struct cv_worker *worker, struct covet_app *app) {
     struct covet_worker *fresh;
     struct covet_worker *old = worker->http1.app;
+    if (worker->attached_count == CV_ARRAY_COUNT(worker->attached)) {
+        return -EBUSY;
+    }
     int status = cv_app_attach(app, &worker->env, &fresh);
     if (status < 0) {
         return status;
     }
+    worker->attached[worker->attached_count++] = fresh;
     fresh->on_released = on_released;
     fresh->server_data = worker;
     worker->http1.app = fresh;
@@ -145,7 +159,7 @@ static int adopt(struct cv_worker *worker, struct covet_app *app) {
 static void drain(struct cv_worker *worker, uint64_t idle_ms) {
     if (!worker->is_draining) {
         worker->is_draining = true;
-        worker->http1.drain_idle_ms = (uint32_t)CV_MIN(idle_ms, (uint64_t)UINT32_MAX);
+        worker->http1.drain_idle_ms = (uint32_t)CV_MIN(CV_MAX(idle_ms, 1u), (uint64_t)UINT32_MAX);
         worker->net.draining = true;
         cv_listener_stop_all(&worker->net, true);
         cv_net_drain(&worker->net);
@@ -155,7 +169,6 @@ static void drain(struct cv_worker *worker, uint64_t idle_ms) {
 static void stop(struct cv_worker *worker) {
     drain(worker, 0);
     worker->is_stopping = true;
-    worker->cut_count += cv_net_close_all(&worker->net);
 }
 
 static void handle(struct cv_worker *worker, const struct cv_message *message) {
@@ -202,8 +215,6 @@ static void put_log_line(void *context, struct cv_span line) {
 }
 
 // --- The turn
-// -------------------------------------------------------------------------------------
-
 static void await_wake(struct cv_worker *worker) {
     cv_ring_read(worker->ring, worker->eventfd, &worker->wake_count, sizeof(worker->wake_count),
                  user_data(worker, COVET_OP_WAKE, 0));
@@ -266,6 +277,10 @@ static void publish(struct cv_worker *worker) {
 // A drained worker has neither listeners nor connections; what its application still owes somebody
 // who has left is waited for, unless the worker was told to stop.
 static bool is_over(struct cv_worker *worker) {
+    if (worker->is_stopping) {
+        // Each turn, because connections may still be accepted while the listeners close.
+        worker->cut_count += cv_net_close_all(&worker->net);
+    }
     if (!worker->is_draining || !cv_net_is_idle(&worker->net) ||
         !cv_listener_all_closed(&worker->net)) {
         return false;
@@ -273,7 +288,7 @@ static bool is_over(struct cv_worker *worker) {
     if (worker->http1.app != NULL && !worker->http1.app->retired) {
         cv_app_retire(worker->http1.app);
     }
-    return worker->http1.app == NULL || worker->is_stopping;
+    return worker->attached_count == 0 || worker->is_stopping;
 }
 
 static uint32_t take_completions(struct cv_worker *worker) {
@@ -302,14 +317,13 @@ enum cv_worker_stop cv_worker_turn(struct cv_worker *worker, uint64_t deadline_n
         cv_net_settle(&worker->net);
     }
     (void)cv_wheel_run(&worker->wheel, worker->clock.now_ms);
-    worker->has_more = cv_net_run(&worker->net) || worker->net.quiet_submitted > 0;
+    worker->has_more = cv_net_run(&worker->net) || worker->net.quiet_submitted > 0 ||
+                       (worker->is_stopping && worker->net.quiet_count > 0);
     publish(worker);
     return is_over(worker) ? CV_WORKER_ENDED : CV_WORKER_TURNED;
 }
 
 // --- Life
-// -----------------------------------------------------------------------------------------
-
 int cv_worker_create(struct cv_worker **out, const struct cv_worker_options *options) {
     struct cv_worker *worker = aligned_alloc(CV_CACHE_LINE_BYTES, sizeof(*worker));
     if (worker == NULL) {
@@ -411,10 +425,10 @@ static void wind_down(struct cv_worker *worker) {
     for (uint32_t i = 0; i < STOP_TURNS_MAX && !cv_net_is_idle(&worker->net); i++) {
         (void)cv_worker_turn(worker, worker->clock.now_ns + STOP_TURN_NS);
     }
-    if (worker->http1.app != NULL) {
-        struct covet_app *app = worker->http1.app->app;
-        cv_app_detach(worker->http1.app);
-        worker->http1.app = NULL;
+    while (worker->attached_count > 0) {
+        struct covet_worker *app_worker = worker->attached[0];
+        struct covet_app *app = app_worker->app;
+        detach(worker, app_worker);
         tell_main(worker, CV_MESSAGE_RELEASED, app, 0);
     }
     cv_counter_end(worker->stats);

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "http/headers.h"
 #include "http/parser.h"
 #include "http/scan.h"
 #include "unit/http/guard.h"
@@ -816,8 +817,24 @@ static void test_parser_names_methods_both_ways(void **state) {
     assert_int_equal(cv_parser_method(CV_SPAN("OPTIONZ")), CV_METHOD_OTHER);
 }
 
+static void test_parser_forgets_what_a_head_refers_to(void **state) {
+    (void)state;
+    static const char text[] = "GET /a?b=c HTTP/1.1\r\nHost: a\r\nCookie: d=e\r\n\r\n";
+    static const struct cv_parser_limits usual = {8192, 8192, 100};
+    struct cv_parser_head head;
+    struct cv_span value;
+
+    assert_int_equal(cv_parser_feed(text, sizeof(text) - 1, &usual, &head), CV_PARSER_DONE);
+    assert_true(cv_headers_find(&head, text, CV_SPAN("cookie"), &value));
+    cv_parser_forget(&head);
+    assert_false(cv_headers_find(&head, "", CV_SPAN("cookie"), &value));
+    assert_int_equal(head.path.length + head.query.length + head.target.length, 0);
+    assert_int_equal(head.known[CV_FIELD_COOKIE], CV_PARSER_NO_FIELD);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parser_forgets_what_a_head_refers_to),
         cmocka_unit_test(test_parser_scalar_answers_each_case_whole_and_at_each_cut),
         cmocka_unit_test(test_parser_avx2_answers_each_case_whole_and_at_each_cut),
         cmocka_unit_test(test_parser_finds_the_parts_of_a_target),

@@ -320,7 +320,9 @@ static void test_exchange_cuts_a_client_that_sends_a_dropped_body_too_slowly(voi
     (void)state;
     int client = t_world_open(world);
     send_early(client, 100);
-    t_world_wait(world, 5200);
+    t_world_wait(world, 9900);
+    assert_true(t_serve_is_open(&serve, client));
+    t_world_wait(world, 400);
     assert_false(t_serve_is_open(&serve, client));
     assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_BODY), 1);
     t_world_assert_empty(world);
@@ -691,10 +693,11 @@ static void test_exchange_refuses_a_body_that_comes_too_slowly(void **state) {
         snprintf(head, sizeof(head), "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n",
                  paths[i]);
         t_serve_send(&serve, client, head);
-        t_world_wait(world, 4900);
+        // A grace first, then windows of the same length.
+        t_world_wait(world, 9900);
         assert_string_equal(t_serve_output(&serve, client), "");
         t_serve_send(&serve, client, "ab");
-        t_world_wait(world, 300);
+        t_world_wait(world, 400);
         assert_begins(t_serve_output(&serve, client), "HTTP/1.1 408 ");
         assert_false(t_serve_is_open(&serve, client));
         assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_BODY), i + 1);
@@ -842,7 +845,7 @@ static void test_exchange_times_out_a_body_without_memory_for_the_refusal(void *
     acquire_count = 0;
     acquire_fails_at = 1;
     acquire_fails_on = true;
-    t_world_wait(world, 11000);
+    t_world_wait(world, 16000);
     acquire_fails_at = 0;
     assert_false(t_serve_is_open(&serve, client));
     t_world_assert_empty(world);
@@ -865,10 +868,12 @@ static void test_exchange_keeps_what_a_request_refers_to_when_its_connection_bre
         if (t_app.kept_count == 1) {
             struct covet_span path = covet_request_path(t_app.kept[0]);
             struct covet_span body = covet_request_body(t_app.kept[0]);
-            assert_int_equal(path.length, 5);
-            assert_memory_equal(path.data, "/flow", 5);
-            assert_int_equal(body.length, 4);
-            assert_memory_equal(body.data, "body", 4);
+            // All of it, or nothing where there was no memory to keep it.
+            assert_true(path.length == 5 || path.length == 0);
+            assert_true(body.length == 4 || body.length == 0);
+            assert_int_equal(path.length == 0, body.length == 0);
+            assert_memory_equal(path.data, "/flow", path.length);
+            assert_memory_equal(body.data, "body", body.length);
             (void)covet_response_end(kept_response(0));
         }
         t_client_end(world->ring, client);

@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "demo/demo.h"
 #include "metrics/counter.h"
+#include "server/lastwords.h"
 #include "server/logqueue.h"
 
 #define WORKERS 2u
@@ -742,5 +743,6 @@ int main(void) {
         TEST(test_worker_allocates_nothing_per_request),
         TEST(test_worker_idle_does_not_wake_up),
     };
+    cv_lastwords_install();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
