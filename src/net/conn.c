@@ -37,7 +37,7 @@ struct cv_conn_gather {
     struct iovec vector[CV_CONN_VECTORS_MAX];
 };
 
-// --- The table
+// The table.
 static struct cv_conn *at(const struct cv_net *net, uint32_t index_plus_1) {
     return &net->table[index_plus_1 - 1];
 }
@@ -163,7 +163,7 @@ static void settle(struct cv_conn *conn) {
     }
 }
 
-// --- Deadlines
+// Deadlines.
 static uint32_t deadline_in(const struct cv_conn *conn, uint32_t ms) {
     uint32_t deadline = (uint32_t)conn->net->clock->now_ms + ms;
     return deadline != 0 ? deadline : 1;
@@ -218,7 +218,7 @@ void cv_conn_set_read_timeout(struct cv_conn *conn, uint32_t ms) {
     arm_timer(conn);
 }
 
-// --- The to-do list
+// The to-do list.
 static void list(struct cv_conn *conn, uint16_t what) {
     struct cv_net *net = conn->net;
     conn->flags |= what;
@@ -247,7 +247,7 @@ static void starve(struct cv_conn *conn) {
     net->starved_tail = conn->index + 1;
 }
 
-// --- Receiving
+// Receiving.
 static uint64_t user_data(const struct cv_conn *conn, enum covet_op op) {
     return covet_user_data(op, conn->net->worker_index, conn->generation, conn->index);
 }
@@ -422,7 +422,7 @@ void cv_conn_look_again(struct cv_conn *conn) {
     stop_receiving(conn);
 }
 
-// --- Sending
+// Sending.
 struct cv_outq *cv_conn_output(struct cv_conn *conn) {
     if (!is_alive(conn)) {
         return NULL;
@@ -589,7 +589,7 @@ void cv_net_settle(struct cv_net *net) {
     memmove(net->quiet, net->quiet + over, net->quiet_count * sizeof(*net->quiet));
 }
 
-// --- Opening and closing
+// Opening and closing.
 static bool is_admitted(struct cv_conn *conn) {
     struct cv_net *net = conn->net;
     uint32_t count_max = net->limits->connections_per_address_max;
@@ -701,7 +701,7 @@ const struct cv_peer *cv_conn_peer(struct cv_conn *conn) {
     return &conn->peer;
 }
 
-// --- Per turn
+// Per turn.
 void cv_net_complete(struct cv_net *net, const struct cv_completion *completion) {
     uint32_t index = covet_user_data_slot(completion->user_data);
     enum covet_op op = (enum covet_op)covet_user_data_op(completion->user_data);

@@ -182,7 +182,7 @@ bool cv_net_is_idle(const struct cv_net *net);
 // Takes over an accepted descriptor. Always owned by net afterwards: over a limit it is closed.
 void cv_net_open(struct cv_net *net, int descriptor);
 
-// --- For protocols
+// For protocols.
 // Arms or moves the read deadline `ms` from now; 0: none. On expiry on_read_timeout is called.
 void cv_conn_set_read_timeout(struct cv_conn *conn, uint32_t ms);
 
@@ -225,7 +225,7 @@ void cv_conn_close(struct cv_conn *conn, enum covet_counter reason);
 // The peer's address, asked for at the first call.
 const struct cv_peer *cv_conn_peer(struct cv_conn *conn);
 
-// --- For transports
+// For transports.
 // Input for the protocol, lent for the call.
 void cv_conn_deliver(struct cv_conn *conn, const uint8_t *data, size_t length);
 

@@ -64,7 +64,7 @@ void cv_ring_destroy(struct cv_ring *ring);
 const struct cv_ring_features *cv_ring_features(const struct cv_ring *ring);
 int cv_ring_descriptor(const struct cv_ring *ring);
 
-// --- Operations
+// Operations.
 // Accepts plain descriptors (CLOEXEC): one, or with `multishot` every one until cancelled.
 void cv_ring_accept(struct cv_ring *ring, int descriptor, bool multishot, uint64_t user_data);
 
@@ -104,7 +104,7 @@ void cv_ring_close(struct cv_ring *ring, int descriptor, uint64_t user_data);
 void cv_ring_message(struct cv_ring *ring, int ring_descriptor, uint64_t message_user_data,
                      uint64_t user_data);
 
-// --- Loop
+// Loop.
 // Submits everything queued and waits for a completion, at most `timeout_ns` (UINT64_MAX: as long
 // as it takes; 0: not at all). One io_uring_enter, none when nothing is queued and completions are
 // there. Returns 0, or -errno for what no later call can mend.
@@ -125,7 +125,7 @@ uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, u
 uint64_t cv_ring_enters(const struct cv_ring *ring);
 uint32_t cv_ring_overflows(const struct cv_ring *ring);
 
-// --- Provided buffers (bufring.c)
+// Provided buffers (bufring.c).
 uint8_t *cv_ring_buffer(const struct cv_ring *ring, uint32_t buffer);
 
 // A lent buffer may be held beyond the turn: each retain needs one more give_back.
@@ -137,7 +137,7 @@ void cv_ring_give_back(struct cv_ring *ring, uint32_t buffer);
 uint32_t cv_ring_buffers_lent(const struct cv_ring *ring);
 uint32_t cv_ring_buffers_total(const struct cv_ring *ring);
 
-// --- Calls that do not go through the queue, off the request path
+// Calls that do not go through the queue, off the request path.
 // shutdown(2). IORING_OP_SHUTDOWN would start an io-wq thread. Errors mean the peer is gone.
 void cv_ring_shutdown(struct cv_ring *ring, int descriptor, int how);
 

@@ -74,7 +74,7 @@ void cv_exchange_cancel(struct cv_exchange *exchange) {
     cv_pool_release(exchange->pool, exchange, sizeof(*exchange));
 }
 
-// --- The end of an exchange
+// The end of an exchange.
 // May what is left of the body be read and dropped, so that the connection can go on?
 static bool is_discardable(const struct cv_exchange *exchange) {
     return exchange->is_body_over || (!exchange->head.chunked && !exchange->owes_continue &&
@@ -168,7 +168,7 @@ static void refuse_for_memory(struct cv_exchange *exchange) {
     refuse(exchange, 503, "out of memory", COVET_COUNTER_CLOSED_LIMIT);
 }
 
-// --- Running
+// Running.
 // Moves what the request refers to out of the receive buffer. Without memory for that the request
 // says nothing any more, and false is returned; a client that is still there was told so.
 static bool keep(struct cv_exchange *exchange) {
@@ -322,7 +322,7 @@ size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const u
     return used;
 }
 
-// --- The body
+// The body.
 static bool is_reading(const struct cv_exchange *exchange) {
     return exchange->conn != NULL && exchange->is_current && !exchange->is_body_over &&
            exchange->conn->state == CV_CONN_OPEN;
@@ -441,7 +441,7 @@ void cv_exchange_on_output(struct cv_exchange *exchange) {
     }
 }
 
-// --- The sink
+// The sink.
 static void fill_head(struct cv_exchange *exchange, struct cv_head *head) {
     struct cv_net *net = exchange->conn->net;
     const struct cv_parser_head *request = &exchange->head;

@@ -61,7 +61,7 @@ struct cv_worker {
 
 static const uint64_t one = 1;  // What an eventfd is woken with.
 
-// --- Messages
+// Messages.
 static void tell_main(struct cv_worker *worker, enum cv_message_kind kind, void *pointer,
                       int32_t detail) {
     struct cv_message message = {
@@ -214,7 +214,7 @@ static void put_log_line(void *context, struct cv_span line) {
     }
 }
 
-// --- The turn
+// The turn.
 static void await_wake(struct cv_worker *worker) {
     cv_ring_read(worker->ring, worker->eventfd, &worker->wake_count, sizeof(worker->wake_count),
                  user_data(worker, COVET_OP_WAKE, 0));
@@ -323,7 +323,7 @@ enum cv_worker_stop cv_worker_turn(struct cv_worker *worker, uint64_t deadline_n
     return is_over(worker) ? CV_WORKER_ENDED : CV_WORKER_TURNED;
 }
 
-// --- Life
+// Life.
 int cv_worker_create(struct cv_worker **out, const struct cv_worker_options *options) {
     struct cv_worker *worker = aligned_alloc(CV_CACHE_LINE_BYTES, sizeof(*worker));
     if (worker == NULL) {
