@@ -28,9 +28,8 @@ struct cv_scan_ops {
     // or hold an error, and the word after the one with the fourth is then all ones.
     void (*index)(const char *data, size_t length, struct cv_scan_index *index);
 
-    // The number of leading bytes that a request target may hold; `*query` is the place of the
-    // first
-    // '?' among them, or their number when there is none.
+    // The number of leading bytes that a request target may hold; `*query` is the place of
+    // the first '?' among them, or their number when there is none.
     size_t (*target)(const char *data, size_t length, size_t *query);
 };
 

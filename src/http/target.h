@@ -21,9 +21,8 @@ CV_MUST_USE bool cv_target_decode_path(struct cv_span path, char *out, size_t *l
 // '%', no "/." and only bytes below 0x80.
 bool cv_target_path_is_plain(struct cv_span path);
 
-// Decodes a query or form component ('+' is a space) into `out` (room for text.length bytes) and
-// sets
-// `*length`; false for a broken escape.
+// Decodes a query or form component ('+' is a space) into `out` (room for text.length
+// bytes) and sets `*length`; false for a broken escape.
 CV_MUST_USE bool cv_target_decode_component(struct cv_span text, char *out, size_t *length);
 
 // Walks name=value pairs separated by '&'; both still encoded. Start with `*rest` = the query;

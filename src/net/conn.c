@@ -1,109 +1,35 @@
-// Connections of one worker. Three facts carry the code:
+// The life of one connection. Four facts carry the code:
 //
-// - A connection is freed when it is CLOSING and neither a receive nor a send of it is with the
-// kernel.
-//   Cancel and close complete silently and need no counting: a descriptor is not a record, so a new
-//   connection may get the old descriptor while the old record still waits.
-// - Whatever a completion makes necessary beyond its own connection's state is put on the to-do
-// list,
-//   which runs once per turn. So one send carries all answers of a turn, and no protocol call
-//   nests.
-// - Deadlines are two words in the record. The timer in it is armed for the earlier one and, when
-// it
-//   fires early because the deadline has moved on, armed again: moving a deadline costs a store.
-// - Most answers fit the socket's buffer, so their send is over when it was submitted and need not
-// be
-//   reported. Such quiet sends are noted, and taken as sent once the turn's completions are in.
+// A connection is freed when it is CLOSING and neither a receive nor a send of it is with the
+// kernel. Cancel and close complete silently and need no counting: a descriptor is not a record, so
+// a new connection may get the old descriptor while the old record still waits.
+//
+// Whatever a completion makes necessary beyond its own connection's state is put on the to-do list,
+// which runs once per turn. So one send carries all answers of a turn, and no protocol call nests.
+//
+// Deadlines are two words in the record. The timer in it is armed for the earlier one and, when it
+// fires early because the deadline has moved on, armed again: moving a deadline costs a store.
+//
+// Most answers fit the socket's buffer, so their send is over when it was submitted and need not be
+// reported. Such quiet sends are noted, and taken as sent once the turn's completions are in.
 #include "net/conn.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/assert.h"
 #include "metrics/counter.h"
 #include "net/admission.h"
-#include "net/listener.h"
+#include "net/net.h"
 
-#define TABLE_MARGIN 512u   // Accepted before a cancelled accept ends.
 #define TIMER_GRAIN_MS 64u  // Deadlines share wake-ups.
-#define QUIET_BYTES_MAX \
-    32768u  // A send this short fits the socket's buffer unless the peer is slow.
-#define QUIET_SENDS_MAX 2048u
+// A send this short fits the socket's buffer unless the peer is slow.
+#define QUIET_BYTES_MAX 32768u
 
 struct cv_conn_gather {
     struct msghdr message;
     struct iovec vector[CV_CONN_VECTORS_MAX];
 };
-
-// The table.
-static struct cv_conn *at(const struct cv_net *net, uint32_t index_plus_1) {
-    return &net->table[index_plus_1 - 1];
-}
-
-static uint32_t connections_max(const struct cv_net *net) {
-    uint32_t room = net->table_count - TABLE_MARGIN;
-    uint32_t wanted = net->limits->connections_max;
-    return wanted == 0 ? room : CV_MIN(wanted, room);
-}
-
-int cv_net_init(struct cv_net *net, uint32_t descriptors_max) {
-    // 500 descriptors stay for everything else; a very low limit is shared half and half.
-    uint32_t room = descriptors_max > 1000 ? descriptors_max - 500 : descriptors_max / 2;
-    net->table_count = room + TABLE_MARGIN;
-    net->table = mmap(NULL, net->table_count * sizeof(*net->table), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (net->table == MAP_FAILED) {
-        net->table = NULL;
-        return -ENOMEM;
-    }
-    net->quiet = calloc(QUIET_SENDS_MAX, sizeof(*net->quiet));
-    if (net->quiet == NULL) {
-        cv_net_deinit(net);
-        return -ENOMEM;
-    }
-    cv_net_set_limits(net, net->limits);
-    return 0;
-}
-
-void cv_net_deinit(struct cv_net *net) {
-    cv_listener_deinit_all(net);
-    cv_admission_destroy(net->admission);
-    free(net->quiet);
-    net->quiet = NULL;
-    if (net->table != NULL) {
-        (void)munmap(net->table, net->table_count * sizeof(*net->table));
-        net->table = NULL;
-    }
-}
-
-void cv_net_set_limits(struct cv_net *net, const struct cv_limits *limits) {
-    net->limits = limits;
-    net->connections_max = connections_max(net);
-    if (limits->connections_per_address_max > 0 && net->admission == NULL) {
-        // Without memory for the table the cap cannot hold, and serving goes on without it.
-        net->admission = cv_admission_create(net->table_count);
-    }
-}
-
-static struct cv_conn *take_record(struct cv_net *net) {
-    if (net->free_head != 0) {
-        struct cv_conn *conn = at(net, net->free_head);
-        net->free_head = conn->next;
-        return conn;
-    }
-    if (net->table_used == net->table_count) {
-        return NULL;
-    }
-    struct cv_conn *conn = &net->table[net->table_used];
-    conn->index = net->table_used++;
-    return conn;
-}
-
-static bool is_alive(const struct cv_conn *conn) {
-    return conn->state != CV_CONN_FREE && conn->state != CV_CONN_CLOSING;
-}
 
 // Why a connection that is no longer open ends; not how its peer said good-bye.
 static enum covet_counter finish_reason(const struct cv_conn *conn) {
@@ -128,20 +54,13 @@ static void drop_active(struct cv_conn *conn) {
 
 // The record can be used again once nobody, in the kernel or in a list, knows it any more.
 static void free_if_over(struct cv_conn *conn) {
-    struct cv_net *net = conn->net;
     if (conn->state != CV_CONN_CLOSING || is_with_kernel(conn) ||
         (conn->flags & (CV_CONN_LISTED | CV_CONN_STARVED | CV_CONN_NOTED | CV_CONN_DELIVERING)) !=
             0) {
         return;
     }
     drop_active(conn);
-    conn->state = CV_CONN_FREE;
-    conn->generation++;
-    conn->next = net->free_head;
-    net->free_head = conn->index + 1;
-    net->open_count--;
-    cv_counter_set(net->stats, COVET_COUNTER_CONNECTIONS_OPEN, net->open_count);
-    cv_listener_adjust(net);
+    cv_net_free(conn);
 }
 
 static struct cv_conn_active *activate(struct cv_conn *conn) {
@@ -157,7 +76,7 @@ static struct cv_conn_active *activate(struct cv_conn *conn) {
 // After anything that may have closed the connection or emptied its queues.
 static void settle(struct cv_conn *conn) {
     free_if_over(conn);
-    if (is_alive(conn) && conn->active != NULL && conn->active->input.length == 0 &&
+    if (cv_conn_is_alive(conn) && conn->active != NULL && conn->active->input.length == 0 &&
         conn->active->output.bytes == 0 && (conn->flags & CV_CONN_SENDING) == 0) {
         drop_active(conn);
     }
@@ -208,7 +127,7 @@ static void on_timer(struct cv_timer *timer) {
             cv_conn_close(conn, finish_reason(conn));
         }
     }
-    if (is_alive(conn)) {
+    if (cv_conn_is_alive(conn)) {
         arm_timer(conn);
     }
 }
@@ -216,35 +135,6 @@ static void on_timer(struct cv_timer *timer) {
 void cv_conn_set_read_timeout(struct cv_conn *conn, uint32_t ms) {
     conn->read_deadline = ms == 0 ? 0 : deadline_in(conn, ms);
     arm_timer(conn);
-}
-
-// The to-do list.
-static void list(struct cv_conn *conn, uint16_t what) {
-    struct cv_net *net = conn->net;
-    conn->flags |= what;
-    if ((conn->flags & CV_CONN_LISTED) != 0) {
-        return;
-    }
-    conn->flags |= CV_CONN_LISTED;
-    conn->next = 0;
-    if (net->todo_tail != 0) {
-        at(net, net->todo_tail)->next = conn->index + 1;
-    } else {
-        net->todo_head = conn->index + 1;
-    }
-    net->todo_tail = conn->index + 1;
-}
-
-static void starve(struct cv_conn *conn) {
-    struct cv_net *net = conn->net;
-    conn->flags |= CV_CONN_STARVED;
-    conn->starved_next = 0;
-    if (net->starved_tail != 0) {
-        at(net, net->starved_tail)->starved_next = conn->index + 1;
-    } else {
-        net->starved_head = conn->index + 1;
-    }
-    net->starved_tail = conn->index + 1;
 }
 
 // Receiving.
@@ -259,30 +149,10 @@ static bool has_unread_room(const struct cv_conn *conn) {
 // Arms the receive if it should be and is not.
 static void receive(struct cv_conn *conn, bool poll_first) {
     const uint16_t obstacles = CV_CONN_RECEIVING | CV_CONN_ENDED | CV_CONN_STARVED | CV_CONN_LEFT;
-    if ((conn->flags & obstacles) == 0 && is_alive(conn) && has_unread_room(conn)) {
+    if ((conn->flags & obstacles) == 0 && cv_conn_is_alive(conn) && has_unread_room(conn)) {
         conn->flags |= CV_CONN_RECEIVING;
         cv_ring_receive(conn->net->ring, conn->descriptor, poll_first,
                         user_data(conn, COVET_OP_RECV));
-    }
-}
-
-// Receives of starved connections are armed again as buffers come back, as many as there are
-// buffers.
-static void feed_starved(struct cv_net *net) {
-    uint32_t available = cv_ring_buffers_total(net->ring) - cv_ring_buffers_lent(net->ring);
-    while (net->starved_head != 0 && available > 0) {
-        struct cv_conn *conn = at(net, net->starved_head);
-        net->starved_head = conn->starved_next;
-        if (net->starved_head == 0) {
-            net->starved_tail = 0;
-        }
-        conn->flags &= (uint16_t)~CV_CONN_STARVED;
-        if (conn->state == CV_CONN_CLOSING) {
-            free_if_over(conn);
-            continue;
-        }
-        receive(conn, true);
-        available--;
     }
 }
 
@@ -343,7 +213,7 @@ static void drop_input(struct cv_conn *conn, size_t length) {
 
 void cv_conn_deliver(struct cv_conn *conn, const uint8_t *data, size_t length) {
     if (conn->state != CV_CONN_OPEN) {
-        if (is_alive(conn)) {
+        if (cv_conn_is_alive(conn)) {
             drop_input(conn, length);
         }
         return;
@@ -372,7 +242,7 @@ static void on_end_of_input(struct cv_conn *conn) {
     }
 }
 
-static void complete_receive(struct cv_conn *conn, const struct cv_completion *completion) {
+void cv_conn_complete_receive(struct cv_conn *conn, const struct cv_completion *completion) {
     struct cv_net *net = conn->net;
     int32_t result = completion->result;
     if (!completion->more) {
@@ -392,7 +262,7 @@ static void complete_receive(struct cv_conn *conn, const struct cv_completion *c
         on_end_of_input(conn);
     } else if (result == -ENOBUFS) {
         cv_counter_add(net->stats, COVET_COUNTER_BUFFERS_STARVED, 1);
-        starve(conn);
+        cv_net_starve(conn);
     } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
         cv_conn_close(conn, COVET_COUNTER_CLOSED_RESET);
     }
@@ -408,13 +278,13 @@ void cv_conn_resume(struct cv_conn *conn) {
     if (conn->state == CV_CONN_OPEN) {
         conn->flags &= (uint16_t)~CV_CONN_PAUSED;
         if ((conn->flags & CV_CONN_DELIVERING) == 0) {
-            list(conn, CV_CONN_RUN);
+            cv_net_list(conn, CV_CONN_RUN);
         }
     }
 }
 
 void cv_conn_yield(struct cv_conn *conn) {
-    list(conn, CV_CONN_RUN);
+    cv_net_list(conn, CV_CONN_RUN);
 }
 
 void cv_conn_look_again(struct cv_conn *conn) {
@@ -424,7 +294,7 @@ void cv_conn_look_again(struct cv_conn *conn) {
 
 // Sending.
 struct cv_outq *cv_conn_output(struct cv_conn *conn) {
-    if (!is_alive(conn)) {
+    if (!cv_conn_is_alive(conn)) {
         return NULL;
     }
     struct cv_conn_active *active = activate(conn);
@@ -432,14 +302,7 @@ struct cv_outq *cv_conn_output(struct cv_conn *conn) {
 }
 
 void cv_conn_flush(struct cv_conn *conn) {
-    list(conn, CV_CONN_FLUSH);
-}
-
-static void note_quiet_send(struct cv_conn *conn, size_t bytes) {
-    struct cv_net *net = conn->net;
-    conn->active->quiet_bytes = bytes;
-    conn->flags |= CV_CONN_QUIET | CV_CONN_NOTED;
-    net->quiet[net->quiet_count++] = conn->index;
+    cv_net_list(conn, CV_CONN_FLUSH);
 }
 
 // Nothing may wait for the end of a quiet send, because the worker may sleep before it notices.
@@ -447,7 +310,7 @@ static enum cv_ring_send_mode send_mode(const struct cv_conn *conn, size_t bytes
     const uint16_t obstacles = CV_CONN_SLOW | CV_CONN_NOTED | CV_CONN_PAUSED;
     if (conn->state == CV_CONN_OPEN && bytes <= QUIET_BYTES_MAX &&
         conn->active->output.bytes == bytes && (conn->flags & obstacles) == 0 &&
-        conn->net->quiet_count < QUIET_SENDS_MAX) {
+        cv_net_has_room_to_note(conn->net)) {
         return CV_RING_SEND_QUIET;
     }
     return bytes <= QUIET_BYTES_MAX || conn->state != CV_CONN_OPEN ? CV_RING_SEND_ALL
@@ -501,7 +364,9 @@ void cv_conn_send(struct cv_conn *conn) {
         cv_ring_send(net->ring, conn->descriptor, first[0].iov_base, bytes, mode, tag);
     }
     if (mode == CV_RING_SEND_QUIET) {
-        note_quiet_send(conn, bytes);
+        conn->flags |= CV_CONN_QUIET;
+        active->quiet_bytes = bytes;
+        cv_net_note(conn);
         return;
     }
     if (is_last) {
@@ -532,7 +397,7 @@ static void account_send(struct cv_conn *conn, size_t sent) {
     cv_outq_sent(&active->output, net->pool, sent);
 }
 
-static void complete_send(struct cv_conn *conn, const struct cv_completion *completion) {
+void cv_conn_complete_send(struct cv_conn *conn, const struct cv_completion *completion) {
     int32_t result = completion->result;
     bool was_quiet = (conn->flags & CV_CONN_QUIET) != 0;
     // A send that was cancelled or reset on its way still says how far it came.
@@ -554,39 +419,13 @@ static void complete_send(struct cv_conn *conn, const struct cv_completion *comp
     if (cv_conn_queued(conn) > 0) {
         // At the end of the turn, with what may still be added: a quiet send now would keep that
         // waiting.
-        list(conn, CV_CONN_FLUSH);
+        cv_net_list(conn, CV_CONN_FLUSH);
     }
     if (conn->state == CV_CONN_OPEN) {
         conn->ops->on_output(conn);
     }
     finish_if_sent(conn);
     settle(conn);
-}
-
-void cv_net_submitted(struct cv_net *net) {
-    net->quiet_submitted = net->quiet_count;
-}
-
-void cv_net_settle(struct cv_net *net) {
-    uint32_t over = net->quiet_submitted;
-    for (uint32_t i = 0; i < over; i++) {
-        struct cv_conn *conn = &net->table[net->quiet[i]];
-        conn->flags &= (uint16_t)~CV_CONN_NOTED;
-        if ((conn->flags & CV_CONN_QUIET) != 0) {
-            account_send(conn, conn->active->quiet_bytes);
-            if (is_alive(conn) && cv_conn_queued(conn) > 0) {
-                list(conn, CV_CONN_FLUSH);
-            }
-            if (conn->state == CV_CONN_OPEN) {
-                conn->ops->on_output(conn);
-            }
-        }
-        finish_if_sent(conn);
-        settle(conn);
-    }
-    net->quiet_count -= over;
-    net->quiet_submitted = 0;
-    memmove(net->quiet, net->quiet + over, net->quiet_count * sizeof(*net->quiet));
 }
 
 // Opening and closing.
@@ -603,38 +442,9 @@ static bool is_admitted(struct cv_conn *conn) {
     return true;
 }
 
-void cv_net_open(struct cv_net *net, int descriptor) {
-    struct cv_conn *conn = take_record(net);
-    cv_counter_add(net->stats, COVET_COUNTER_CONNECTIONS_ACCEPTED, 1);
-    if (conn == NULL) {
-        cv_counter_add(net->stats, COVET_COUNTER_CLOSED_LIMIT, 1);
-        cv_ring_close(net->ring, descriptor,
-                      covet_user_data(COVET_OP_CLOSE, net->worker_index, 0, UINT32_MAX));
-        return;
-    }
-    *conn = (struct cv_conn){
-        .timer = {.on_expiry = on_timer},
-        .ops = net->ops,
-        .transport = &cv_transport_plain,
-        .net = net,
-        .descriptor = descriptor,
-        .index = conn->index,
-        .generation = conn->generation,
-        .state = CV_CONN_OPEN,
-    };
-    net->open_count++;
-    cv_counter_set(net->stats, COVET_COUNTER_CONNECTIONS_OPEN, net->open_count);
-    conn->ops->on_open(conn);
-    if (!is_admitted(conn)) {
-        cv_conn_close(conn, COVET_COUNTER_CLOSED_LIMIT);
-        return;
-    }
-    receive(conn, false);
-}
-
 void cv_conn_close(struct cv_conn *conn, enum covet_counter reason) {
     struct cv_net *net = conn->net;
-    if (!is_alive(conn)) {
+    if (!cv_conn_is_alive(conn)) {
         return;
     }
     conn->state = CV_CONN_CLOSING;
@@ -685,7 +495,7 @@ void cv_conn_finish(struct cv_conn *conn, enum covet_counter reason, bool linger
     if (linger) {
         conn->flags |= CV_CONN_LINGER;
     }
-    list(conn, CV_CONN_FLUSH);
+    cv_net_list(conn, CV_CONN_FLUSH);
 }
 
 void cv_conn_set_protocol(struct cv_conn *conn, const struct cv_conn_ops *ops, void *protocol) {
@@ -695,33 +505,48 @@ void cv_conn_set_protocol(struct cv_conn *conn, const struct cv_conn_ops *ops, v
 }
 
 const struct cv_peer *cv_conn_peer(struct cv_conn *conn) {
-    if (conn->peer.family == CV_PEER_UNKNOWN && is_alive(conn)) {
+    if (conn->peer.family == CV_PEER_UNKNOWN && cv_conn_is_alive(conn)) {
         cv_ring_peer(conn->net->ring, conn->descriptor, &conn->peer);
     }
     return &conn->peer;
 }
 
-// Per turn.
-void cv_net_complete(struct cv_net *net, const struct cv_completion *completion) {
-    uint32_t index = covet_user_data_slot(completion->user_data);
-    enum covet_op op = (enum covet_op)covet_user_data_op(completion->user_data);
-    if (index < net->table_used && (op == COVET_OP_RECV || op == COVET_OP_SEND)) {
-        struct cv_conn *conn = &net->table[index];
-        // Records outlive their operations, so another generation here would be our own mistake.
-        CV_ASSERT(conn->generation == covet_user_data_generation(completion->user_data));
-        if (op == COVET_OP_RECV) {
-            complete_receive(conn, completion);
-        } else {
-            complete_send(conn, completion);
-        }
+void cv_conn_open(struct cv_conn *conn, int descriptor) {
+    struct cv_net *net = conn->net;
+    *conn = (struct cv_conn){
+        .timer = {.on_expiry = on_timer},
+        .ops = net->ops,
+        .transport = &cv_transport_plain,
+        .net = net,
+        .descriptor = descriptor,
+        .index = conn->index,
+        .generation = conn->generation,
+        .state = CV_CONN_OPEN,
+    };
+    conn->ops->on_open(conn);
+    if (!is_admitted(conn)) {
+        cv_conn_close(conn, COVET_COUNTER_CLOSED_LIMIT);
+        return;
     }
-    // Cancels and closes speak only of failures, and those mean that there was nothing left to do.
-    if (completion->buffer != CV_RING_NO_BUFFER) {
-        cv_ring_give_back(net->ring, completion->buffer);
-    }
+    receive(conn, false);
 }
 
-static void run_one(struct cv_conn *conn) {
+void cv_conn_settle(struct cv_conn *conn) {
+    conn->flags &= (uint16_t)~CV_CONN_NOTED;
+    if ((conn->flags & CV_CONN_QUIET) != 0) {
+        account_send(conn, conn->active->quiet_bytes);
+        if (cv_conn_is_alive(conn) && cv_conn_queued(conn) > 0) {
+            cv_net_list(conn, CV_CONN_FLUSH);
+        }
+        if (conn->state == CV_CONN_OPEN) {
+            conn->ops->on_output(conn);
+        }
+    }
+    finish_if_sent(conn);
+    settle(conn);
+}
+
+void cv_conn_run(struct cv_conn *conn) {
     uint16_t todo = conn->flags;
     conn->flags &= (uint16_t) ~(CV_CONN_LISTED | CV_CONN_RUN | CV_CONN_FLUSH);
     if (conn->state == CV_CONN_CLOSING) {
@@ -732,53 +557,19 @@ static void run_one(struct cv_conn *conn) {
         run_input(conn);
         receive(conn, true);
     }
-    if (is_alive(conn)) {
+    if (cv_conn_is_alive(conn)) {
         conn->transport->flush(conn);
     }
     finish_if_sent(conn);
     settle(conn);
 }
 
-bool cv_net_run(struct cv_net *net) {
-    uint32_t last = net->todo_tail;
-    while (net->todo_head != 0) {
-        uint32_t current = net->todo_head;
-        struct cv_conn *conn = at(net, current);
-        net->todo_head = conn->next;
-        if (net->todo_head == 0) {
-            net->todo_tail = 0;
-        }
-        run_one(conn);
-        if (current == last) {
-            break;
-        }
+bool cv_conn_feed(struct cv_conn *conn) {
+    conn->flags &= (uint16_t)~CV_CONN_STARVED;
+    if (conn->state == CV_CONN_CLOSING) {
+        free_if_over(conn);
+        return false;
     }
-    feed_starved(net);
-    return net->todo_head != 0;
-}
-
-void cv_net_drain(struct cv_net *net) {
-    net->draining = true;
-    for (uint32_t i = 0; i < net->table_used; i++) {
-        struct cv_conn *conn = &net->table[i];
-        if (conn->state == CV_CONN_OPEN) {
-            conn->ops->on_drain(conn);
-        }
-    }
-}
-
-uint32_t cv_net_close_all(struct cv_net *net) {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < net->table_used; i++) {
-        struct cv_conn *conn = &net->table[i];
-        if (is_alive(conn)) {
-            count++;
-            cv_conn_close(conn, COVET_COUNTER_CLOSED_DRAIN);
-        }
-    }
-    return count;
-}
-
-bool cv_net_is_idle(const struct cv_net *net) {
-    return net->open_count == 0;
+    receive(conn, true);
+    return true;
 }

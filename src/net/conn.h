@@ -37,9 +37,7 @@
 #define CV_CONN_VECTORS_MAX 16u                   // Of one send operation.
 #define CV_CONN_LINGER_BYTES_MAX (1024u * 1024u)  // Read and dropped after a half-close.
 
-struct cv_admission;
 struct cv_conn;
-struct cv_listener;
 struct cv_net;
 
 enum cv_conn_state {
@@ -120,69 +118,8 @@ struct cv_conn {
 
 _Static_assert(sizeof(struct cv_conn) == 128, "an idle connection is two cache lines");
 
-// What the connections of one worker share.
-struct cv_net {
-    struct cv_ring *ring;              // borrowed
-    struct cv_pool *pool;              // borrowed
-    struct cv_wheel *wheel;            // borrowed
-    struct cv_clock *clock;            // borrowed
-    struct covet_stats_worker *stats;  // borrowed
-    const struct cv_limits *limits;    // borrowed; replaced by cv_net_set_limits
-    const struct cv_conn_ops *ops;     // The protocol of new connections.
-    void *protocol;                    // That protocol's per-worker state.
-    uint32_t worker_index;
-    struct cv_conn *table;  // owned mapping, populated as it is used
-    uint32_t table_count;
-    uint32_t table_used;  // Records ever used; those behind it are untouched.
-    uint32_t connections_max;
-    uint32_t open_count;
-    uint32_t free_head;  // Lists of records: index + 1, 0 when empty.
-    uint32_t todo_head;
-    uint32_t todo_tail;
-    uint32_t starved_head;
-    uint32_t starved_tail;
-    uint32_t *quiet;  // owned: indexes of connections with a quiet send
-    uint32_t quiet_count;
-    uint32_t quiet_submitted;        // Of them, the first ones: the kernel has had them.
-    struct cv_admission *admission;  // owned; NULL while no per-address cap was ever set
-    struct cv_listener *listeners;   // owned array
-    uint32_t listener_count;
-    bool draining;
-};
+// The calls from here to cv_conn_peer are for protocols.
 
-// `descriptors_max` bounds the table. Returns 0 or -ENOMEM. The borrowed members are set before.
-CV_MUST_USE int cv_net_init(struct cv_net *net, uint32_t descriptors_max);
-void cv_net_deinit(struct cv_net *net);
-
-// Takes effect for deadlines set from now on, and for the connection limits.
-void cv_net_set_limits(struct cv_net *net, const struct cv_limits *limits);
-
-// Handles one completion whose op is RECV, SEND, CANCEL or CLOSE.
-void cv_net_complete(struct cv_net *net, const struct cv_completion *completion);
-
-// After a submission: the quiet sends queued until now are on their way.
-void cv_net_submitted(struct cv_net *net);
-
-// When the ring is settled: the quiet sends on their way are over.
-void cv_net_settle(struct cv_net *net);
-
-// Runs the to-do list once: unread input to protocols, queued output to the ring, starved receives.
-// Returns whether there is more to do at once.
-bool cv_net_run(struct cv_net *net);
-
-// Tells every connection that the worker is to end.
-void cv_net_drain(struct cv_net *net);
-
-// Closes every connection. Returns how many were open.
-uint32_t cv_net_close_all(struct cv_net *net);
-
-// True when no connection is open and the kernel holds no operation of one.
-bool cv_net_is_idle(const struct cv_net *net);
-
-// Takes over an accepted descriptor. Always owned by net afterwards: over a limit it is closed.
-void cv_net_open(struct cv_net *net, int descriptor);
-
-// For protocols.
 // Arms or moves the read deadline `ms` from now; 0: none. On expiry on_read_timeout is called.
 void cv_conn_set_read_timeout(struct cv_conn *conn, uint32_t ms);
 
@@ -225,7 +162,8 @@ void cv_conn_close(struct cv_conn *conn, enum covet_counter reason);
 // The peer's address, asked for at the first call.
 const struct cv_peer *cv_conn_peer(struct cv_conn *conn);
 
-// For transports.
+// The calls from here to cv_conn_half_close are for transports.
+
 // Input for the protocol, lent for the call.
 void cv_conn_deliver(struct cv_conn *conn, const uint8_t *data, size_t length);
 
@@ -234,5 +172,26 @@ void cv_conn_send(struct cv_conn *conn);
 
 // Ends the sending direction.
 void cv_conn_half_close(struct cv_conn *conn);
+
+// The rest is for net.c.
+
+// Makes a record that is free, with its `net`, `index` and `generation`, an open connection.
+void cv_conn_open(struct cv_conn *conn, int descriptor);
+
+void cv_conn_complete_receive(struct cv_conn *conn, const struct cv_completion *completion);
+void cv_conn_complete_send(struct cv_conn *conn, const struct cv_completion *completion);
+
+// The quiet send noted for this connection is over, and went out whole if it is still in flight.
+void cv_conn_settle(struct cv_conn *conn);
+
+// Does what the connection was listed for.
+void cv_conn_run(struct cv_conn *conn);
+
+// A receive buffer is free again for a starved connection. False when it has no use for it.
+bool cv_conn_feed(struct cv_conn *conn);
+
+static inline bool cv_conn_is_alive(const struct cv_conn *conn) {
+    return conn->state != CV_CONN_FREE && conn->state != CV_CONN_CLOSING;
+}
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
-#include "net/conn.h"
+#include "net/net.h"
 #include "ring/ring.h"
 #include "timer/wheel.h"
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "app/context.h"
-#include "net/conn.h"
+#include "net/net.h"
 #include "serve/access.h"
 
 // What the HTTP/1.1 connections of one worker share; net's `protocol` points to it. Single thread.

@@ -10,8 +10,8 @@
 #include "base/clock.h"
 #include "mem/pool.h"
 #include "metrics/counter.h"
-#include "net/conn.h"
 #include "net/listener.h"
+#include "net/net.h"
 #include "timer/wheel.h"
 
 #define T_START_NS 5000000000000ull

@@ -1,0 +1,103 @@
+// What the connections of one worker share: the table of records, the list of what is to be done
+// this turn, the connections that wait for a receive buffer, the quiet sends under way. Single
+// thread.
+#ifndef CV_NET_NET_H
+#define CV_NET_NET_H
+
+#include <covet/abi.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/compiler.h"
+#include "mem/pool.h"
+#include "net/conn.h"
+#include "net/limits.h"
+#include "ring/ring.h"
+#include "timer/wheel.h"
+
+#define CV_NET_QUIET_SENDS_MAX 2048u
+
+struct cv_admission;
+struct cv_listener;
+
+struct cv_net {
+    struct cv_ring *ring;              // borrowed
+    struct cv_pool *pool;              // borrowed
+    struct cv_wheel *wheel;            // borrowed
+    struct cv_clock *clock;            // borrowed
+    struct covet_stats_worker *stats;  // borrowed
+    const struct cv_limits *limits;    // borrowed; replaced by cv_net_set_limits
+    const struct cv_conn_ops *ops;     // The protocol of new connections.
+    void *protocol;                    // That protocol's per-worker state.
+    uint32_t worker_index;
+    struct cv_conn *table;  // owned mapping, populated as it is used
+    uint32_t table_count;
+    uint32_t table_used;  // Records ever used; those behind it are untouched.
+    uint32_t connections_max;
+    uint32_t open_count;
+    uint32_t free_head;  // Lists of records: index + 1, 0 when empty.
+    uint32_t todo_head;
+    uint32_t todo_tail;
+    uint32_t starved_head;
+    uint32_t starved_tail;
+    uint32_t *quiet;  // owned: indexes of connections with a quiet send
+    uint32_t quiet_count;
+    uint32_t quiet_submitted;        // Of them, the first ones: the kernel has had them.
+    struct cv_admission *admission;  // owned; NULL while no per-address cap was ever set
+    struct cv_listener *listeners;   // owned array
+    uint32_t listener_count;
+    bool draining;
+};
+
+// `descriptors_max` bounds the table. Returns 0 or -ENOMEM. The borrowed members are set before.
+CV_MUST_USE int cv_net_init(struct cv_net *net, uint32_t descriptors_max);
+void cv_net_deinit(struct cv_net *net);
+
+// Takes effect for deadlines set from now on, and for the connection limits.
+void cv_net_set_limits(struct cv_net *net, const struct cv_limits *limits);
+
+// Handles one completion whose op is RECV, SEND, CANCEL or CLOSE.
+void cv_net_complete(struct cv_net *net, const struct cv_completion *completion);
+
+// After a submission: the quiet sends queued until now are on their way.
+void cv_net_submitted(struct cv_net *net);
+
+// When the ring is settled: the quiet sends on their way are over.
+void cv_net_settle(struct cv_net *net);
+
+// Runs the to-do list once: unread input to protocols, queued output to the ring, starved receives.
+// Returns whether there is more to do at once.
+bool cv_net_run(struct cv_net *net);
+
+// Tells every connection that the worker is to end.
+void cv_net_drain(struct cv_net *net);
+
+// Closes every connection. Returns how many were open.
+uint32_t cv_net_close_all(struct cv_net *net);
+
+// True when no connection is open and the kernel holds no operation of one.
+bool cv_net_is_idle(const struct cv_net *net);
+
+// Takes over an accepted descriptor. Always owned by net afterwards: over a limit it is closed.
+void cv_net_open(struct cv_net *net, int descriptor);
+
+// The rest is for conn.c.
+
+// Adds CV_CONN_RUN or CV_CONN_FLUSH to what the connection needs done, once per turn.
+void cv_net_list(struct cv_conn *conn, uint16_t what);
+
+// Its receive ended for want of a buffer: it gets its turn when buffers come back.
+void cv_net_starve(struct cv_conn *conn);
+
+// Notes a quiet send of the connection; there must be room.
+void cv_net_note(struct cv_conn *conn);
+
+static inline bool cv_net_has_room_to_note(const struct cv_net *net) {
+    return net->quiet_count < CV_NET_QUIET_SENDS_MAX;
+}
+
+// Takes the record of a connection that is over back.
+void cv_net_free(struct cv_conn *conn);
+
+#endif
