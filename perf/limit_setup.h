@@ -132,7 +132,8 @@ static int open_listener(const struct options *options) {
 
     require(listener, "socket");
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  // Accepted ones inherit.
+    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  // Accepted ones inherit both.
+    setsockopt(listener, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);  // Loopback: nothing to control.
     require(bind(listener, (struct sockaddr *)&at, sizeof(at)), "bind");
     require(listen(listener, 4096), "listen");
     return listener;

@@ -151,3 +151,12 @@ bool cv_address_equal(const struct cv_address *a, const struct cv_address *b) {
 const char *cv_address_path(const struct cv_address *address) {
     return ((const struct sockaddr_un *)&address->socket)->sun_path;
 }
+
+bool cv_address_is_loopback(const struct cv_address *address) {
+    const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)(const void *)&address->socket;
+    const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)(const void *)&address->socket;
+    if (address->socket.ss_family == AF_INET) {
+        return ntohl(ipv4->sin_addr.s_addr) >> 24 == 127;
+    }
+    return address->socket.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&ipv6->sin6_addr);
+}

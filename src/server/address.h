@@ -19,6 +19,9 @@ CV_MUST_USE int cv_address_of_socket(int fd, struct cv_address *address);
 // Do both mean the same address? The texts may differ.
 bool cv_address_equal(const struct cv_address *a, const struct cv_address *b);
 
+// An address of this machine alone: 127.0.0.0/8, ::1.
+bool cv_address_is_loopback(const struct cv_address *address);
+
 static inline bool cv_address_is_unix(const struct cv_address *address) {
     return address->socket.ss_family == AF_UNIX;
 }

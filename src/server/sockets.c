@@ -141,7 +141,19 @@ static int try_address(const struct cv_address *address, struct message message)
     return cv_address_is_unix(address) ? try_unix(address, message) : try_tcp(address, message);
 }
 
-// Opens, binds and listens. Accepted sockets inherit TCP_NODELAY from the listener.
+// Accepted sockets inherit both. Nothing can be congested between two sockets of one machine, so
+// the simplest algorithm does there: where the system's is BBR, its model and pacing cost about 3 %
+// of a small request's CPU and cap a stream at a third of what the machine can copy. A kernel that
+// does not offer it keeps its own.
+static int tune(int fd, const struct cv_address *address) {
+    static const char simplest[] = "reno";
+    if (cv_address_is_loopback(address)) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, simplest, sizeof(simplest) - 1);
+    }
+    return set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+}
+
+// Opens, binds and listens.
 static int listen_at(const struct cv_address *address, bool is_shared_port, mode_t mode) {
     int fd = make_socket(address);
     if (fd < 0) {
@@ -149,7 +161,7 @@ static int listen_at(const struct cv_address *address, bool is_shared_port, mode
     }
     int error = 0;
     if (!cv_address_is_unix(address)) {
-        error = set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+        error = tune(fd, address);
     }
     if (error == 0 && is_shared_port) {
         error = set_option(fd, SOL_SOCKET, SO_REUSEPORT);
@@ -249,7 +261,7 @@ int cv_sockets_take(struct cv_sockets *sockets, int fd, bool is_activated) {
     }
     add_socket(sockets, group, fd);
     if (!cv_address_is_unix(&address)) {
-        return set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+        return tune(fd, &address);
     }
     return 0;
 }

@@ -135,8 +135,27 @@ static void test_address_of_a_socket_is_the_one_it_is_bound_to(void **state) {
     }
 }
 
+static void test_address_knows_loopback(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool is_loopback;
+    } cases[] = {
+        {"127.0.0.1:80", true},  {"127.9.8.7:80", true},         {"[::1]:80", true},
+        {"128.0.0.1:80", false}, {"0.0.0.0:80", false},          {"[::]:80", false},
+        {"[::2]:80", false},     {"unix:/tmp/127.0.0.1", false},
+    };
+    for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
+        struct cv_address address;
+        const char *why;
+        assert_true(cv_address_parse(cases[i].text, &address, &why));
+        assert_int_equal(cv_address_is_loopback(&address), cases[i].is_loopback);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_address_knows_loopback),
         cmocka_unit_test(test_address_reads_what_users_write),
         cmocka_unit_test(test_address_refuses_everything_else),
         cmocka_unit_test(test_address_bounds_a_unix_path),
