@@ -86,9 +86,17 @@ static int set_up(struct cv_ring *ring, uint32_t completions) {
     return status;
 }
 
-static uint32_t completions_for(uint32_t connections_max) {
+// What the kernel charges for a ring's queues: both rings and the submission entries.
+static uint64_t locked_bytes(uint32_t completions) {
+    return completions * sizeof(struct io_uring_cqe) +
+           CV_RING_SUBMISSIONS * (sizeof(struct io_uring_sqe) + sizeof(uint32_t)) + 4096;
+}
+
+static uint32_t completions_for(const struct cv_ring_options *options) {
     uint32_t wanted = CV_RING_COMPLETIONS_MIN;
-    while (wanted < CV_RING_COMPLETIONS_MAX && wanted < 2 * connections_max) {
+    while (
+        wanted < CV_RING_COMPLETIONS_MAX && wanted < 2 * options->connections_max &&
+        (options->locked_bytes_max == 0 || locked_bytes(2 * wanted) <= options->locked_bytes_max)) {
         wanted *= 2;
     }
     return wanted;
@@ -104,7 +112,7 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
     if (status < 0) {
         goto fail_free;
     }
-    status = set_up(ring, completions_for(options->connections_max));
+    status = set_up(ring, completions_for(options));
     if (status < 0) {
         goto fail_buffers;
     }

@@ -32,8 +32,9 @@ struct iovec;
 struct msghdr;
 
 struct cv_ring_options {
-    uint32_t connections_max;  // Sizes the completion queue.
-    uint32_t buffer_count;     // A power of two, at most 32768; 0: CV_RING_BUFFERS.
+    uint32_t connections_max;   // Sizes the completion queue.
+    uint64_t locked_bytes_max;  // What its queues may take of the memory-lock limit; 0: no bound.
+    uint32_t buffer_count;      // A power of two, at most 32768; 0: CV_RING_BUFFERS.
 };
 
 // What the kernel gave; for the start-up line and the choice of mechanisms.

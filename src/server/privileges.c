@@ -64,6 +64,20 @@ int cv_privileges_drop_user(uid_t user, gid_t group) {
     return keep_capabilities(1ull << CAP_IPC_LOCK);
 }
 
+uint64_t cv_privileges_lockable_bytes(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{0}, {0}};
+    struct rlimit limit;
+    if ((syscall(SYS_capget, &header, data) == 0 &&
+         (data[0].effective & 1u << CAP_IPC_LOCK) != 0) ||
+        getrlimit(RLIMIT_MEMLOCK, &limit) < 0) {
+        return UINT64_MAX;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_MEMLOCK, &limit);
+    return limit.rlim_max == RLIM_INFINITY ? UINT64_MAX : limit.rlim_max;
+}
+
 int cv_privileges_drop_rest(bool core_dumps) {
     struct rlimit core;
     int error = keep_capabilities(0);

@@ -142,6 +142,13 @@ static uint32_t add_private(const struct server *server, int *fds) {
 }
 #define PRIVATE_MAX (3 + CV_SETTINGS_MODULES_MAX)
 
+// Without CAP_IPC_LOCK all rings together must fit the memory-lock limit. An eighth stays for
+// others of the same user.
+static uint64_t share_of_lockable(uint32_t worker_count) {
+    uint64_t bytes = cv_privileges_lockable_bytes();
+    return bytes == UINT64_MAX ? 0 : CV_MAX(bytes / 8 * 7 / worker_count, (uint64_t)1);
+}
+
 static int create_worker(struct server *server, uint32_t index, int *fds) {
     const struct cv_settings *settings = &server->settings;
     uint32_t own_count;
@@ -163,6 +170,7 @@ static int create_worker(struct server *server, uint32_t index, int *fds) {
         .listener_count = own_count,
         .foreign = foreign,
         .foreign_count = foreign_count,
+        .locked_bytes_max = share_of_lockable(settings->worker_count),
         .descriptors_max = (uint32_t)CV_MIN(server->descriptors_max, (uint64_t)UINT32_MAX),
         .main_mailbox = &server->mailbox,
         .main_eventfd = server->eventfd,

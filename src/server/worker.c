@@ -333,6 +333,7 @@ int cv_worker_create(struct cv_worker **out, const struct cv_worker_options *opt
     uint32_t connections_max = options->limits->connections_max;
     struct cv_ring_options ring_options = {
         .connections_max = connections_max != 0 ? connections_max : options->descriptors_max,
+        .locked_bytes_max = options->locked_bytes_max,
     };
     int status = cv_ring_create(&worker->ring, &ring_options);
     if (status < 0) {

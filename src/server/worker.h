@@ -38,6 +38,7 @@ struct cv_worker_options {
     uint32_t listener_count;
     const int *foreign;  // Every other listener, to be closed in the worker's table.
     uint32_t foreign_count;
+    uint64_t locked_bytes_max;        // For the ring; 0: no bound.
     uint32_t descriptors_max;         // RLIMIT_NOFILE
     struct cv_mailbox *main_mailbox;  // borrowed; where the worker reports
     int main_eventfd;                 // borrowed; written (8 bytes) to wake the main thread

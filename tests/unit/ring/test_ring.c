@@ -185,14 +185,23 @@ static void test_ring_belongs_to_the_thread_that_enabled_it(void **state) {
     cv_ring_destroy(other);
 }
 
-static void test_ring_sizes_its_completions_for_the_connections(void **state) {
+static void test_ring_sizes_its_completions(void **state) {
     static const struct {
         uint32_t connections;
+        uint64_t locked_bytes_max;
         uint32_t completions;
-    } cases[] = {{1, 4096}, {2048, 4096}, {2049, 8192}, {10000, 32768}, {1000000, 65536}};
+    } cases[] = {
+        {1, 0, 4096},       {2048, 0, 4096},     {2049, 0, 8192},
+        {10000, 0, 32768},  {1000000, 0, 65536}, {1000000, 512 * 1024, 16384},
+        {1, 1 << 30, 4096}, {1000000, 1, 4096},
+    };
     (void)state;
     for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
-        struct cv_ring_options options = {cases[i].connections, BUFFERS};
+        struct cv_ring_options options = {
+            .connections_max = cases[i].connections,
+            .locked_bytes_max = cases[i].locked_bytes_max,
+            .buffer_count = BUFFERS,
+        };
         struct cv_ring *other = NULL;
         assert_int_equal(cv_ring_create(&other, &options), 0);
         assert_int_equal(cv_ring_features(other)->completions, cases[i].completions);
@@ -821,7 +830,7 @@ int main(void) {
         TEST(test_ring_refuses_registrations_it_does_not_need),
         TEST(test_ring_does_nothing_before_it_is_enabled),
         TEST(test_ring_belongs_to_the_thread_that_enabled_it),
-        TEST(test_ring_sizes_its_completions_for_the_connections),
+        TEST(test_ring_sizes_its_completions),
         TEST(test_ring_waits_as_long_as_it_was_told),
         TEST(test_ring_enters_the_kernel_once_per_wait_and_not_without_need),
         TEST(test_ring_loses_nothing_when_its_queue_is_full),
