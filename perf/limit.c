@@ -26,6 +26,14 @@
 #define BUFFER_BYTES 1024
 #define OP_FIXED_FD_INSTALL 54  // Linux 6.8; liburing 2.3 does not name it.
 
+// The kernel's struct io_uring_getevents_arg, whose fourth word liburing names by its version:
+// padding at first, the minimum wait since Linux 6.12.
+struct wait_arg {
+    uint64_t signals;
+    uint32_t signals_bytes, wait_us_min;
+    uint64_t timeout;
+};
+
 enum op { OP_ACCEPT, OP_RECV, OP_SEND, OP_PEER, OP_IGNORED };
 
 struct connection {
@@ -64,9 +72,8 @@ static void on_signal(int number) {
 
 static void enter(struct responder *self, unsigned wait_count) {
     struct io_uring_sq *sq = &self->ring.sq;
-    // The padding of liburing 2.3 is min_wait_usec since Linux 6.12.
-    struct io_uring_getevents_arg arg = {.pad = self->options.wait_us_min};
-    bool timed = wait_count > 1 && arg.pad > 0;
+    struct wait_arg arg = {.wait_us_min = self->options.wait_us_min};
+    bool timed = wait_count > 1 && arg.wait_us_min > 0;
     unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_REGISTERED_RING;
 
     __atomic_store_n(sq->ktail, sq->sqe_tail, __ATOMIC_RELEASE);
@@ -365,7 +372,8 @@ static void open_ring(struct responder *self) {
         .cq_entries = CQ_ENTRIES};
 
     require(io_uring_queue_init_params(SQ_ENTRIES, &self->ring, &params), "io_uring_setup");
-    for (unsigned i = 0; i < self->ring.sq.ring_entries; i++)
+    // Newer liburing asks for rings without this indirection.
+    for (unsigned i = 0; self->ring.sq.array != NULL && i < self->ring.sq.ring_entries; i++)
         self->ring.sq.array[i] = i;
     require(io_uring_register_ring_fd(&self->ring), "register ring");
     if (self->options.direct)
