@@ -4,7 +4,6 @@
 #   examples/*.c           loadable modules; examples/standalone_*.c: programs on libcovet.a
 #   tools/*.c perf/*.c     programs
 #   tests/unit/*/test_*.c  one test program each, with tests/support/*.c and -lcmocka
-#   tests/integration/modules/*.c  loadable modules for the integration tests
 
 VARIANT ?= release
 B := build/$(VARIANT)
@@ -70,8 +69,7 @@ simd_flags = $(if $(filter %_avx2.c,$1),-mavx2 -mbmi -mbmi2)
 
 lib_sources := $(filter-out src/cli/main.c src/profile/% src/pybridge/%,$(wildcard src/*/*.c))
 example_sources := $(wildcard examples/*.c)
-module_sources := $(filter-out examples/standalone_%,$(example_sources)) \
-	$(wildcard tests/integration/modules/*.c)
+module_sources := $(filter-out examples/standalone_%,$(example_sources))
 standalone_sources := $(filter examples/standalone_%,$(example_sources))
 program_sources := $(wildcard tools/*.c perf/*.c)
 support_sources := $(wildcard tests/support/*.c)
@@ -134,7 +132,7 @@ $(B)/obj/%.o: %.c $(B)/flags.txt | $(B)/layers.ok
 
 $(B)/obj/src/%.o: private visibility = -fvisibility=hidden
 # Examples see what users see.
-$(B)/obj/examples/%.o $(B)/obj/tests/integration/modules/%.o: private includes = -Iinclude
+$(B)/obj/examples/%.o: private includes = -Iinclude
 $(B)/obj/tests/unit/%.o $(B)/obj/tests/support/%.o: private includes = -Isrc -Iinclude -Itests
 
 archive = rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)

@@ -71,7 +71,7 @@ static inline uint32_t covet_user_data_slot(uint64_t user_data) {
     X(RECEIVED_BYTES, "received_bytes", COUNTER, "Bytes received from clients") \
     X(SENT_BYTES, "sent_bytes", COUNTER, "Bytes sent to clients") \
     X(RECEIVES, "receives", COUNTER, "Receive completions that carried bytes") \
-    X(SENDS, "sends", COUNTER, "Send completions") \
+    X(SENDS, "sends", COUNTER, "Sends that are over") \
     X(CONNECTIONS_OPEN, "connections_open", GAUGE, "Connections open now") \
     X(CONNECTIONS_ACCEPTED, "connections_accepted", COUNTER, "Connections accepted") \
     X(CLOSED_CLIENT, "connections_closed{reason=\"client\"}", COUNTER, \

@@ -71,8 +71,8 @@ typedef void (*covet_handler_fn)(struct covet_request *request, struct covet_res
  * `context` is what covet_request_context gives the handler; it is borrowed for the application's
  * life. */
 
-/* Adds a route for a set of methods. Returns 0; -EINVAL: a bad pattern, no method, or no handler;
- * -EEXIST: another route is in the way; -ENOMEM. */
+/* Adds a route for a set of methods. Returns 0; -EINVAL: a bad pattern, no method or one
+ * that cannot be routed, or no handler; -EEXIST: another route is in the way; -ENOMEM. */
 COVET_EXPORT int covet_route(struct covet_app *app, unsigned methods, const char *pattern,
                              covet_handler_fn handler, void *context);
 
@@ -86,6 +86,7 @@ struct covet_route_options {
     uint64_t body_bytes_max; /* 0: the server's default; a longer body is answered with 413 */
     int stream_body;         /* not 0: the handler runs before the body: covet_request_on_body */
 };
+/* Returns as covet_route, and -EINVAL for a group of another application. */
 COVET_EXPORT int covet_route_with(struct covet_app *app, const struct covet_route_options *options);
 
 /* Groups: a common prefix and common middleware. `prefix` is "" or begins with '/' and does not end
@@ -94,6 +95,7 @@ COVET_EXPORT int covet_route_with(struct covet_app *app, const struct covet_rout
  * group belongs to the application. */
 COVET_EXPORT struct covet_group *covet_group(struct covet_app *app, const char *prefix);
 COVET_EXPORT struct covet_group *covet_group_in(struct covet_group *parent, const char *prefix);
+/* Returns as covet_route, and -EINVAL for a NULL group. */
 COVET_EXPORT int covet_group_route(struct covet_group *group, unsigned methods, const char *pattern,
                                    covet_handler_fn handler, void *context);
 
@@ -112,7 +114,7 @@ COVET_EXPORT int covet_group_route(struct covet_group *group, unsigned methods, 
  * request is cancelled, and not when covet answers 400 for the path.
  *
  * Either may be NULL. At most 32 per application and per group, and 255 around one handler. Returns
- * 0, -EINVAL when both are NULL, -ENOSPC or -ENOMEM. */
+ * 0, -EINVAL when both are NULL or the group is, -ENOSPC or -ENOMEM. */
 enum covet_next { COVET_NEXT = 0, COVET_STOP = 1 };
 
 typedef enum covet_next (*covet_before_fn)(struct covet_request *request,
@@ -146,8 +148,9 @@ extern COVET_EXPORT const int covet_module_api;
 COVET_EXPORT int covet_module_init(struct covet_app *app);
 
 /* Runs the server with the command line of covet(1) and returns its exit code. `init` registers the
- * application as covet_module_init does; it is called again for each reload. NULL: the modules
- * named by --module, or the demo application. Call it from main, before any thread is started. */
+ * application as covet_module_init does; it is called again for each reload. Modules
+ * named by --module are registered before it; with neither, the demo application is. Call it from
+ * main, before any thread is started. */
 COVET_EXPORT int covet_main(int argc, char **argv, int (*init)(struct covet_app *app));
 
 #ifdef __cplusplus

@@ -11,8 +11,8 @@ extern "C" {
 struct covet_response;
 
 /* Answers with the counters of all workers in the OpenMetrics text format. Any client may read
- * them: give it a route of its own, behind whatever should guard it. Returns as in
- * <covet/response.h>. Thread: the request's worker only. */
+ * them: give it a route of its own, behind whatever should guard it. Returns as
+ * covet_response_error, which it is when memory is exhausted. Thread: the request's worker only. */
 COVET_EXPORT int covet_metrics_respond(struct covet_response *response);
 
 #ifdef __cplusplus

@@ -131,7 +131,8 @@ COVET_EXPORT void covet_request_pause_body(struct covet_request *request, bool p
 
 /* Keeps the request after the handler's return, to be answered later from the same worker: from a
  * timer, a posted function, a callback. A request kept is finished by the one who keeps it, always:
- * register an abort notice to know early that nobody waits. */
+ * register an abort notice to know early that nobody waits. No effect the second time, or once the
+ * request is finished. */
 COVET_EXPORT void covet_request_defer(struct covet_request *request);
 
 /* The abort notice: called when covet knows or must assume that the client left before its answer
@@ -154,6 +155,7 @@ COVET_EXPORT void *covet_request_context(const struct covet_request *request);
 COVET_EXPORT void *covet_request_user_data(const struct covet_request *request);
 COVET_EXPORT void covet_request_set_user_data(struct covet_request *request, void *user_data);
 
+/* Both are never NULL and valid as long as the request. */
 COVET_EXPORT struct covet_response *covet_request_response(struct covet_request *request);
 COVET_EXPORT struct covet_worker *covet_request_worker(const struct covet_request *request);
 

@@ -39,6 +39,7 @@ struct covet_response;
 /* 200 to 599; 200 until set. The automatic bodies of covet_response_error follow it. Returns as
  * above. */
 COVET_EXPORT int covet_response_status(struct covet_response *response, int status);
+/* The status as it is set now. */
 COVET_EXPORT int covet_response_get_status(const struct covet_response *response);
 
 /* Appends a field. Fields may repeat, but Content-Type is one: it is replaced, and it wins over the
@@ -114,9 +115,10 @@ COVET_EXPORT int covet_response_begin(struct covet_response *response, const cha
                                       uint64_t length);
 
 /* Copies bytes into the connection's output queue. Returns the bytes now queued there. Above
- * COVET_HIGH_WATER_BYTES stop and go on in on_drain; beyond COVET_QUEUE_BYTES_MAX nothing is taken
- * and -EAGAIN is returned. -EINVAL before begin, -EALREADY after end, -EMSGSIZE for more than the
- * length announced (nothing is taken), -ECONNRESET when the client has left. */
+ * COVET_HIGH_WATER_BYTES stop and go on in on_drain; while more than COVET_QUEUE_BYTES_MAX are
+ * queued nothing is taken and -EAGAIN is returned; a call made below that is taken whole. Returns 0
+ * where no body is sent (HEAD). -EINVAL before begin, -EALREADY after end, -EMSGSIZE for more than
+ * the length announced (nothing is taken), -ECONNRESET when the client has left. */
 #define COVET_HIGH_WATER_BYTES 262144u
 #define COVET_QUEUE_BYTES_MAX 4194304u
 COVET_EXPORT int64_t covet_response_write(struct covet_response *response, const void *data,

@@ -47,10 +47,10 @@ COVET_EXPORT void covet_timer_cancel(struct covet_timer *timer);
  * that worker's handle of the same application. `context` is handed over: it must be safe to use
  * there, and must not be part of a request. Posts of one worker to another arrive in order.
  *
- * Returns 0; -EINVAL: no such worker; -EAGAIN: 256 are on their way there already, or its queue is
- * full; -ESHUTDOWN: that worker does not run this application yet, or not any more: a start, a
- * reload, or the end of the server. A call accepted is dropped only when the server is stopped
- * hard. */
+ * Returns 0; -EINVAL: no such worker, or no `call`; -EAGAIN: 256 are on their way there already, or
+ * its queue is full; -ESHUTDOWN: that worker does not run this application yet, or not any more: a
+ * start, a reload, or the end of the server. A call accepted is dropped only when the server is
+ * stopped hard. */
 typedef void (*covet_post_fn)(struct covet_worker *worker, void *context);
 COVET_EXPORT int covet_post(struct covet_worker *worker, uint32_t worker_index, covet_post_fn call,
                             void *context);

@@ -204,10 +204,15 @@ static void keep_input(struct cv_conn *conn, const uint8_t *data, size_t length)
     }
 }
 
+// While answers still go out the peer may send what it likes; behind them its time and bytes are
+// bounded.
 static void drop_input(struct cv_conn *conn, size_t length) {
+    if (conn->state != CV_CONN_LINGERING) {
+        return;
+    }
     conn->dropped_bytes += (uint32_t)length;
     if (conn->dropped_bytes > CV_CONN_LINGER_BYTES_MAX) {
-        cv_conn_close(conn, COVET_COUNTER_CLOSED_LIMIT);
+        cv_conn_close(conn, finish_reason(conn));
     }
 }
 
@@ -313,8 +318,7 @@ static enum cv_ring_send_mode send_mode(const struct cv_conn *conn, size_t bytes
         cv_net_has_room_to_note(conn->net)) {
         return CV_RING_SEND_QUIET;
     }
-    return bytes <= QUIET_BYTES_MAX || conn->state != CV_CONN_OPEN ? CV_RING_SEND_ALL
-                                                                   : CV_RING_SEND_SOME;
+    return bytes <= QUIET_BYTES_MAX ? CV_RING_SEND_ALL : CV_RING_SEND_SOME;
 }
 
 // Cancel and close go in one batch, in this order: close(2) alone would leave the receive armed,
@@ -354,8 +358,9 @@ void cv_conn_send(struct cv_conn *conn) {
         // Without memory for vectors one segment at a time goes out all the same.
         bytes = first[0].iov_len;
     }
-    bool is_last = bytes == active->output.bytes && conn->state == CV_CONN_FINISHING &&
-                   (conn->flags & CV_CONN_LINGER) == 0;
+    // A long last answer completes piece by piece, so that its reader is seen to go on reading.
+    bool is_last = bytes == active->output.bytes && bytes <= QUIET_BYTES_MAX &&
+                   conn->state == CV_CONN_FINISHING && (conn->flags & CV_CONN_LINGER) == 0;
     enum cv_ring_send_mode mode = send_mode(conn, bytes);
     conn->flags |= CV_CONN_SENDING;
     if (gather != NULL) {
@@ -564,12 +569,8 @@ void cv_conn_run(struct cv_conn *conn) {
     settle(conn);
 }
 
-bool cv_conn_feed(struct cv_conn *conn) {
+void cv_conn_feed(struct cv_conn *conn) {
     conn->flags &= (uint16_t)~CV_CONN_STARVED;
-    if (conn->state == CV_CONN_CLOSING) {
-        free_if_over(conn);
-        return false;
-    }
+    free_if_over(conn);
     receive(conn, true);
-    return true;
 }

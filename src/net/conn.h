@@ -10,7 +10,7 @@
 //
 // An idle connection is this record and nothing else: input that waits and output that is queued
 // live in a block of the pool that exists only while there is some. A record is reused under a new
-// generation once the kernel holds no operation of the old one (facts: close(2) does not end an
+// generation once the kernel holds no operation of the old one (close(2) does not end an
 // armed multishot receive). Single thread; everything belongs to one worker.
 #ifndef CV_NET_CONN_H
 #define CV_NET_CONN_H
@@ -106,7 +106,7 @@ struct cv_conn {
     uint32_t starved_next;   // In the starved list, likewise.
     uint32_t read_deadline;  // Milliseconds, modulo 2^32; 0: none.
     uint32_t write_deadline;
-    uint32_t dropped_bytes;  // Input dropped since FINISHING.
+    uint32_t dropped_bytes;  // Input dropped while LINGERING.
     uint16_t generation;
     uint16_t flags;          // enum cv_conn_flag
     uint8_t state;           // enum cv_conn_state
@@ -187,8 +187,8 @@ void cv_conn_settle(struct cv_conn *conn);
 // Does what the connection was listed for.
 void cv_conn_run(struct cv_conn *conn);
 
-// A receive buffer is free again for a starved connection. False when it has no use for it.
-bool cv_conn_feed(struct cv_conn *conn);
+// A receive buffer is free again: the connection no longer starves.
+void cv_conn_feed(struct cv_conn *conn);
 
 static inline bool cv_conn_is_alive(const struct cv_conn *conn) {
     return conn->state != CV_CONN_FREE && conn->state != CV_CONN_CLOSING;

@@ -62,6 +62,7 @@ void cv_net_set_limits(struct cv_net *net, const struct cv_limits *limits) {
         // Without memory for the table the cap cannot hold, and serving goes on without it.
         net->admission = cv_admission_create(net->table_count);
     }
+    cv_listener_adjust(net);
 }
 
 static struct cv_conn *take_record(struct cv_net *net) {
@@ -172,19 +173,22 @@ void cv_net_settle(struct cv_net *net) {
     memmove(net->quiet, net->quiet + over, net->quiet_count * sizeof(*net->quiet));
 }
 
-// Receives of starved connections are armed again as buffers come back, as many as there are
-// buffers.
+// Receives of starved connections are armed again when a buffer is free. All of them, because each
+// waits for data before it takes one: the first may stay silent. Those that find none starve again,
+// behind.
 static void feed_starved(struct cv_net *net) {
-    uint32_t available = cv_ring_buffers_total(net->ring) - cv_ring_buffers_lent(net->ring);
-    while (net->starved_head != 0 && available > 0) {
-        struct cv_conn *conn = at(net, net->starved_head);
+    uint32_t last = net->starved_tail;
+    if (last == 0 || cv_ring_buffers_lent(net->ring) == cv_ring_buffers_total(net->ring)) {
+        return;
+    }
+    for (uint32_t current = 0; current != last;) {
+        current = net->starved_head;
+        struct cv_conn *conn = at(net, current);
         net->starved_head = conn->starved_next;
         if (net->starved_head == 0) {
             net->starved_tail = 0;
         }
-        if (cv_conn_feed(conn)) {
-            available--;
-        }
+        cv_conn_feed(conn);
     }
 }
 
@@ -212,6 +216,10 @@ void cv_net_drain(struct cv_net *net) {
         struct cv_conn *conn = &net->table[i];
         if (conn->state == CV_CONN_OPEN) {
             conn->ops->on_drain(conn);
+        }
+        if (conn->state == CV_CONN_OPEN) {
+            // Nobody is waited for whose end the kernel lost.
+            cv_conn_look_again(conn);
         }
     }
 }

@@ -446,7 +446,9 @@ static void fill_head(struct cv_exchange *exchange, struct cv_head *head) {
     struct cv_net *net = exchange->conn->net;
     const struct cv_parser_head *request = &exchange->head;
     exchange->status = head->status;
-    exchange->is_closing = !request->keep_alive || net->draining || !is_discardable(exchange);
+    // Behind a CONNECT come bytes of the tunnel that was refused, not requests.
+    exchange->is_closing = !request->keep_alive || net->draining || !is_discardable(exchange) ||
+                           request->method == CV_METHOD_CONNECT;
     if (head->body == CV_HEAD_CHUNKED) {
         exchange->is_chunked_out = request->version_minor > 0;
         if (!exchange->is_chunked_out) {
