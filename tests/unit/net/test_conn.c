@@ -548,6 +548,25 @@ static void test_conn_lingers_for_so_many_bytes_only(void **state) {
     t_world_assert_empty(world);
 }
 
+static void test_conn_still_answering_drops_what_it_is_sent_without_limit(void **state) {
+    (void)state;
+    static uint8_t bytes[2 * CV_CONN_LINGER_BYTES_MAX];
+    int client = t_world_open(world);
+    socket_of(client)->window = 0;
+    queue_copy(probes[0].conn, "earlier answers", 15);
+    cv_conn_finish(probes[0].conn, COVET_COUNTER_CLOSED_ERROR, true);
+    t_client_send(world->ring, client, bytes, sizeof(bytes));
+    t_world_settle(world);
+    assert_true(socket_of(client)->is_open);
+    socket_of(client)->window = SIZE_MAX;
+    t_world_settle(world);
+    assert_int_equal(socket_of(client)->output.length, 15);
+    assert_true(socket_of(client)->is_shut);
+    t_client_end(world->ring, client);
+    t_world_settle(world);
+    t_world_assert_empty(world);
+}
+
 static void test_conn_reads_on_while_it_lingers_whatever_was_unread(void **state) {
     (void)state;
     static uint8_t bytes[3 * CV_CONN_INPUT_BYTES_MAX];
@@ -863,6 +882,7 @@ static void test_conn_random_walk_leaves_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(test_conn_still_answering_drops_what_it_is_sent_without_limit),
         TEST(test_conn_gives_its_protocol_what_arrives),
         TEST(test_conn_keeps_what_was_not_used),
         TEST(test_conn_yields_to_others_between_steps),

@@ -307,6 +307,18 @@ static void test_exchange_closes_with_linger_on_a_long_unread_body(void **state)
     end_client(client);
 }
 
+static void test_exchange_reads_no_request_behind_a_connect(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    t_serve_send(&serve, client,
+                 "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\nGET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(t_count(t_serve_output(&serve, client), "HTTP/1.1 501 "), 1);
+    assert_int_equal(t_count(t_serve_output(&serve, client), "Connection: close"), 1);
+    assert_int_equal(t_count(t_serve_output(&serve, client), "HTTP/1.1 "), 1);
+    assert_int_equal(t_app.handler_count, 0);
+    end_client(client);
+}
+
 static void test_exchange_closes_on_an_unread_chunked_body(void **state) {
     (void)state;
     int client = t_world_open(world);
@@ -885,6 +897,7 @@ static void test_exchange_keeps_what_a_request_refers_to_when_its_connection_bre
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(test_exchange_reads_no_request_behind_a_connect),
         TEST(test_exchange_answers_each_framing_the_same_however_it_is_cut),
         TEST(test_exchange_answers_each_framing_byte_by_byte),
         TEST(test_exchange_answers_what_came_before_a_fin),
