@@ -227,21 +227,11 @@ static void name_features(struct server *server) {
 }
 
 static int start_workers(struct server *server) {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    // Faults must reach the crash handler.
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
-    for (size_t i = 0; i < CV_ARRAY_COUNT(faults); i++) {
-        sigdelset(&all, faults[i]);
-    }
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = 0;
     for (uint32_t i = 0; error == 0 && i < server->rollout.worker_count; i++) {
         error = cv_worker_start(server->rollout.worker[i]);
         server->started_count += error == 0;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
         cv_log(CV_LOG_ERROR, "start_failed", "worker=%u reason=\"no thread: %s\"",
                server->started_count, strerror(-error));

@@ -458,14 +458,13 @@ static void *run(void *context) {
 }
 
 int cv_worker_start(struct cv_worker *worker) {
+    // Faults must reach the crash handler; every other signal is the main thread's.
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
     sigset_t all, old;
-    // Signals are the main thread's; those of a crash cannot be blocked anyway.
     (void)sigfillset(&all);
-    (void)sigdelset(&all, SIGSEGV);
-    (void)sigdelset(&all, SIGBUS);
-    (void)sigdelset(&all, SIGFPE);
-    (void)sigdelset(&all, SIGILL);
-    (void)sigdelset(&all, SIGABRT);
+    for (size_t i = 0; i < CV_ARRAY_COUNT(faults); i++) {
+        (void)sigdelset(&all, faults[i]);
+    }
     (void)pthread_sigmask(SIG_BLOCK, &all, &old);
     int status = pthread_create(&worker->thread, NULL, run, worker);
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
