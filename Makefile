@@ -4,6 +4,8 @@
 #   examples/*.c           loadable modules; examples/standalone_*.c: programs on libcovet.a
 #   tools/*.c perf/*.c     programs
 #   tests/unit/*/test_*.c  one test program each, with tests/support/*.c and -lcmocka
+#   tests/fuzz/fuzz_*.c    one libFuzzer target each
+#   perf/bench/*           one program, the micro-benchmarks; peers that are not installed are left out
 
 VARIANT ?= release
 B := build/$(VARIANT)
@@ -41,6 +43,9 @@ ifeq ($(VARIANT),asan)
 variant_flags := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 else ifeq ($(VARIANT),tsan)
 variant_flags := -O1 -fno-omit-frame-pointer -fsanitize=thread
+else ifeq ($(VARIANT),fuzz)
+variant_flags := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all -DCV_FUZZING
 else
 fortify := $(if $(filter -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 variant_flags := $(hardening) $(fortify) -DNDEBUG
@@ -74,8 +79,11 @@ standalone_sources := $(filter examples/standalone_%,$(example_sources))
 program_sources := $(wildcard tools/*.c perf/*.c)
 support_sources := $(wildcard tests/support/*.c)
 test_sources := $(wildcard tests/unit/*/test_*.c)
+bench_sources := $(wildcard perf/bench/*.c)
+bench_peer_sources := $(wildcard perf/bench/*.cpp)
+fuzz_sources := $(wildcard tests/fuzz/fuzz_*.c)
 sources := $(lib_sources) src/cli/main.c $(module_sources) $(standalone_sources) \
-	$(program_sources) $(support_sources) $(test_sources)
+	$(program_sources) $(support_sources) $(test_sources) $(bench_sources) $(fuzz_sources)
 headers := $(wildcard src/*/*.h include/*.h include/covet/*.h)
 
 objects_of = $(patsubst %.c,$(B)/obj/%.o,$1)
@@ -133,7 +141,8 @@ $(B)/obj/%.o: %.c $(B)/flags.txt | $(B)/layers.ok
 $(B)/obj/src/%.o: private visibility = -fvisibility=hidden
 # Examples see what users see.
 $(B)/obj/examples/%.o: private includes = -Iinclude
-$(B)/obj/tests/unit/%.o $(B)/obj/tests/support/%.o: private includes = -Isrc -Iinclude -Itests
+$(B)/obj/tests/%.o: private includes = -Isrc -Iinclude -Itests
+$(B)/obj/perf/bench/%.o: private includes = -Isrc -Iinclude -Itests
 
 archive = rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 $(B)/libcovet.a: $(lib_objects) $(B)/objects.txt
@@ -173,6 +182,26 @@ $(tests): $(B)/%: $(B)/obj/%.o $(B)/libtestsupport.a $(B)/libcovet.a
 	$(call quiet,LD,$@)$(CC) $(link_flags) $(no_lto) -pie $(call wraps,$*.c) $(filter %.o %.a,$^) $(libraries) \
 		-lcmocka -o $@
 
+# Each target is a program on the instrumented library; they are built with VARIANT=fuzz.
+fuzzers := $(patsubst tests/fuzz/%.c,$(B)/%,$(fuzz_sources))
+$(fuzzers): $(B)/%: $(B)/obj/tests/fuzz/%.o $(B)/libcovet.a
+	$(call quiet,LD,$@)$(CC) $(link_flags) -fsanitize=fuzzer $(filter %.o %.a,$^) $(libraries) -o $@
+.PHONY: fuzzers
+fuzzers: $(fuzzers)
+
+# The peers are what the distribution packages; a C++ one needs its headers and a C++ compiler.
+CXX := $(if $(filter default,$(origin CXX)),g++,$(CXX))
+has_header = $(wildcard $(addsuffix /$1,/usr/include /usr/include/x86_64-linux-gnu))
+bench_peers := $(if $(shell command -v $(CXX)),$(patsubst %.cpp,$(B)/obj/%.o,$(bench_peer_sources)))
+bench_libraries := $(if $(call has_header,simdjson.h),-lsimdjson) $(if $(call has_header,jansson.h),-ljansson) \
+	$(if $(call has_header,http_parser.h),-lhttp_parser)
+$(B)/obj/%.o: %.cpp $(B)/flags.txt
+	@mkdir -p $(@D)
+	$(call quiet,CXX,$<)$(CXX) -std=c++17 -O3 -march=native -DNDEBUG -Wall -Wextra -c $< -o $@ -MMD -MP
+$(B)/bench: $(call objects_of,$(bench_sources)) $(bench_peers) $(B)/libcovet.a
+	$(call quiet,LD,$@)$(if $(bench_peers),$(CXX),$(CC)) $(link_flags) $(program_flags) $(filter %.o %.a,$^) \
+		$(libraries) $(bench_libraries) -o $@
+
 -include $(patsubst %.c,$(B)/obj/%.d,$(sources))
 
 ##@ Test
@@ -183,9 +212,24 @@ test-asan: ## The same tests under AddressSanitizer and UndefinedBehaviorSanitiz
 	@$(MAKE) VARIANT=asan test
 test-tsan: ## The same tests under ThreadSanitizer
 	@$(MAKE) VARIANT=tsan test
-.PHONY: bench
-bench: all ## Covet beside the do-nothing responder and nginx, in turns (scripts/install-deps --perf)
-	@perf/compare $(BENCH)
+
+# fuzz_<name> starts from tests/fuzz/corpus/<name> and keeps what it finds in build/fuzz/corpus.
+SECONDS ?= 60
+.PHONY: fuzz fuzz-regress
+fuzz: ## Fuzz every codec, SECONDS=60 each (ONLY=word: some; needs clang, scripts/install-deps --dev)
+	@$(MAKE) VARIANT=fuzz CC=clang fuzzers
+	@scripts/fuzz run build/fuzz '$(ONLY)' $(SECONDS)
+fuzz-regress: ## Run every fuzz target once over its kept inputs
+	@$(MAKE) VARIANT=fuzz CC=clang fuzzers
+	@scripts/fuzz regress build/fuzz '$(ONLY)'
+
+##@ Measure
+.PHONY: bench compare
+bench: $(B)/bench ## Micro-benchmarks beside packaged peers and floors (ONLY=word; scripts/install-deps --perf)
+	@mkdir -p build/bench
+	@$(B)/bench '$(ONLY)' build/bench/bench.json
+compare: all ## Covet beside the do-nothing responder and nginx, in turns (COMPARE=options of perf/compare)
+	@perf/compare $(COMPARE)
 
 ##@ Check
 .PHONY: check lint format format-check
@@ -195,7 +239,7 @@ check: ## Layers, code map, headers that compile alone, house rules
 lint: ## A warning-free clang build, clang-tidy, shellcheck (scripts/install-deps --dev)
 	@$(MAKE) VARIANT=clang CC=clang WERROR=1 all test-programs build/clang/compile_commands.json
 	@scripts/lint build/clang/compile_commands.json
-c_files := $(sort $(sources) $(headers) $(wildcard tests/*/*.[ch] tests/*/*/*.[ch] examples/*.h tools/*.h perf/*.h))
+c_files := $(sort $(sources) $(headers) $(wildcard tests/*/*.[ch] tests/*/*/*.[ch] examples/*.h tools/*.h perf/*.h perf/*/*.h))
 format: ## Rewrite all C in the house style (clang-format)
 	@clang-format -i $(c_files)
 format-check: ## Fail when `make format` would change something
