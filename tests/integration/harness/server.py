@@ -168,13 +168,24 @@ class Server:
             waiting += procfs.children(pid)
         return found
 
+    def tell_to_stop(self, told):
+        """Supervisors still alive, each of them with a TERM by now. `told` remembers who got it: a
+        hand-over's new supervisor changes its parent when the old one ends, and one look at the
+        tree of processes can miss it in that moment."""
+        alive = [pid for pid in self.family() if procfs.is_alive(pid)]
+        for pid in set(alive) - told:
+            with contextlib.suppress(ProcessLookupError):  # Ended by itself just now.
+                os.kill(pid, signal.SIGTERM)
+        told.update(alive)
+        return alive
+
     def stop(self):
         """TERM, then status 0 in time and a log without a crash. Gives the seconds it took."""
         self.stopped = True
         started = time.monotonic()
-        for pid in self.family() or [self.pid]:
-            with contextlib.suppress(ProcessLookupError):  # Ended by itself just now.
-                os.kill(pid, signal.SIGTERM)
+        told = set()
+        if not self.tell_to_stop(told):
+            self.process.send_signal(signal.SIGTERM)
         limit_s = self.stop_limit_s * self.env.slack
         try:
             status = self.process.wait(limit_s)
@@ -182,10 +193,7 @@ class Server:
             self.kill()
             raise AssertionError(f"still there {limit_s} s after TERM: {self.log()[-800:]}")
         took_s = time.monotonic() - started
-        left = procfs.wait_for(
-            lambda: not [pid for pid in self.family() if procfs.is_alive(pid)], 3.0
-        )
-        if not left:
+        if not procfs.wait_for(lambda: not self.tell_to_stop(told), 3.0):
             self.kill()
             raise AssertionError("processes left behind after the stop")
         assert status in self.exits, f"exit status {status} after TERM: {self.log()[-800:]}"
