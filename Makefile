@@ -225,9 +225,9 @@ fuzz-regress: ## Run every fuzz target once over its kept inputs
 
 ##@ Measure
 .PHONY: bench compare
-bench: $(B)/bench ## Micro-benchmarks beside packaged peers and floors (ONLY=word; scripts/install-deps --perf)
+bench: $(B)/bench ## Micro-benchmarks beside packaged peers and floors (ONLY=word BATCHES=400; scripts/install-deps --perf)
 	@mkdir -p build/bench
-	@$(B)/bench '$(ONLY)' build/bench/bench.json
+	@$(B)/bench '$(ONLY)' build/bench/bench.json $(BATCHES)
 compare: all ## Covet beside the do-nothing responder and nginx, in turns (COMPARE=options of perf/compare)
 	@perf/compare $(COMPARE)
 
