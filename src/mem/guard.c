@@ -139,6 +139,7 @@ void cv_guard_release(struct cv_guard *guard, void *block, size_t bytes) {
     if (cv_pool_capacity(bytes) != cv_pool_capacity(header->bytes))
         cv_guard_fail("wrong_size", block, header->bytes);
     check_tail("overrun", header);
+    cv_poison_clear(block, header->bytes);  // Its user may have poisoned parts of it.
     memset(block, FREED_BYTE, header->bytes);
     header->mark = mark(header, FREED_MARK);
     header->next = NULL;

@@ -8,6 +8,7 @@
 #ifndef CV_MEM_POOL_H
 #define CV_MEM_POOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -127,7 +128,10 @@ static inline void cv_pool_release(struct cv_pool *pool, void *memory, size_t by
 
     if (CV_UNLIKELY(block == NULL))
         return;
-    if (CV_UNLIKELY(bytes - 1 >= pool->push_bytes_max)) {
+    // The first half is for the compiler, when it knows the size.
+    bool is_large = __builtin_constant_p(bytes) && bytes > CV_POOL_SMALL_BYTES_MAX;
+
+    if (is_large || CV_UNLIKELY(bytes - 1 >= pool->push_bytes_max)) {
         cv_pool_release_slow(pool, block, bytes);
         return;
     }
