@@ -56,19 +56,22 @@ void cv_arena_reset(struct cv_arena *arena) {
     fill(arena, kept);
 }
 
-static struct cv_arena_chunk *acquire_chunk(struct cv_arena *arena, size_t bytes) {
+static struct cv_arena_chunk *add_chunk(struct cv_arena *arena, struct cv_arena_chunk **link,
+                                        size_t bytes) {
     struct cv_arena_chunk *chunk = cv_pool_acquire(arena->pool, bytes);
 
     if (chunk == NULL)
         return NULL;
     chunk->bytes = bytes;
-    chunk->next = arena->chunks;
-    arena->chunks = chunk;
+    chunk->next = *link;
+    *link = chunk;
     return chunk;
 }
 
+// Behind the chunk being filled, which stays the first one.
 static void *alloc_alone(struct cv_arena *arena, size_t bytes) {
-    struct cv_arena_chunk *chunk = acquire_chunk(arena, sizeof(*chunk) + bytes);
+    struct cv_arena_chunk **link = arena->chunks == NULL ? &arena->chunks : &arena->chunks->next;
+    struct cv_arena_chunk *chunk = add_chunk(arena, link, sizeof(*chunk) + bytes);
 
     return chunk == NULL ? NULL : chunk + 1;
 }
@@ -81,7 +84,7 @@ void *cv_arena_alloc_slow(struct cv_arena *arena, size_t bytes) {
     if (wanted > CV_ARENA_CHUNK_BYTES - sizeof(struct cv_arena_chunk))
         return alloc_alone(arena, wanted);
     if (wanted > (size_t)(arena->end - arena->at)) {
-        struct cv_arena_chunk *chunk = acquire_chunk(arena, CV_ARENA_CHUNK_BYTES);
+        struct cv_arena_chunk *chunk = add_chunk(arena, &arena->chunks, CV_ARENA_CHUNK_BYTES);
 
         if (chunk == NULL)
             return NULL;

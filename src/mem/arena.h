@@ -17,7 +17,7 @@ struct cv_arena_chunk;
 
 struct cv_arena {
     struct cv_pool *pool;           // borrowed until cv_arena_deinit
-    struct cv_arena_chunk *chunks;  // owned; newest first
+    struct cv_arena_chunk *chunks;  // owned; the one being filled first
     uint8_t *at;                    // Next free byte of the chunk being filled.
     uint8_t *end;
 };

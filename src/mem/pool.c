@@ -151,7 +151,7 @@ static void *acquire_class(struct cv_pool *pool, uint32_t class_index) {
 }
 
 static void *acquire_system(struct cv_pool *pool, size_t bytes) {
-    void *memory = malloc(bytes);
+    void *memory = bytes > PTRDIFF_MAX ? NULL : malloc(bytes);
 
     pool->refills++;
     if (memory != NULL)

@@ -139,6 +139,7 @@ static inline void cv_pool_release(struct cv_pool *pool, void *memory, size_t by
     struct cv_pool_list *list = &pool->free[class_index];
 
     CV_DEBUG_ASSERT(!cv_poison_test(block));
+    cv_poison_clear(block, sizeof(*block));
     block->next = list->head;
     list->head = block;
     list->count++;

@@ -117,10 +117,11 @@ static bool push(struct cv_remote *remote, struct freed *freed) {
 // Gives up the lock. Whoever finds nothing left ends the pool, which frees the record.
 static void unlock_or_end(struct cv_remote *remote) {
     bool is_last = remote->live_count == 0 && cv_pool_live_bytes(&remote->left) == 0;
+    struct cv_pool last = remote->left;
 
     (void)pthread_mutex_unlock(&remote->lock);
     if (is_last)
-        cv_pool_deinit(&remote->left);
+        cv_pool_deinit(&last);
 }
 
 static void free_late(struct cv_remote *remote, void *memory) {

@@ -150,6 +150,29 @@ static void test_arena_refuses_sizes_that_overflow(void **state) {
     }
 }
 
+static void test_arena_reset_keeps_a_chunk_and_gives_the_rest_back(void **state) {
+    (void)state;
+    cv_arena_reset(&arena);  // Nothing to keep yet.
+    assert_int_equal(cv_pool_live_bytes(&pool), 0);
+    for (int round = 0; round < 3; round++) {
+        const uint8_t *kept = (const uint8_t *)arena.chunks;
+        const uint8_t *first = cv_arena_alloc(&arena, 16);
+
+        assert_true(round == 0 || first == kept + 16);
+        for (size_t i = 1; i < 300; i++)
+            memset(cv_arena_alloc(&arena, i), 1, i);
+        assert_non_null(cv_arena_alloc(&arena, 9000));
+        cv_arena_reset(&arena);
+        assert_int_equal(cv_pool_live_bytes(&pool), CV_ARENA_CHUNK_BYTES);
+    }
+    // One that holds a single allocation is not worth keeping.
+    cv_arena_deinit(&arena);
+    assert_non_null(cv_arena_alloc(&arena, 9000));
+    cv_arena_reset(&arena);
+    assert_int_equal(cv_pool_live_bytes(&pool), 0);
+    assert_non_null(cv_arena_alloc(&arena, 16));
+}
+
 static void test_arena_copy_ends_in_nul(void **state) {
     (void)state;
     char *copy = cv_arena_copy(&arena, cv_span_make("a\0bc", 3));
@@ -160,6 +183,15 @@ static void test_arena_copy_ends_in_nul(void **state) {
 }
 
 #ifdef CV_POISON_ENABLED
+// Behind a block of debug mode lies what it checks, not poison.
+static int make_plain_arena(void **state) {
+    (void)make_arena(state);
+    cv_pool_deinit(&pool);
+    assert_int_equal(unsetenv("COVET_MEMORY"), 0);
+    cv_pool_init(&pool);
+    return 0;
+}
+
 static void test_arena_poisons_behind_every_allocation(void **state) {
     (void)state;
     uint8_t *memory = cv_arena_alloc(&arena, 21);
@@ -194,10 +226,12 @@ int main(void) {
                                         end_arena),
         cmocka_unit_test_setup_teardown(test_arena_refuses_sizes_that_overflow, make_arena,
                                         end_arena),
+        cmocka_unit_test_setup_teardown(test_arena_reset_keeps_a_chunk_and_gives_the_rest_back,
+                                        make_arena, end_arena),
         cmocka_unit_test_setup_teardown(test_arena_copy_ends_in_nul, make_arena, end_arena),
 #ifdef CV_POISON_ENABLED
-        cmocka_unit_test_setup_teardown(test_arena_poisons_behind_every_allocation, make_arena,
-                                        end_arena),
+        cmocka_unit_test_setup_teardown(test_arena_poisons_behind_every_allocation,
+                                        make_plain_arena, end_arena),
 #endif
     };
 

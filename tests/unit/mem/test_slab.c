@@ -48,7 +48,7 @@ void *__wrap_mmap(void *address, size_t bytes, int protection, int flags, int fd
     }
     // Reserved pages are always aligned; other memory may be anywhere.
     uint8_t *room = __real_mmap(address, bytes + 2 * CV_SLAB_BYTES, protection,
-                                flags & ~(MAP_HUGETLB | 0x3f << 26), fd, offset);
+                                flags & (MAP_PRIVATE | MAP_ANONYMOUS), fd, offset);
     size_t before = -(uintptr_t)room % CV_SLAB_BYTES + (is_misaligned ? 4096 : 0);
 
     maps++;
