@@ -61,16 +61,19 @@ size_t cv_pool_live_bytes(const struct cv_pool *pool) {
     return bytes;
 }
 
-static void note_peak(struct cv_pool *pool) {
-    pool->peak_bytes = CV_MAX(pool->peak_bytes, cv_pool_live_bytes(pool));
+static size_t note_peak(struct cv_pool *pool) {
+    size_t live_bytes = cv_pool_live_bytes(pool);
+
+    pool->peak_bytes = CV_MAX(pool->peak_bytes, live_bytes);
+    return live_bytes;
 }
 
-void cv_pool_turn(struct cv_pool *pool) {
-    note_peak(pool);
+size_t cv_pool_turn(struct cv_pool *pool) {
     if (pool->remote != NULL)
         (void)cv_remote_collect(pool);
     if (CV_UNLIKELY(pool->guard != NULL))
         cv_guard_check(pool->guard);
+    return note_peak(pool);
 }
 
 struct cv_slabs *cv_pool_slabs(struct cv_pool *pool) {
@@ -128,7 +131,7 @@ static void *refill(struct cv_pool *pool, uint32_t class_index) {
     size_t bytes = cv_pool_class_bytes(class_index);
 
     pool->refills++;
-    note_peak(pool);
+    (void)note_peak(pool);
     if (bytes <= CV_POOL_SMALL_BYTES_MAX)
         return refill_small(pool, class_index);
     void *block = cv_slab_acquire(&pool->slabs, bytes);

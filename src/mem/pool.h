@@ -58,7 +58,8 @@ void cv_pool_init(struct cv_pool *pool);
 void cv_pool_deinit(struct cv_pool *pool);
 
 // Once per loop turn: takes back what other threads freed, and in debug mode checks what is free.
-void cv_pool_turn(struct cv_pool *pool);
+// Returns what is live then.
+size_t cv_pool_turn(struct cv_pool *pool);
 
 // Where the blocks lie.
 struct cv_slabs *cv_pool_slabs(struct cv_pool *pool);
