@@ -240,6 +240,11 @@ void cv_slab_init(struct cv_slabs *slabs) {
     *slabs = (struct cv_slabs){0};
 }
 
+void cv_slab_prepare(struct cv_slabs *slabs) {
+    if (slabs->end == 0)
+        (void)add_slab(slabs);
+}
+
 void cv_slab_deinit(struct cv_slabs *slabs) {
     for (uint32_t index = slabs->end; index-- > 0;) {
         if (slabs->set->slab[index] != NULL)

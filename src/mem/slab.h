@@ -52,6 +52,10 @@ struct cv_slabs {
 
 void cv_slab_init(struct cv_slabs *slabs);
 
+// Maps the first slab ahead of its use, which takes address space and no memory. Nothing happens when
+// there is one or none can be had.
+void cv_slab_prepare(struct cv_slabs *slabs);
+
 // Unmaps every slab, whatever is in use of them; tells the watcher first.
 void cv_slab_deinit(struct cv_slabs *slabs);
 

@@ -433,6 +433,8 @@ static int start_up(struct cv_worker *worker) {
     if (status < 0) {
         return status;
     }
+    cv_slab_prepare(cv_pool_slabs(&worker->pool));
+    publish_memory(worker, 0);
     await_wake(worker);
     return cv_listener_open_all(&worker->net, options->listener, options->listener_count);
 }

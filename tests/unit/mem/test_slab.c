@@ -130,6 +130,21 @@ static void test_slab_says_what_backs_it(void **state) {
     }
 }
 
+static void test_slab_prepare_maps_the_first_one_only(void **state) {
+    (void)state;
+    maps_allowed = 0;
+    cv_slab_prepare(&slabs);
+    assert_int_equal(slabs.unused_count, 0);
+    maps_allowed = -1;
+    for (int i = 0; i < 3; i++)
+        cv_slab_prepare(&slabs);
+    assert_int_equal(maps, 1);
+    assert_int_equal(slabs.unused_count, 1);
+    assert_non_null(cv_slab_acquire(&slabs, CV_SLAB_BYTES));
+    cv_slab_prepare(&slabs);
+    assert_int_equal(maps, 1);
+}
+
 static void test_slab_is_aligned_wherever_the_kernel_maps_it(void **state) {
     (void)state;
     is_misaligned = true;
@@ -390,6 +405,8 @@ static void test_slab_random_use_never_hands_out_a_block_twice(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_slab_says_what_backs_it, make_slabs, end_slabs),
+        cmocka_unit_test_setup_teardown(test_slab_prepare_maps_the_first_one_only, make_slabs,
+                                        end_slabs),
         cmocka_unit_test_setup_teardown(test_slab_is_aligned_wherever_the_kernel_maps_it,
                                         make_slabs, end_slabs),
         cmocka_unit_test_setup_teardown(test_slab_blocks_are_aligned_to_their_size_and_apart,
