@@ -42,13 +42,9 @@ void *__wrap_mmap(void *address, size_t bytes, int protection, int flags, int fd
         return MAP_FAILED;
     if (maps_allowed > 0)
         maps_allowed--;
-    if ((flags & MAP_HUGETLB) == 0 && !is_misaligned) {
-        maps++;
-        return __real_mmap(address, bytes, protection, flags, fd, offset);
-    }
-    // Reserved pages are always aligned; other memory may be anywhere.
+    // Aligned, as reserved pages always are and other memory from Linux 6.7 on, or not.
     uint8_t *room = __real_mmap(address, bytes + 2 * CV_SLAB_BYTES, protection,
-                                flags & (MAP_PRIVATE | MAP_ANONYMOUS), fd, offset);
+                                MAP_PRIVATE | MAP_ANONYMOUS, fd, offset);
     size_t before = -(uintptr_t)room % CV_SLAB_BYTES + (is_misaligned ? 4096 : 0);
 
     maps++;
