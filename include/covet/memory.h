@@ -7,7 +7,6 @@
 #ifndef COVET_MEMORY_H
 #define COVET_MEMORY_H
 
-#include <stdarg.h>
 #include <stddef.h>
 
 #include <covet/span.h>
@@ -61,9 +60,6 @@ COVET_EXPORT char *covet_arena_copy(struct covet_arena *arena, struct covet_span
  * when memory is exhausted or the text cannot be made. */
 COVET_EXPORT struct covet_span covet_arena_format(struct covet_arena *arena, const char *format,
                                                   ...) __attribute__((format(printf, 2, 3)));
-COVET_EXPORT struct covet_span covet_arena_format_list(struct covet_arena *arena,
-                                                       const char *format, va_list arguments)
-    __attribute__((format(printf, 2, 0)));
 
 #ifdef __cplusplus
 }

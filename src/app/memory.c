@@ -2,6 +2,7 @@
 // itself lies in a block of the pool it takes from.
 #include <covet/memory.h>
 
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,32 +69,23 @@ char *covet_arena_copy(struct covet_arena *arena, struct covet_span span) {
     return cv_arena_copy(arena_of(arena), cv_span_make(span.data, span.length));
 }
 
-struct covet_span covet_arena_format_list(struct covet_arena *arena, const char *format,
-                                          va_list arguments) {
-    char room[FORMAT_ROOM_BYTES];
-    struct covet_span text = {NULL, 0};
-    va_list again;
-
-    va_copy(again, arguments);
-    int length = vsnprintf(room, sizeof(room), format, arguments);
-    char *copy = length < 0 ? NULL : cv_arena_alloc(arena_of(arena), (size_t)length + 1);
-
-    if (copy != NULL) {
-        if ((size_t)length < sizeof(room))
-            memcpy(copy, room, (size_t)length + 1);
-        else
-            (void)vsnprintf(copy, (size_t)length + 1, format, again);
-        text = (struct covet_span){copy, (size_t)length};
-    }
-    va_end(again);
-    return text;
-}
-
 struct covet_span covet_arena_format(struct covet_arena *arena, const char *format, ...) {
+    char room[FORMAT_ROOM_BYTES];
     va_list arguments;
 
     va_start(arguments, format);
-    struct covet_span text = covet_arena_format_list(arena, format, arguments);
+    int length = vsnprintf(room, sizeof(room), format, arguments);
     va_end(arguments);
-    return text;
+    char *text = length < 0 ? NULL : cv_arena_alloc(arena_of(arena), (size_t)length + 1);
+
+    if (text == NULL)
+        return (struct covet_span){NULL, 0};
+    if ((size_t)length < sizeof(room)) {
+        memcpy(text, room, (size_t)length + 1);
+    } else {
+        va_start(arguments, format);
+        (void)vsnprintf(text, (size_t)length + 1, format, arguments);
+        va_end(arguments);
+    }
+    return (struct covet_span){text, (size_t)length};
 }

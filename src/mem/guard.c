@@ -94,6 +94,7 @@ void cv_guard_enable(struct cv_pool *pool) {
 static void let_go_oldest(struct cv_guard *guard) {
     struct header *header = guard->oldest;
 
+    CV_ASSERT(header != NULL);
     check_freed(header);
     guard->oldest = header->next;
     if (guard->oldest == NULL)

@@ -46,7 +46,9 @@ MEMORY_ERROR = r"event=memory_error kind=(\w+) address=0x[0-9a-f]+ bytes=\d+ cla
 # What a checking tool adds to the crash a test caused; its reports of other errors read otherwise.
 CRASH_OF_SANITIZED = r"Sanitizer.*(SEGV|DEADLYSIGNAL|can not provide|nested bug)"
 BACKTRACE = r"backtrace|bt=|0x[0-9a-f]+|\+0x"
-FATAL_LOG = r"event=crash|AddressSanitizer|LeakSanitizer|runtime error|ThreadSanitizer|assertion|event=memory_error"
+FATAL_LOG = (
+    r"event=(crash|memory_error)|AddressSanitizer|LeakSanitizer|runtime error|ThreadSanitizer|assertion"
+)
 
 # Threads of the server process.
 WORKER_THREAD = r"^covet-w\d+$"

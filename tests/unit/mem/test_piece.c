@@ -51,7 +51,7 @@ static size_t take(size_t bytes, uint8_t **blocks) {
 }
 
 static void test_piece_is_cut_without_a_gap_in_address_order(void **state) {
-    uint8_t *blocks[PIECE_BYTES / 8];
+    uint8_t *blocks[PIECE_BYTES / 8] = {NULL};
 
     (void)state;
     for (size_t bytes = 8; bytes <= 1024; bytes *= 2) {
@@ -68,7 +68,7 @@ static void test_piece_is_cut_without_a_gap_in_address_order(void **state) {
 }
 
 static void test_piece_goes_back_with_its_last_block(void **state) {
-    uint8_t *blocks[PIECE_BYTES / 8];
+    uint8_t *blocks[PIECE_BYTES / 8] = {NULL};
 
     (void)state;
     for (size_t bytes = 8; bytes <= 1024; bytes *= 2) {
