@@ -224,6 +224,7 @@ static void dispatch(struct cv_worker *worker, const struct cv_completion *compl
     switch ((enum covet_op)covet_user_data_op(completion->user_data)) {
     case COVET_OP_RECV:
     case COVET_OP_SEND:
+    case COVET_OP_ZERO_COPY:
     case COVET_OP_CANCEL:
     case COVET_OP_CLOSE:
         cv_net_complete(&worker->net, completion);
