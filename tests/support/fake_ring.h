@@ -77,6 +77,7 @@ struct t_socket {
     struct t_bytes output;  // What the client was sent.
     size_t window;          // Bytes the client still reads.
     bool is_silent;         // The client reads, but acknowledges nothing.
+    size_t told_bytes;      // Of its loans it acknowledged so many, without freeing one.
     bool copies;            // The way to the client copies what is sent.
     struct t_loan loan[T_LOANS_MAX];
     uint32_t loan_count;
@@ -459,7 +460,7 @@ uint32_t cv_ring_unacknowledged(struct cv_ring *ring, int descriptor) {
     for (uint32_t i = 0; i < socket->loan_count; i++) {
         bytes += socket->loan[i].bytes;
     }
-    return (uint32_t)bytes;
+    return (uint32_t)(bytes - CV_MIN(bytes, socket->told_bytes));
 }
 
 void cv_ring_submit(struct cv_ring *ring) {
