@@ -94,6 +94,7 @@ static void calibrate(struct measured *one) {
     uint32_t multiple = one->bench.multiple == 0 ? 1 : one->bench.multiple;
 
     one->count = multiple;
+    (void)run_batch(one);  // First touches would look like a batch that is long enough.
     for (;;) {
         double per_operation = run_batch(one);
 

@@ -15,7 +15,7 @@ static void move_to_front(struct cv_buffer *buffer) {
 }
 
 static int grow(struct cv_buffer *buffer, struct cv_pool *pool, size_t needed) {
-    size_t wanted = CV_MAX(needed, buffer->capacity + buffer->capacity / 2);
+    size_t wanted = cv_pool_capacity(CV_MAX(needed, buffer->capacity + buffer->capacity / 2));
     uint8_t *data = cv_pool_acquire(pool, wanted);
 
     if (data == NULL)
@@ -24,7 +24,7 @@ static int grow(struct cv_buffer *buffer, struct cv_pool *pool, size_t needed) {
         memcpy(data, buffer->data + buffer->start, buffer->length);
     cv_pool_release(pool, buffer->data, buffer->capacity);
     buffer->data = data;
-    buffer->capacity = cv_pool_capacity(wanted);
+    buffer->capacity = wanted;
     buffer->start = 0;
     return 0;
 }

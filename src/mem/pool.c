@@ -1,186 +1,220 @@
-// Size classes with a free list each, so that acquire and release are a push and a pop.
+// What the free lists of a pool are filled from.
 //
-// Blocks up to CV_POOL_CARVED_BYTES are cut from the newest chunk, in address order, only when
-// their class has no free block: a chunk's pages are first touched when their blocks are, and all
-// small classes share one chunk. What is left of a chunk that is too small for the next block goes
-// to the free lists of the smaller classes. Chunks never go back before the pool ends, because
-// their blocks are spread over the free lists; blocks above that size are malloc's own and do.
+// A small class takes one block of the slabs' smallest size at a time and cuts all of it up, so
+// that blocks are aligned to their size and nothing is left over; these stay with the class,
+// because its blocks are spread over the free list. Larger classes are blocks of the slabs
+// themselves. Their free lists are a cache in front of the buddy allocator, which joins what does
+// not fit in it.
 //
-//   chunk: | header | block | block | ... | not cut yet |
-//          0        64                    used          65536
-//
-// Under AddressSanitizer every byte that is not handed out is poisoned.
+// Under AddressSanitizer every byte that was not asked for is poisoned.
 #include "mem/pool.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/assert.h"
-#include "mem/poison.h"
+#include "mem/guard.h"
+#include "mem/remote.h"
 
-#define CHUNK_BYTES (64u * 1024u)
-#define CLASS_SHIFT_MIN 6  // 2^6 bytes in the smallest class.
+#define CLASS_END (CV_POOL_CLASS_BYTES_MIN << (CV_POOL_CLASS_COUNT - 1))
 
-struct cv_pool_block {
-    struct cv_pool_block *next;
+_Static_assert(CLASS_END == CV_POOL_CLASS_BYTES_MAX, "the last class is the largest");
+_Static_assert(CV_POOL_CLASS_BYTES_MIN >= sizeof(struct cv_pool_block), "a link fits a block");
+_Static_assert(CV_POOL_SMALL_BYTES_MAX < CV_SLAB_BLOCK_BYTES_MIN, "small classes are cut");
+_Static_assert(CV_POOL_CLASS_BYTES_MAX <= CV_SLAB_BYTES, "every class lies in slabs");
+
+#define TWICE(class_index) class_index, class_index
+#define TIMES_4(class_index) TWICE(class_index), TWICE(class_index)
+#define TIMES_16(class_index) \
+    TIMES_4(class_index), TIMES_4(class_index), TIMES_4(class_index), TIMES_4(class_index)
+
+const uint8_t cv_pool_small_class[CV_POOL_SMALL_BYTES_MAX / CV_POOL_CLASS_BYTES_MIN] = {
+    0,           1,           TWICE(2),    TIMES_4(3),  TIMES_4(4),  TIMES_4(4),  TIMES_16(5),
+    TIMES_16(6), TIMES_16(6), TIMES_16(7), TIMES_16(7), TIMES_16(7), TIMES_16(7),
 };
 
-struct cv_pool_chunk {
-    struct cv_pool_chunk *next;  // owned
-    size_t used;
-} CV_CACHE_ALIGNED;
-
-_Static_assert(CV_POOL_CLASS_BYTES_MIN == 1u << CLASS_SHIFT_MIN, "class 0 is the smallest");
-_Static_assert(CV_POOL_CLASS_BYTES_MAX == CV_POOL_CLASS_BYTES_MIN << (CV_POOL_CLASS_COUNT - 1),
-               "the last class is the largest");
-_Static_assert(sizeof(struct cv_pool_chunk) == CV_POOL_CLASS_BYTES_MIN, "blocks stay aligned");
-
-static size_t class_of(size_t bytes) {
-    size_t rounded = CV_MAX(bytes, CV_POOL_CLASS_BYTES_MIN);
-
-    return (size_t)(64 - CLASS_SHIFT_MIN - __builtin_clzl(rounded - 1));
-}
-
-static size_t class_bytes(size_t class) {
-    return (size_t)CV_POOL_CLASS_BYTES_MIN << class;
-}
-
-size_t cv_pool_capacity(size_t bytes) {
-    return bytes > CV_POOL_CLASS_BYTES_MAX ? bytes : class_bytes(class_of(bytes));
-}
-
-static void push_free(struct cv_pool *pool, size_t class, void *memory) {
-    struct cv_pool_block *block = memory;
-
-    cv_poison_clear(block, sizeof(*block));
-    block->next = pool->free[class];
-    pool->free[class] = block;
-    cv_poison_set(block, class_bytes(class));
-}
-
-static void *pop_free(struct cv_pool *pool, size_t class) {
-    struct cv_pool_block *block = pool->free[class];
-
-    if (block != NULL) {
-        cv_poison_clear(block, class_bytes(class));
-        pool->free[class] = block->next;
-    }
-    return block;
-}
-
-static void *system_alloc(struct cv_pool *pool, size_t bytes) {
-    void *memory = malloc(bytes);
-
-    if (memory != NULL)
-        pool->held_bytes += bytes;
-    return memory;
-}
-
-static void system_free(struct cv_pool *pool, void *memory, size_t bytes) {
-    cv_poison_clear(memory, bytes);
-    pool->held_bytes -= bytes;
-    free(memory);
-}
-
-// Hands the uncut end of a chunk to the free lists, largest blocks first.
-static void spend_chunk(struct cv_pool *pool, struct cv_pool_chunk *chunk) {
-    size_t class = class_of(CV_POOL_CARVED_BYTES);
-
-    while (chunk->used < CHUNK_BYTES) {
-        if (class_bytes(class) > CHUNK_BYTES - chunk->used) {
-            class --;
-            continue;
-        }
-        push_free(pool, class, (uint8_t *)chunk + chunk->used);
-        chunk->used += class_bytes(class);
-    }
-}
-
-static struct cv_pool_chunk *add_chunk(struct cv_pool *pool) {
-    struct cv_pool_chunk *chunk = aligned_alloc(CV_CACHE_LINE_BYTES, CHUNK_BYTES);
-
-    if (chunk == NULL)
-        return NULL;
-    if (pool->chunks != NULL)
-        spend_chunk(pool, pool->chunks);
-    chunk->next = pool->chunks;
-    chunk->used = sizeof(*chunk);
-    cv_poison_set(chunk + 1, CHUNK_BYTES - sizeof(*chunk));
-    pool->chunks = chunk;
-    pool->held_bytes += CHUNK_BYTES;
-    return chunk;
-}
-
-static void *carve(struct cv_pool *pool, size_t bytes) {
-    struct cv_pool_chunk *chunk = pool->chunks;
-
-    if (chunk == NULL || CHUNK_BYTES - chunk->used < bytes) {
-        chunk = add_chunk(pool);
-        if (chunk == NULL)
-            return NULL;
-    }
-    void *block = (uint8_t *)chunk + chunk->used;
-    chunk->used += bytes;
-    cv_poison_clear(block, bytes);
-    return block;
-}
-
 void cv_pool_init(struct cv_pool *pool) {
-    *pool = (struct cv_pool){0};
+    const char *wish = getenv("COVET_MEMORY");
+
+    *pool = (struct cv_pool){.push_bytes_max = CV_POOL_SMALL_BYTES_MAX};
+    cv_slab_init(&pool->slabs);
+    if (wish != NULL && strcmp(wish, "debug") == 0)
+        cv_guard_enable(pool);
 }
 
 void cv_pool_deinit(struct cv_pool *pool) {
-    CV_ASSERT(pool->live_bytes == 0);
-    for (size_t class = 0; class < CV_POOL_CLASS_COUNT; class ++) {
-        if (class_bytes(class) <= CV_POOL_CARVED_BYTES)
-            continue;
-        for (void *block; (block = pop_free(pool, class)) != NULL;)
-            system_free(pool, block, class_bytes(class));
-    }
-    while (pool->chunks != NULL) {
-        struct cv_pool_chunk *chunk = pool->chunks;
-
-        pool->chunks = chunk->next;
-        system_free(pool, chunk, CHUNK_BYTES);
-    }
-    CV_ASSERT(pool->held_bytes == 0);
-    cv_pool_init(pool);
+    if (pool->remote != NULL)
+        cv_remote_deinit(pool);
+    CV_ASSERT(cv_pool_live_bytes(pool) == 0);
+    if (pool->guard != NULL)
+        cv_guard_disable(pool);
+    cv_slab_deinit(&pool->slabs);
+    CV_ASSERT(pool->system_bytes == 0);
+    *pool = (struct cv_pool){0};
 }
 
-// A block of a class that has no free one.
-static CV_NOINLINE void *acquire_new(struct cv_pool *pool, size_t bytes) {
-    return bytes <= CV_POOL_CARVED_BYTES ? carve(pool, bytes) : system_alloc(pool, bytes);
+size_t cv_pool_live_bytes(const struct cv_pool *pool) {
+    size_t bytes = pool->system_bytes;
+
+    for (uint32_t i = 0; i < CV_POOL_CLASS_COUNT; i++)
+        bytes += (pool->block_count[i] - pool->free[i].count) * cv_pool_class_bytes(i);
+    return bytes;
 }
 
-void *cv_pool_acquire(struct cv_pool *pool, size_t bytes) {
-    size_t capacity = cv_pool_capacity(bytes);
-    void *block = NULL;
+static void note_peak(struct cv_pool *pool) {
+    pool->peak_bytes = CV_MAX(pool->peak_bytes, cv_pool_live_bytes(pool));
+}
 
-    if (CV_LIKELY(capacity <= CV_POOL_CLASS_BYTES_MAX))
-        block = pop_free(pool, class_of(capacity));
+void cv_pool_turn(struct cv_pool *pool) {
+    note_peak(pool);
+    if (pool->remote != NULL)
+        (void)cv_remote_collect(pool);
+    if (CV_UNLIKELY(pool->guard != NULL))
+        cv_guard_check(pool->guard);
+}
+
+struct cv_slabs *cv_pool_slabs(struct cv_pool *pool) {
+    // In debug mode the blocks lie in the pool below.
+    return pool->guard != NULL ? &cv_guard_pool(pool->guard)->slabs : &pool->slabs;
+}
+
+size_t cv_pool_held_bytes(const struct cv_pool *pool) {
+    size_t slab_count = 0;
+
+    if (pool->guard != NULL)
+        return cv_pool_held_bytes(cv_guard_pool(pool->guard));
+    for (uint32_t pages = 0; pages < CV_SLAB_PAGES_COUNT; pages++)
+        slab_count += pool->slabs.count[pages];
+    return slab_count * CV_SLAB_BYTES + pool->system_bytes;
+}
+
+static void push(struct cv_pool *pool, uint32_t class_index, void *memory) {
+    struct cv_pool_list *list = &pool->free[class_index];
+    struct cv_pool_block *block = memory;
+
+    cv_poison_clear(block, sizeof(*block));
+    block->next = list->head;
+    list->head = block;
+    list->count++;
+    cv_poison_set(block, cv_pool_class_bytes(class_index));
+}
+
+static void *pop(struct cv_pool *pool, uint32_t class_index) {
+    struct cv_pool_list *list = &pool->free[class_index];
+    struct cv_pool_block *block = list->head;
+
     if (block == NULL)
-        block = acquire_new(pool, capacity);
-    else if (capacity > CV_POOL_CARVED_BYTES)
-        pool->cached_bytes -= capacity;
-    if (block != NULL)
-        pool->live_bytes += capacity;
+        return NULL;
+    cv_poison_lift(block, sizeof(*block));
+    list->head = block->next;
+    list->count--;
     return block;
 }
 
-void cv_pool_release(struct cv_pool *pool, void *block, size_t bytes) {
-    size_t capacity = cv_pool_capacity(bytes);
+// In address order: the block handed out first is the lowest.
+static void *refill_small(struct cv_pool *pool, uint32_t class_index) {
+    uint8_t *piece = cv_slab_acquire(&pool->slabs, CV_SLAB_BLOCK_BYTES_MIN);
+    size_t bytes = cv_pool_class_bytes(class_index);
+
+    if (piece == NULL)
+        return NULL;
+    for (size_t at = CV_SLAB_BLOCK_BYTES_MIN - bytes; at > 0; at -= bytes)
+        push(pool, class_index, piece + at);
+    pool->block_count[class_index] += CV_SLAB_BLOCK_BYTES_MIN / bytes;
+    return piece;
+}
+
+static void *refill(struct cv_pool *pool, uint32_t class_index) {
+    size_t bytes = cv_pool_class_bytes(class_index);
+
+    pool->refills++;
+    note_peak(pool);
+    if (bytes <= CV_POOL_SMALL_BYTES_MAX)
+        return refill_small(pool, class_index);
+    void *block = cv_slab_acquire(&pool->slabs, bytes);
+
+    if (block != NULL)
+        pool->block_count[class_index]++;
+    return block;
+}
+
+static void *acquire_class(struct cv_pool *pool, uint32_t class_index) {
+    void *block = pop(pool, class_index);
+
+    if (block == NULL && pool->remote != NULL && cv_remote_collect(pool))
+        block = pop(pool, class_index);
+    if (block == NULL)
+        return refill(pool, class_index);
+    if (cv_pool_class_bytes(class_index) > CV_POOL_SMALL_BYTES_MAX)
+        pool->cached_bytes -= cv_pool_class_bytes(class_index);
+    return block;
+}
+
+static void *acquire_system(struct cv_pool *pool, size_t bytes) {
+    void *memory = bytes > PTRDIFF_MAX ? NULL : malloc(bytes);
+
+    pool->refills++;
+    if (memory != NULL)
+        pool->system_bytes += bytes;
+    return memory;
+}
+
+// The debug mode counts its blocks as if they were ours.
+static void *acquire_guarded(struct cv_pool *pool, size_t bytes) {
+    void *block = cv_guard_acquire(pool->guard, bytes);
 
     if (block == NULL)
-        return;
+        return NULL;
+    if (bytes > CV_POOL_CLASS_BYTES_MAX)
+        pool->system_bytes += bytes;
+    else
+        pool->block_count[cv_pool_class(CV_MAX(bytes, 1u))]++;
+    return block;
+}
+
+void *cv_pool_acquire_slow(struct cv_pool *pool, size_t bytes) {
+    if (pool->guard != NULL)
+        return acquire_guarded(pool, bytes);
+    if (bytes > CV_POOL_CLASS_BYTES_MAX)
+        return acquire_system(pool, bytes);
+    size_t wanted = CV_MAX(bytes, 1u);
+    void *block = acquire_class(pool, cv_pool_class(wanted));
+
+    if (block != NULL) {
+        cv_poison_set(block, cv_pool_capacity(wanted));
+        cv_poison_clear(block, wanted);
+    }
+    return block;
+}
+
+static void release_class(struct cv_pool *pool, uint32_t class_index, void *block) {
+    size_t bytes = cv_pool_class_bytes(class_index);
+
     CV_DEBUG_ASSERT(!cv_poison_test(block));
-    CV_ASSERT(pool->live_bytes >= capacity);
-    pool->live_bytes -= capacity;
-    if (capacity > CV_POOL_CARVED_BYTES) {
-        if (capacity > CV_POOL_CLASS_BYTES_MAX ||
-            capacity > CV_POOL_CACHE_BYTES_MAX - pool->cached_bytes) {
-            system_free(pool, block, capacity);
+    CV_ASSERT(pool->free[class_index].count < pool->block_count[class_index]);
+    if (bytes > CV_POOL_SMALL_BYTES_MAX) {
+        if (bytes > CV_POOL_CACHE_BYTES_MAX - pool->cached_bytes) {
+            pool->block_count[class_index]--;
+            cv_slab_release(&pool->slabs, block, bytes);
             return;
         }
-        pool->cached_bytes += capacity;
+        pool->cached_bytes += bytes;
     }
-    push_free(pool, class_of(capacity), block);
+    push(pool, class_index, block);
+}
+
+void cv_pool_release_slow(struct cv_pool *pool, void *block, size_t bytes) {
+    bool is_system = bytes > CV_POOL_CLASS_BYTES_MAX;
+    uint32_t class_index = is_system ? 0 : cv_pool_class(CV_MAX(bytes, 1u));
+
+    if (pool->guard != NULL)
+        cv_guard_release(pool->guard, block, bytes);
+    else if (is_system)
+        free(block);
+    else
+        release_class(pool, class_index, block);
+    if (is_system)
+        pool->system_bytes -= bytes;
+    else if (pool->guard != NULL)
+        pool->block_count[class_index]--;
 }

@@ -1,47 +1,150 @@
 // A worker's memory: power-of-two size classes with a free list each.
 //
-// One pool belongs to one thread and is used by it alone: no lock, no atomic. Classes up to
-// CV_POOL_CARVED_BYTES are carved from 64 KiB chunks that stay with the pool; larger blocks come
-// from malloc and are kept on the free list while the pool's cache of them is below its cap.
+// One pool belongs to one thread and is used by it alone: no lock, no atomic. Blocks up to
+// CV_POOL_CLASS_BYTES_MAX lie in the pool's slabs (mem/slab.h), so the kernel can send from them
+// without a copy; larger ones are malloc's. docs/notes/0007-memory.md argues the shape.
+//
+// With COVET_MEMORY=debug in the environment a pool looks for mistakes (mem/guard.h).
 #ifndef CV_MEM_POOL_H
 #define CV_MEM_POOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/assert.h"
 #include "base/compiler.h"
+#include "mem/poison.h"
+#include "mem/slab.h"
 
-#define CV_POOL_CLASS_BYTES_MIN 64u
-#define CV_POOL_CARVED_BYTES 4096u
+#define CV_POOL_CLASS_BYTES_MIN 8u
+#define CV_POOL_SMALL_BYTES_MAX 1024u  // Up to here acquire and release are a pop and a push.
 #define CV_POOL_CLASS_BYTES_MAX (1024u * 1024u)
-#define CV_POOL_CLASS_COUNT 15u  // 64, 128, ... 1 MiB.
-#define CV_POOL_CACHE_BYTES_MAX (8u * 1024u * 1024u)
+#define CV_POOL_CLASS_COUNT 18u                  // 8, 16, ... 1 MiB.
+#define CV_POOL_CACHE_BYTES_MAX (1024u * 1024u)  // Free blocks larger than small ones.
 
-struct cv_pool_block;  // A free block: its first bytes link to the next one.
-struct cv_pool_chunk;
+// A free block: its first bytes link to the next one.
+struct cv_pool_block {
+    struct cv_pool_block *next;
+};
+
+struct cv_guard;
+struct cv_remote;
+
+// The free blocks of one class. Their number rides along so that what is handed out is known
+// without a sum that every acquire and release would wait for in turn.
+struct cv_pool_list {
+    struct cv_pool_block *head;  // owned
+    size_t count;
+};
 
 struct cv_pool {
-    struct cv_pool_block *free[CV_POOL_CLASS_COUNT];  // owned
-    struct cv_pool_chunk *chunks;                     // owned
-    size_t cached_bytes;                              // Free blocks above CV_POOL_CARVED_BYTES.
-    size_t held_bytes;  // All memory taken from the system: in use, cached and carved.
-    size_t live_bytes;  // Handed out now, in whole classes.
+    struct cv_pool_list free[CV_POOL_CLASS_COUNT];
+    size_t push_bytes_max;                    // Blocks up to here are pushed on release; 0: none.
+    size_t block_count[CV_POOL_CLASS_COUNT];  // Of each class, in use and free.
+    size_t system_bytes;                      // From malloc, beyond every class.
+    size_t cached_bytes;                      // On the free lists of classes that are not small.
+    size_t peak_bytes;
+    uint64_t refills;       // Times a class was empty and the slabs or malloc were asked.
+    uint64_t remote_frees;  // Blocks that another thread freed.
+    struct cv_slabs slabs;
+    struct cv_guard *guard;    // owned; NULL but in debug mode
+    struct cv_remote *remote;  // owned; NULL before the first block that other threads may free
 };
 
 void cv_pool_init(struct cv_pool *pool);
 
-// Frees everything the pool holds. Every block must have been released (asserted).
+// Gives everything back to the system. Every block must have been released (asserted).
 void cv_pool_deinit(struct cv_pool *pool);
 
-// At least `bytes` bytes, aligned to 16; NULL when the system has none left. Blocks above
-// CV_POOL_CLASS_BYTES_MAX come straight from malloc and go straight back.
-CV_MUST_USE void *cv_pool_acquire(struct cv_pool *pool, size_t bytes);
+// Once per loop turn: takes back what other threads freed, and in debug mode checks what is free.
+void cv_pool_turn(struct cv_pool *pool);
+
+// Where the blocks lie.
+struct cv_slabs *cv_pool_slabs(struct cv_pool *pool);
+
+// What is handed out now, in whole classes.
+size_t cv_pool_live_bytes(const struct cv_pool *pool);
+
+// Everything the pool took from the system: in use and free. cv_pool_turn and refills note the most
+// that was live then in `peak_bytes`.
+size_t cv_pool_held_bytes(const struct cv_pool *pool);
+
+// The rest of the two functions below: what no free list can serve or take.
+CV_MUST_USE void *cv_pool_acquire_slow(struct cv_pool *pool, size_t bytes);
+void cv_pool_release_slow(struct cv_pool *pool, void *block, size_t bytes);
+
+// cv_pool_class of (index + 1) * 8 bytes. Finding the highest bit takes eight operations on half of
+// the processors we run on, unless one compiles for the others.
+extern const uint8_t cv_pool_small_class[CV_POOL_SMALL_BYTES_MAX / CV_POOL_CLASS_BYTES_MIN];
+
+// 0 for at most 8 bytes, 1 for at most 16, ... `bytes` is 1 to CV_POOL_CLASS_BYTES_MAX.
+static inline uint32_t cv_pool_class(size_t bytes) {
+    return 61u - (uint32_t)__builtin_clzl((bytes - 1) | (CV_POOL_CLASS_BYTES_MIN - 1));
+}
+
+// The same for 1 to CV_POOL_SMALL_BYTES_MAX bytes.
+static inline uint32_t cv_pool_class_small(size_t bytes) {
+    if (__builtin_constant_p(bytes))
+        return cv_pool_class(bytes);
+    return cv_pool_small_class[(bytes - 1) / CV_POOL_CLASS_BYTES_MIN];
+}
+
+static inline size_t cv_pool_class_bytes(uint32_t class_index) {
+    return (size_t)CV_POOL_CLASS_BYTES_MIN << class_index;
+}
+
+// The size of the block that `bytes` bytes get. Who wants to use all of it acquires that size.
+static inline size_t cv_pool_capacity(size_t bytes) {
+    if (bytes == 0)
+        return CV_POOL_CLASS_BYTES_MIN;
+    return bytes > CV_POOL_CLASS_BYTES_MAX ? bytes : cv_pool_class_bytes(cv_pool_class(bytes));
+}
+
+// At least `bytes` bytes, aligned to 16 (to 8 when `bytes` is at most 8), not cleared; NULL when
+// the system has none left. 0 bytes gives a valid block.
+CV_MUST_USE static inline void *cv_pool_acquire(struct cv_pool *pool, size_t bytes) {
+    // One comparison for 0 as well, which has no class.
+    if (CV_LIKELY(bytes - 1 < CV_POOL_SMALL_BYTES_MAX)) {
+        struct cv_pool_list *list = &pool->free[cv_pool_class_small(bytes)];
+        struct cv_pool_block *block = list->head;
+
+        if (CV_LIKELY(block != NULL)) {
+            cv_poison_lift(block, sizeof(*block));
+            list->head = block->next;
+            list->count--;
+            cv_poison_set(block, sizeof(*block));
+            cv_poison_clear(block, bytes);
+            return block;
+        }
+    }
+    return cv_pool_acquire_slow(pool, bytes);
+}
 
 // Gives back a block; `bytes` is what was asked for, or any size of the same class. NULL is
 // ignored.
-void cv_pool_release(struct cv_pool *pool, void *block, size_t bytes);
+static inline void cv_pool_release(struct cv_pool *pool, void *memory, size_t bytes) {
+    struct cv_pool_block *block = memory;
 
-// The usable size of a block acquired for `bytes`.
-size_t cv_pool_capacity(size_t bytes);
+    if (CV_UNLIKELY(block == NULL))
+        return;
+    // The first half is for the compiler, when it knows the size.
+    bool is_large = __builtin_constant_p(bytes) && bytes > CV_POOL_SMALL_BYTES_MAX;
+
+    if (is_large || CV_UNLIKELY(bytes - 1 >= pool->push_bytes_max)) {
+        cv_pool_release_slow(pool, block, bytes);
+        return;
+    }
+    uint32_t class_index = cv_pool_class_small(bytes);
+    struct cv_pool_list *list = &pool->free[class_index];
+
+    CV_DEBUG_ASSERT(!cv_poison_test(block));
+    cv_poison_clear(block, sizeof(*block));
+    block->next = list->head;
+    list->head = block;
+    list->count++;
+    CV_DEBUG_ASSERT(list->count <= pool->block_count[class_index]);
+    cv_poison_set(block, cv_pool_class_bytes(class_index));
+}
 
 #endif

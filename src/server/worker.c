@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "mem/pool.h"
+#include "mem/remote.h"
 #include "metrics/counter.h"
 #include "net/listener.h"
 #include "net/net.h"
@@ -267,7 +268,7 @@ static void publish(struct cv_worker *worker) {
     struct covet_stats_worker *stats = worker->stats;
     cv_counter_set(stats, COVET_COUNTER_ENTERS, cv_ring_enters(worker->ring));
     cv_counter_set(stats, COVET_COUNTER_CQ_OVERFLOWS, cv_ring_overflows(worker->ring));
-    cv_counter_set(stats, COVET_COUNTER_MEMORY_BYTES, worker->pool.held_bytes);
+    cv_counter_set(stats, COVET_COUNTER_MEMORY_BYTES, cv_pool_held_bytes(&worker->pool));
     cv_counter_set(stats, COVET_COUNTER_BUFFERS_IN_USE, cv_ring_buffers_lent(worker->ring));
     if (worker->http1.access.enabled && cv_logqueue_wants_wake(worker->options.log)) {
         cv_ring_write(worker->ring, worker->options.main_eventfd, &one, sizeof(one),
@@ -436,9 +437,7 @@ static void wind_down(struct cv_worker *worker) {
     cv_counter_end(worker->stats);
     // After a hard stop a handler's unfinished request may still hold blocks; the process ends with
     // them.
-    if (worker->pool.live_bytes == 0) {
-        cv_pool_deinit(&worker->pool);
-    }
+    cv_remote_close(&worker->pool);
 }
 
 static void *run(void *context) {

@@ -157,7 +157,7 @@ static inline void t_world_wait(struct t_world *world, uint64_t ms) {
 static inline void t_world_assert_empty(struct t_world *world) {
     assert_int_equal(world->net.open_count, 0);
     assert_true(cv_net_is_idle(&world->net));
-    assert_int_equal(world->pool.live_bytes, 0);
+    assert_int_equal(cv_pool_live_bytes(&world->pool), 0);
     assert_int_equal(world->ring->lent, 0);
     assert_int_equal(world->wheel.count, 0);
     assert_int_equal(world->net.zero_copy.count, 0);

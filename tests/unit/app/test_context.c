@@ -62,7 +62,7 @@ static void test_context_timers_can_be_cancelled_and_started_inside(void **state
     struct t_fixture *fixture = *state;
     struct t_host *host = &fixture->hosts[0];
     struct covet_timer *other;
-    size_t live = host->pool.live_bytes;
+    size_t live = cv_pool_live_bytes(&host->pool);
 
     calls = 0;
     other = covet_timer_start(fixture->worker, 30, count, NULL);
@@ -74,7 +74,7 @@ static void test_context_timers_can_be_cancelled_and_started_inside(void **state
     assert_int_equal(calls, 2);
     covet_timer_cancel(NULL);
     covet_timer_cancel(covet_timer_start(fixture->worker, UINT64_MAX, count, NULL));
-    assert_int_equal(host->pool.live_bytes, live);
+    assert_int_equal(cv_pool_live_bytes(&host->pool), live);
     assert_int_equal(host->wheel.count, 0);
 }
 

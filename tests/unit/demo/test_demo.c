@@ -104,7 +104,7 @@ static void test_demo_shows_metrics(void **state) {
                         "application/openmetrics-text; version=1.0.0; charset=utf-8");
     assert_non_null(strstr(exchange->body, "covet_requests_total"));
     assert_string_equal(exchange->body + exchange->body_bytes - 6, "# EOF\n");
-    assert_int_equal(fixture->hosts[0].pool.live_bytes, 0);
+    assert_int_equal(cv_pool_live_bytes(&fixture->hosts[0].pool), 0);
     t_close(exchange);
     cv_stats_close(&stats);
 }

@@ -4,23 +4,26 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "mem/guard.h"
 #include "mem/poison.h"
 
 static int acquires_allowed = -1;  // -1: all.
 
-void *__real_cv_pool_acquire(struct cv_pool *pool, size_t bytes);
-void *__wrap_cv_pool_acquire(struct cv_pool *pool, size_t bytes);
+// In debug mode every block of a pool comes from here.
+void *__real_cv_guard_acquire(struct cv_guard *guard, size_t bytes);
+void *__wrap_cv_guard_acquire(struct cv_guard *guard, size_t bytes);
 
-void *__wrap_cv_pool_acquire(struct cv_pool *pool, size_t bytes) {
+void *__wrap_cv_guard_acquire(struct cv_guard *guard, size_t bytes) {
     if (acquires_allowed == 0)
         return NULL;
     if (acquires_allowed > 0)
         acquires_allowed--;
-    return __real_cv_pool_acquire(pool, bytes);
+    return __real_cv_guard_acquire(guard, bytes);
 }
 
 static struct cv_pool pool;
@@ -28,6 +31,7 @@ static struct cv_arena arena;
 
 static int make_arena(void **state) {
     (void)state;
+    assert_int_equal(setenv("COVET_MEMORY", "debug", 1), 0);
     acquires_allowed = -1;
     cv_pool_init(&pool);
     cv_arena_init(&arena, &pool);
@@ -43,10 +47,10 @@ static int end_arena(void **state) {
 
 static void test_arena_takes_nothing_before_the_first_allocation(void **state) {
     (void)state;
-    assert_int_equal(pool.live_bytes, 0);
-    assert_int_equal(pool.held_bytes, 0);
+    assert_int_equal(cv_pool_live_bytes(&pool), 0);
+    assert_int_equal(cv_pool_held_bytes(&pool), 0);
     assert_non_null(cv_arena_alloc(&arena, 1));
-    assert_int_equal(pool.live_bytes, CV_ARENA_CHUNK_BYTES);
+    assert_int_equal(cv_pool_live_bytes(&pool), CV_ARENA_CHUNK_BYTES);
 }
 
 static void test_arena_allocations_are_aligned_and_do_not_overlap(void **state) {
@@ -76,9 +80,9 @@ static void test_arena_fills_a_chunk_to_its_last_byte(void **state) {
     (void)state;
     for (size_t i = 0; i < (CV_ARENA_CHUNK_BYTES - 16) / 16; i++)
         assert_non_null(cv_arena_alloc(&arena, 16));
-    assert_int_equal(pool.live_bytes, CV_ARENA_CHUNK_BYTES);
+    assert_int_equal(cv_pool_live_bytes(&pool), CV_ARENA_CHUNK_BYTES);
     assert_non_null(cv_arena_alloc(&arena, 1));
-    assert_int_equal(pool.live_bytes, 2 * CV_ARENA_CHUNK_BYTES);
+    assert_int_equal(cv_pool_live_bytes(&pool), 2 * CV_ARENA_CHUNK_BYTES);
 }
 
 static void test_arena_large_allocation_leaves_the_chunk_in_use(void **state) {
@@ -112,7 +116,7 @@ static void test_arena_works_again_after_deinit(void **state) {
         for (size_t i = 0; i < 100; i++)
             assert_non_null(cv_arena_alloc(&arena, i * 50));
         cv_arena_deinit(&arena);
-        assert_int_equal(pool.live_bytes, 0);
+        assert_int_equal(cv_pool_live_bytes(&pool), 0);
     }
 }
 
@@ -124,7 +128,7 @@ static void test_arena_gives_null_when_memory_is_exhausted(void **state) {
         acquires_allowed = 0;
         assert_null(cv_arena_alloc(&arena, sizes[i]));
         assert_null(cv_arena_copy(&arena, CV_SPAN("text")));
-        assert_int_equal(pool.live_bytes, 0);
+        assert_int_equal(cv_pool_live_bytes(&pool), 0);
     }
     acquires_allowed = 1;
     uint8_t *first = cv_arena_alloc(&arena, 16);
@@ -146,6 +150,29 @@ static void test_arena_refuses_sizes_that_overflow(void **state) {
     }
 }
 
+static void test_arena_reset_keeps_a_chunk_and_gives_the_rest_back(void **state) {
+    (void)state;
+    cv_arena_reset(&arena);  // Nothing to keep yet.
+    assert_int_equal(cv_pool_live_bytes(&pool), 0);
+    for (int round = 0; round < 3; round++) {
+        const uint8_t *kept = (const uint8_t *)arena.chunks;
+        const uint8_t *first = cv_arena_alloc(&arena, 16);
+
+        assert_true(round == 0 || first == kept + 16);
+        for (size_t i = 1; i < 300; i++)
+            memset(cv_arena_alloc(&arena, i), 1, i);
+        assert_non_null(cv_arena_alloc(&arena, 9000));
+        cv_arena_reset(&arena);
+        assert_int_equal(cv_pool_live_bytes(&pool), CV_ARENA_CHUNK_BYTES);
+    }
+    // One that holds a single allocation is not worth keeping.
+    cv_arena_deinit(&arena);
+    assert_non_null(cv_arena_alloc(&arena, 9000));
+    cv_arena_reset(&arena);
+    assert_int_equal(cv_pool_live_bytes(&pool), 0);
+    assert_non_null(cv_arena_alloc(&arena, 16));
+}
+
 static void test_arena_copy_ends_in_nul(void **state) {
     (void)state;
     char *copy = cv_arena_copy(&arena, cv_span_make("a\0bc", 3));
@@ -156,6 +183,15 @@ static void test_arena_copy_ends_in_nul(void **state) {
 }
 
 #ifdef CV_POISON_ENABLED
+// Behind a block of debug mode lies what it checks, not poison.
+static int make_plain_arena(void **state) {
+    (void)make_arena(state);
+    cv_pool_deinit(&pool);
+    assert_int_equal(unsetenv("COVET_MEMORY"), 0);
+    cv_pool_init(&pool);
+    return 0;
+}
+
 static void test_arena_poisons_behind_every_allocation(void **state) {
     (void)state;
     uint8_t *memory = cv_arena_alloc(&arena, 21);
@@ -190,10 +226,12 @@ int main(void) {
                                         end_arena),
         cmocka_unit_test_setup_teardown(test_arena_refuses_sizes_that_overflow, make_arena,
                                         end_arena),
+        cmocka_unit_test_setup_teardown(test_arena_reset_keeps_a_chunk_and_gives_the_rest_back,
+                                        make_arena, end_arena),
         cmocka_unit_test_setup_teardown(test_arena_copy_ends_in_nul, make_arena, end_arena),
 #ifdef CV_POISON_ENABLED
-        cmocka_unit_test_setup_teardown(test_arena_poisons_behind_every_allocation, make_arena,
-                                        end_arena),
+        cmocka_unit_test_setup_teardown(test_arena_poisons_behind_every_allocation,
+                                        make_plain_arena, end_arena),
 #endif
     };
 

@@ -8,54 +8,45 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "mem/poison.h"
+#define KIB 1024u
+#define MIB (1024u * 1024u)
 
-#define CHUNK_BYTES (64u * 1024u)
+static bool maps_fail;
+static bool malloc_fails;
+static unsigned maps;
+static unsigned mallocs;
 
-static unsigned system_allocs;
-static unsigned system_frees;
-static unsigned allocs_allowed;
-
-static bool may_alloc(void) {
-    if (allocs_allowed == 0)
-        return false;
-    allocs_allowed--;
-    system_allocs++;
-    return true;
-}
-
+void *__real_mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset);
+void *__wrap_mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset);
 void *__real_malloc(size_t bytes);
 void *__wrap_malloc(size_t bytes);
-void *__real_aligned_alloc(size_t alignment, size_t bytes);
-void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
-void __real_free(void *memory);
-void __wrap_free(void *memory);
+
+void *__wrap_mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset) {
+    if (maps_fail || (flags & MAP_HUGETLB) != 0)
+        return MAP_FAILED;
+    maps++;
+    return __real_mmap(address, bytes, protection, flags, fd, offset);
+}
 
 void *__wrap_malloc(size_t bytes) {
-    return may_alloc() ? __real_malloc(bytes) : NULL;
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t bytes) {
-    return may_alloc() ? __real_aligned_alloc(alignment, bytes) : NULL;
-}
-
-void __wrap_free(void *memory) {
-    system_frees++;
-    __real_free(memory);
+    mallocs++;
+    return malloc_fails ? NULL : __real_malloc(bytes);
 }
 
 static struct cv_pool pool;
 
 static int make_pool(void **state) {
     (void)state;
-    system_allocs = 0;
-    system_frees = 0;
-    allocs_allowed = UINT32_MAX;
+    maps_fail = false;
+    malloc_fails = false;
+    maps = 0;
+    mallocs = 0;
     cv_pool_init(&pool);
     return 0;
 }
@@ -63,7 +54,7 @@ static int make_pool(void **state) {
 static int end_pool(void **state) {
     (void)state;
     cv_pool_deinit(&pool);
-    assert_int_equal(system_allocs, system_frees);
+    assert_int_equal(cv_pool_held_bytes(&pool), 0);
     return 0;
 }
 
@@ -72,13 +63,16 @@ static void test_pool_capacity_is_the_next_power_of_two(void **state) {
         size_t bytes;
         size_t capacity;
     } cases[] = {
-        {0, 64},
-        {1, 64},
+        {0, 8},
+        {1, 8},
+        {8, 8},
+        {9, 16},
         {64, 64},
         {65, 128},
         {128, 128},
-        {129, 256},
-        {4095, 4096},
+        {1023, 1024},
+        {1024, 1024},
+        {1025, 2048},
         {4096, 4096},
         {4097, 8192},
         {524289, 1048576},
@@ -92,8 +86,20 @@ static void test_pool_capacity_is_the_next_power_of_two(void **state) {
         assert_int_equal(cv_pool_capacity(cases[i].bytes), cases[i].capacity);
 }
 
+static void test_pool_finds_small_classes_both_ways(void **state) {
+    (void)state;
+    for (size_t bytes = 1; bytes <= CV_POOL_SMALL_BYTES_MAX; bytes++) {
+        uint32_t class_index = cv_pool_class(bytes);
+
+        assert_int_equal(cv_pool_class_small(bytes), class_index);
+        assert_true(bytes <= cv_pool_class_bytes(class_index));
+        assert_true(class_index == 0 || bytes > cv_pool_class_bytes(class_index - 1));
+    }
+}
+
 static void test_pool_blocks_are_aligned_apart_and_wholly_usable(void **state) {
-    static const size_t sizes[] = {1, 64, 100, 1000, 4096, 5000, 70000, 1048576, 1500000};
+    static const size_t sizes[] = {8,    16,   32,    64,    128,     256,    512,
+                                   1024, 4096, 16384, 65536, 1048576, 1500000};
     void *blocks[CV_ARRAY_COUNT(sizes)][8];
 
     (void)state;
@@ -101,15 +107,15 @@ static void test_pool_blocks_are_aligned_apart_and_wholly_usable(void **state) {
         for (size_t i = 0; i < CV_ARRAY_COUNT(sizes); i++) {
             blocks[i][round] = cv_pool_acquire(&pool, sizes[i]);
             assert_non_null(blocks[i][round]);
-            assert_int_equal((uintptr_t)blocks[i][round] % 16, 0);
-            memset(blocks[i][round], (int)(i * 8 + round), cv_pool_capacity(sizes[i]));
+            assert_int_equal((uintptr_t)blocks[i][round] % CV_MIN(sizes[i], 16u), 0);
+            memset(blocks[i][round], (int)(i * 8 + round), sizes[i]);
         }
     }
     for (size_t round = 0; round < 8; round++) {
         for (size_t i = 0; i < CV_ARRAY_COUNT(sizes); i++) {
             const uint8_t *bytes = blocks[i][round];
 
-            for (size_t at = 0; at < cv_pool_capacity(sizes[i]); at++)
+            for (size_t at = 0; at < sizes[i]; at++)
                 assert_true(bytes[at] == i * 8 + round);
             cv_pool_release(&pool, blocks[i][round], sizes[i]);
         }
@@ -117,131 +123,147 @@ static void test_pool_blocks_are_aligned_apart_and_wholly_usable(void **state) {
 }
 
 static void test_pool_hands_out_the_block_released_last(void **state) {
-    void *first = cv_pool_acquire(&pool, 200);
-    void *second = cv_pool_acquire(&pool, 256);
+    static const size_t sizes[] = {200, 2000, 20000};
 
     (void)state;
-    cv_pool_release(&pool, first, 200);
-    cv_pool_release(&pool, second, 129);  // Any size of the class will do.
-    assert_ptr_equal(cv_pool_acquire(&pool, 250), second);
-    assert_ptr_equal(cv_pool_acquire(&pool, 250), first);
-    cv_pool_release(&pool, first, 250);
-    cv_pool_release(&pool, second, 250);
-    cv_pool_release(&pool, NULL, 250);
+    for (size_t i = 0; i < CV_ARRAY_COUNT(sizes); i++) {
+        size_t capacity = cv_pool_capacity(sizes[i]);
+        void *first = cv_pool_acquire(&pool, sizes[i]);
+        void *second = cv_pool_acquire(&pool, capacity);
+
+        cv_pool_release(&pool, first, sizes[i]);
+        cv_pool_release(&pool, second, capacity / 2 + 1);  // Any size of the class will do.
+        assert_ptr_equal(cv_pool_acquire(&pool, capacity), second);
+        assert_ptr_equal(cv_pool_acquire(&pool, sizes[i]), first);
+        cv_pool_release(&pool, first, sizes[i]);
+        cv_pool_release(&pool, second, sizes[i]);
+        cv_pool_release(&pool, NULL, sizes[i]);
+    }
 }
 
-static void test_pool_counts_live_held_and_cached_bytes(void **state) {
+static void test_pool_zero_bytes_give_a_block(void **state) {
     (void)state;
+    void *first = cv_pool_acquire(&pool, 0);
+    void *second = cv_pool_acquire(&pool, 0);
+
+    assert_non_null(first);
+    assert_ptr_not_equal(first, second);
+    assert_int_equal(cv_pool_live_bytes(&pool), 16);
+    cv_pool_release(&pool, first, 0);
+    cv_pool_release(&pool, second, 0);
+}
+
+static void test_pool_counts_live_held_and_peak_bytes(void **state) {
+    (void)state;
+    assert_int_equal(cv_pool_held_bytes(&pool), 0);
     void *small = cv_pool_acquire(&pool, 100);
-    assert_int_equal(pool.live_bytes, 128);
-    assert_int_equal(pool.held_bytes, CHUNK_BYTES);
+    assert_int_equal(cv_pool_live_bytes(&pool), 128);
+    assert_int_equal(cv_pool_held_bytes(&pool), 2 * MIB);
     void *large = cv_pool_acquire(&pool, 10000);
-    assert_int_equal(pool.live_bytes, 128 + 16384);
-    assert_int_equal(pool.held_bytes, CHUNK_BYTES + 16384);
+    assert_int_equal(cv_pool_live_bytes(&pool), 128 + 16384);
     void *huge = cv_pool_acquire(&pool, 2000000);
-    assert_int_equal(pool.live_bytes, 128 + 16384 + 2000000);
-    assert_int_equal(pool.held_bytes, CHUNK_BYTES + 16384 + 2000000);
+    assert_int_equal(cv_pool_live_bytes(&pool), 128 + 16384 + 2000000);
+    assert_int_equal(cv_pool_held_bytes(&pool), 2 * MIB + 2000000);
+    assert_int_equal(pool.refills, 3);
+    cv_pool_turn(&pool);
     cv_pool_release(&pool, huge, 2000000);
-    assert_int_equal(pool.held_bytes, CHUNK_BYTES + 16384);
-    assert_int_equal(pool.cached_bytes, 0);
+    assert_int_equal(cv_pool_held_bytes(&pool), 2 * MIB);
     cv_pool_release(&pool, large, 10000);
-    assert_int_equal(pool.held_bytes, CHUNK_BYTES + 16384);
-    assert_int_equal(pool.cached_bytes, 16384);
     assert_ptr_equal(cv_pool_acquire(&pool, 16384), large);
-    assert_int_equal(pool.cached_bytes, 0);
+    assert_int_equal(pool.refills, 3);
     cv_pool_release(&pool, large, 16384);
     cv_pool_release(&pool, small, 100);
-    assert_int_equal(pool.live_bytes, 0);
+    cv_pool_turn(&pool);
+    assert_int_equal(cv_pool_live_bytes(&pool), 0);
+    assert_int_equal(pool.peak_bytes, 128 + 16384 + 2000000);
 }
 
-static void test_pool_caches_large_blocks_up_to_its_cap(void **state) {
-    enum { COUNT = 12 };
+static void test_pool_gives_large_blocks_back_beyond_its_cache(void **state) {
+    enum { COUNT = 64, BYTES = 256 * KIB };
     void *blocks[COUNT];
 
     (void)state;
     for (size_t i = 0; i < COUNT; i++)
-        blocks[i] = cv_pool_acquire(&pool, CV_POOL_CLASS_BYTES_MAX);
+        blocks[i] = cv_pool_acquire(&pool, BYTES);
+    assert_int_equal(cv_pool_held_bytes(&pool), COUNT * BYTES);
     for (size_t i = 0; i < COUNT; i++)
-        cv_pool_release(&pool, blocks[i], CV_POOL_CLASS_BYTES_MAX);
+        cv_pool_release(&pool, blocks[i], BYTES);
     assert_int_equal(pool.cached_bytes, CV_POOL_CACHE_BYTES_MAX);
-    assert_int_equal(pool.held_bytes, CV_POOL_CACHE_BYTES_MAX);
-    assert_int_equal(system_frees, COUNT - CV_POOL_CACHE_BYTES_MAX / CV_POOL_CLASS_BYTES_MAX);
+    assert_int_equal(cv_pool_live_bytes(&pool), 0);
+    // One slab with what is cached, one that is unused.
+    assert_int_equal(cv_pool_held_bytes(&pool), 4 * MIB);
 }
 
 static void test_pool_takes_nothing_from_the_system_in_steady_state(void **state) {
+    unsigned mallocs_before = 0;
+
     (void)state;
     for (int round = 0; round < 1000; round++) {
         void *a = cv_pool_acquire(&pool, 100);
         void *b = cv_pool_acquire(&pool, 3000);
-        void *c = cv_pool_acquire(&pool, 20000);
+        void *c = cv_pool_acquire(&pool, 900000);
+        void *d = cv_pool_acquire(&pool, 1000000);
 
-        assert_true(a != NULL && b != NULL && c != NULL);
+        assert_true(a != NULL && b != NULL && c != NULL && d != NULL);
         cv_pool_release(&pool, b, 3000);
-        cv_pool_release(&pool, c, 20000);
+        cv_pool_release(&pool, c, 900000);
+        cv_pool_release(&pool, d, 1000000);
         cv_pool_release(&pool, a, 100);
+        if (round == 0)
+            mallocs_before = mallocs;
     }
-    assert_int_equal(system_allocs, 2);
-    assert_int_equal(system_frees, 0);
+    assert_int_equal(mallocs, mallocs_before);
+    assert_true(maps <= 2);
 }
 
-static void test_pool_uses_all_of_a_chunk(void **state) {
-    enum { COUNT = CHUNK_BYTES / CV_POOL_CARVED_BYTES + 1 };
-    void *blocks[COUNT];
-    void *rest[CV_POOL_CARVED_BYTES / CV_POOL_CLASS_BYTES_MIN];
-    size_t rest_count = 0;
+static void test_pool_cuts_small_blocks_without_a_gap(void **state) {
+    enum { COUNT = 2 * MIB / 64 };
+    static void *blocks[COUNT];
 
-    // One block too many for a chunk: the end of the first one goes to the smaller classes.
+    // A whole slab's worth fits a slab.
     (void)state;
-    for (size_t i = 0; i < COUNT - 1; i++)
-        blocks[i] = cv_pool_acquire(&pool, CV_POOL_CARVED_BYTES);
-    blocks[COUNT - 1] = NULL;
-    assert_int_equal(system_allocs, 2);
-    allocs_allowed = 0;
-    const uint8_t *first_chunk = (const uint8_t *)blocks[0] - 64;
-    for (size_t bytes = CV_POOL_CARVED_BYTES / 2; bytes >= CV_POOL_CLASS_BYTES_MIN; bytes /= 2) {
-        const uint8_t *block = rest[rest_count++] = cv_pool_acquire(&pool, bytes);
-
-        assert_true(block > first_chunk && block + bytes <= first_chunk + CHUNK_BYTES);
-    }
-    for (size_t i = 0, bytes = CV_POOL_CARVED_BYTES / 2; i < rest_count; i++, bytes /= 2)
-        cv_pool_release(&pool, rest[i], bytes);
     for (size_t i = 0; i < COUNT; i++)
-        cv_pool_release(&pool, blocks[i], CV_POOL_CARVED_BYTES);
+        blocks[i] = cv_pool_acquire(&pool, 64);
+    assert_int_equal(cv_pool_held_bytes(&pool), 2 * MIB);
+    assert_int_equal(cv_pool_live_bytes(&pool), 2 * MIB);
+    assert_ptr_equal((uint8_t *)blocks[1], (uint8_t *)blocks[0] + 64);
+    for (size_t i = 0; i < COUNT; i++)
+        cv_pool_release(&pool, blocks[i], 64);
 }
 
 static void test_pool_gives_null_when_the_system_has_no_memory(void **state) {
-    static const size_t sizes[] = {64, 4096, 8192, 1048576, 3000000, SIZE_MAX};
+    static const size_t sizes[] = {0, 64, 1024, 4096, 8192, 1048576, 3000000, SIZE_MAX};
 
     (void)state;
-    allocs_allowed = 0;
+    maps_fail = true;
+    malloc_fails = true;
     for (size_t i = 0; i < CV_ARRAY_COUNT(sizes); i++) {
         assert_null(cv_pool_acquire(&pool, sizes[i]));
-        assert_int_equal(pool.live_bytes, 0);
-        assert_int_equal(pool.held_bytes, 0);
+        assert_int_equal(cv_pool_live_bytes(&pool), 0);
+        assert_int_equal(cv_pool_held_bytes(&pool), 0);
     }
     // And goes on when there is some again.
-    allocs_allowed = 1;
+    maps_fail = false;
+    malloc_fails = false;
     void *block = cv_pool_acquire(&pool, 64);
     assert_non_null(block);
     cv_pool_release(&pool, block, 64);
 }
 
-static void test_pool_goes_on_after_a_failed_chunk(void **state) {
-    enum { COUNT = CHUNK_BYTES / 2048 - 1 };
-    void *blocks[COUNT];
+static void test_pool_goes_on_with_what_it_has(void **state) {
+    enum { COUNT = 2 * MIB / 2048 };
+    static void *blocks[COUNT];
 
     (void)state;
-    allocs_allowed = 1;
     for (size_t i = 0; i < COUNT; i++) {
-        blocks[i] = cv_pool_acquire(&pool, 2048);
+        blocks[i] = cv_pool_acquire(&pool, i % 2 == 0 ? 2048 : 1025);
         assert_non_null(blocks[i]);
     }
+    maps_fail = true;
     assert_null(cv_pool_acquire(&pool, 2048));
-    void *small = cv_pool_acquire(&pool, 1024);  // The chunk's end is still there.
-    assert_non_null(small);
+    assert_null(cv_pool_acquire(&pool, 8));
     cv_pool_release(&pool, blocks[3], 2048);
     assert_ptr_equal(cv_pool_acquire(&pool, 2048), blocks[3]);
-    cv_pool_release(&pool, small, 1024);
     for (size_t i = 0; i < COUNT; i++)
         cv_pool_release(&pool, blocks[i], 2048);
 }
@@ -268,7 +290,7 @@ static void test_pool_random_use_never_hands_out_a_block_twice(void **state) {
             live_bytes -= cv_pool_capacity(slots[at].bytes);
             slots[at].block = NULL;
         } else {
-            slots[at].bytes = (size_t)1 << (seed >> 40) % 15;
+            slots[at].bytes = (size_t)1 << (seed >> 40) % 18;
             slots[at].bytes += (size_t)(seed >> 50) % slots[at].bytes;
             slots[at].mark = (uint8_t)round;
             slots[at].block = cv_pool_acquire(&pool, slots[at].bytes);
@@ -277,7 +299,7 @@ static void test_pool_random_use_never_hands_out_a_block_twice(void **state) {
             slots[at].block[slots[at].bytes - 1] = slots[at].mark;
             live_bytes += cv_pool_capacity(slots[at].bytes);
         }
-        assert_int_equal(pool.live_bytes, live_bytes);
+        assert_int_equal(cv_pool_live_bytes(&pool), live_bytes);
     }
     for (size_t i = 0; i < SLOTS; i++)
         cv_pool_release(&pool, slots[i].block, slots[i].bytes);
@@ -285,23 +307,24 @@ static void test_pool_random_use_never_hands_out_a_block_twice(void **state) {
 }
 
 #ifdef CV_POISON_ENABLED
-static void test_pool_poisons_what_is_not_handed_out(void **state) {
-    static const size_t sizes[] = {64, 1000, 4096, 10000};
+static void test_pool_poisons_what_was_not_asked_for(void **state) {
+    static const size_t sizes[] = {1, 8, 24, 64, 1000, 4096, 10000};
 
     (void)state;
     for (size_t i = 0; i < CV_ARRAY_COUNT(sizes); i++) {
         size_t capacity = cv_pool_capacity(sizes[i]);
-        uint8_t *block = cv_pool_acquire(&pool, sizes[i]);
 
-        assert_false(cv_poison_test(block));
-        assert_false(cv_poison_test(block + capacity - 1));
-        cv_pool_release(&pool, block, sizes[i]);
-        assert_true(cv_poison_test(block));
-        assert_true(cv_poison_test(block + capacity - 1));
+        for (int round = 0; round < 2; round++) {
+            uint8_t *block = cv_pool_acquire(&pool, sizes[i]);
+
+            assert_false(cv_poison_test(block));
+            assert_false(cv_poison_test(block + sizes[i] - 1));
+            assert_true(sizes[i] == capacity || cv_poison_test(block + sizes[i]));
+            cv_pool_release(&pool, block, sizes[i]);
+            assert_true(cv_poison_test(block));
+            assert_true(cv_poison_test(block + sizes[i] - 1));
+        }
     }
-    uint8_t *last = cv_pool_acquire(&pool, 512);
-    assert_true(cv_poison_test(last + 512));  // Of the chunk, not cut yet.
-    cv_pool_release(&pool, last, 512);
 }
 #endif
 
@@ -327,29 +350,34 @@ static void test_pool_deinit_asserts_that_every_block_came_back(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pool_capacity_is_the_next_power_of_two),
+        cmocka_unit_test_setup_teardown(test_pool_capacity_is_the_next_power_of_two, make_pool,
+                                        end_pool),
+        cmocka_unit_test_setup_teardown(test_pool_finds_small_classes_both_ways, make_pool,
+                                        end_pool),
         cmocka_unit_test_setup_teardown(test_pool_blocks_are_aligned_apart_and_wholly_usable,
                                         make_pool, end_pool),
         cmocka_unit_test_setup_teardown(test_pool_hands_out_the_block_released_last, make_pool,
                                         end_pool),
-        cmocka_unit_test_setup_teardown(test_pool_counts_live_held_and_cached_bytes, make_pool,
+        cmocka_unit_test_setup_teardown(test_pool_zero_bytes_give_a_block, make_pool, end_pool),
+        cmocka_unit_test_setup_teardown(test_pool_counts_live_held_and_peak_bytes, make_pool,
                                         end_pool),
-        cmocka_unit_test_setup_teardown(test_pool_caches_large_blocks_up_to_its_cap, make_pool,
-                                        end_pool),
+        cmocka_unit_test_setup_teardown(test_pool_gives_large_blocks_back_beyond_its_cache,
+                                        make_pool, end_pool),
         cmocka_unit_test_setup_teardown(test_pool_takes_nothing_from_the_system_in_steady_state,
                                         make_pool, end_pool),
-        cmocka_unit_test_setup_teardown(test_pool_uses_all_of_a_chunk, make_pool, end_pool),
+        cmocka_unit_test_setup_teardown(test_pool_cuts_small_blocks_without_a_gap, make_pool,
+                                        end_pool),
         cmocka_unit_test_setup_teardown(test_pool_gives_null_when_the_system_has_no_memory,
                                         make_pool, end_pool),
-        cmocka_unit_test_setup_teardown(test_pool_goes_on_after_a_failed_chunk, make_pool,
-                                        end_pool),
+        cmocka_unit_test_setup_teardown(test_pool_goes_on_with_what_it_has, make_pool, end_pool),
         cmocka_unit_test_setup_teardown(test_pool_random_use_never_hands_out_a_block_twice,
                                         make_pool, end_pool),
 #ifdef CV_POISON_ENABLED
-        cmocka_unit_test_setup_teardown(test_pool_poisons_what_is_not_handed_out, make_pool,
+        cmocka_unit_test_setup_teardown(test_pool_poisons_what_was_not_asked_for, make_pool,
                                         end_pool),
 #endif
-        cmocka_unit_test_setup(test_pool_deinit_asserts_that_every_block_came_back, make_pool),
+        cmocka_unit_test_setup_teardown(test_pool_deinit_asserts_that_every_block_came_back,
+                                        make_pool, end_pool),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -165,7 +165,7 @@ static void test_conn_gives_its_protocol_what_arrives(void **state) {
     assert_int_equal(probes[0].got.length, 7);
     assert_memory_equal(probes[0].got.data, "one two", 7);
     assert_int_equal(world->ring->receives, 1);
-    assert_int_equal(world->pool.live_bytes, 0);
+    assert_int_equal(cv_pool_live_bytes(&world->pool), 0);
 }
 
 static void test_conn_keeps_what_was_not_used(void **state) {
@@ -177,7 +177,7 @@ static void test_conn_keeps_what_was_not_used(void **state) {
     send_text(client, "f");
     assert_int_equal(probes[0].got.length, 6);
     assert_memory_equal(probes[0].got.data, "abcdef", 6);
-    assert_int_equal(world->pool.live_bytes, 0);
+    assert_int_equal(cv_pool_live_bytes(&world->pool), 0);
 }
 
 static void test_conn_yields_to_others_between_steps(void **state) {
@@ -288,7 +288,7 @@ static void test_conn_stops_receiving_what_nobody_reads_and_goes_on_later(void *
     t_world_settle(world);
     assert_pattern(&probes[0].got, sizeof(bytes));
     assert_true(socket_of(client)->receive.is_armed);
-    assert_int_equal(world->pool.live_bytes, 0);
+    assert_int_equal(cv_pool_live_bytes(&world->pool), 0);
 }
 
 static void test_conn_tells_the_end_behind_the_data(void **state) {
@@ -363,7 +363,7 @@ static void test_conn_sends_every_byte_once_and_in_order(void **state) {
     assert_int_equal(released, references);
     assert_true(references > 10);
     assert_int_equal(t_counter(world, COVET_COUNTER_SENT_BYTES), sizeof(bytes));
-    assert_int_equal(world->pool.live_bytes, 0);
+    assert_int_equal(cv_pool_live_bytes(&world->pool), 0);
 }
 
 static void test_conn_sends_all_answers_of_a_turn_at_once(void **state) {
@@ -393,7 +393,7 @@ static void test_conn_goes_on_after_a_send_found_no_room(void **state) {
     assert_int_equal(socket_of(client)->output.length, 6);
     assert_memory_equal(socket_of(client)->output.data, "abcdef", 6);
     t_world_settle(world);  // The worker's next turn, whatever wakes it.
-    assert_int_equal(world->pool.live_bytes, 0);
+    assert_int_equal(cv_pool_live_bytes(&world->pool), 0);
 }
 
 // Queues one byte more as soon as input comes in the turn in which a send completed.

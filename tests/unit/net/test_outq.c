@@ -6,11 +6,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+
+#include "mem/guard.h"
 
 #define MODEL_BYTES (4u * 1024u * 1024u)
 
@@ -19,15 +22,17 @@ static struct cv_outq outq;
 static uint32_t released;
 static bool acquire_fails;
 
-void *__real_cv_pool_acquire(struct cv_pool *from, size_t bytes);
-void *__wrap_cv_pool_acquire(struct cv_pool *from, size_t bytes);
+// In debug mode every block of a pool comes from here.
+void *__real_cv_guard_acquire(struct cv_guard *guard, size_t bytes);
+void *__wrap_cv_guard_acquire(struct cv_guard *guard, size_t bytes);
 
-void *__wrap_cv_pool_acquire(struct cv_pool *from, size_t bytes) {
-    return acquire_fails ? NULL : __real_cv_pool_acquire(from, bytes);
+void *__wrap_cv_guard_acquire(struct cv_guard *guard, size_t bytes) {
+    return acquire_fails ? NULL : __real_cv_guard_acquire(guard, bytes);
 }
 
 static int set_up(void **state) {
     (void)state;
+    assert_int_equal(setenv("COVET_MEMORY", "debug", 1), 0);
     cv_pool_init(&pool);
     outq = (struct cv_outq){0};
     released = 0;
@@ -81,7 +86,7 @@ static void test_outq_joins_small_pieces_in_one_vector(void **state) {
     assert_front("efghijkl");
     cv_outq_sent(&outq, &pool, 8);
     assert_front("");
-    assert_int_equal(pool.live_bytes, 0);
+    assert_int_equal(cv_pool_live_bytes(&pool), 0);
 }
 
 static void test_outq_keeps_the_order_of_copies_and_references(void **state) {
@@ -108,7 +113,7 @@ static void test_outq_releases_an_empty_reference(void **state) {
     assert_front("x");
     cv_outq_sent(&outq, &pool, 1);
     assert_int_equal(released, 1);
-    assert_int_equal(pool.live_bytes, 0);
+    assert_int_equal(cv_pool_live_bytes(&pool), 0);
 }
 
 static void test_outq_gathers_no_more_than_asked_for(void **state) {
@@ -198,7 +203,7 @@ static void test_outq_agrees_with_a_plain_string(void **state) {
     }
     cv_outq_clear(&outq, &pool);
     assert_int_equal(released, references);
-    assert_int_equal(pool.live_bytes, 0);
+    assert_int_equal(cv_pool_live_bytes(&pool), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

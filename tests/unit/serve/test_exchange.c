@@ -2,6 +2,9 @@
 // answers, clients that leave in the middle, slow bodies, and memory that runs out at every place.
 #include "serve/exchange.h"
 
+#include <stdlib.h>
+
+#include "mem/guard.h"
 #include "support/serve_world.h"
 
 static struct t_serve serve;
@@ -13,20 +16,22 @@ static uint64_t acquire_count;
 static uint64_t acquire_fails_at;
 static bool acquire_fails_on;
 
-void *__real_cv_pool_acquire(struct cv_pool *pool, size_t bytes);
-void *__wrap_cv_pool_acquire(struct cv_pool *pool, size_t bytes);
+// In debug mode every block of a pool comes from here.
+void *__real_cv_guard_acquire(struct cv_guard *guard, size_t bytes);
+void *__wrap_cv_guard_acquire(struct cv_guard *guard, size_t bytes);
 
-void *__wrap_cv_pool_acquire(struct cv_pool *pool, size_t bytes) {
+void *__wrap_cv_guard_acquire(struct cv_guard *guard, size_t bytes) {
     acquire_count++;
     if (acquire_fails_at != 0 && (acquire_count == acquire_fails_at ||
                                   (acquire_fails_on && acquire_count > acquire_fails_at))) {
         return NULL;
     }
-    return __real_cv_pool_acquire(pool, bytes);
+    return __real_cv_guard_acquire(guard, bytes);
 }
 
 static int set_up(void **state) {
     (void)state;
+    assert_int_equal(setenv("COVET_MEMORY", "debug", 1), 0);
     acquire_fails_at = 0;
     t_serve_init(&serve);
     return 0;
@@ -434,7 +439,7 @@ static void test_exchange_tells_a_deferred_request_once_that_its_client_left(voi
     assert_int_equal(covet_request_body(t_app.kept[0]).length, 4);
     assert_memory_equal(covet_request_body(t_app.kept[0]).data, "body", 4);
     assert_int_equal(world->net.open_count, 0);
-    assert_true(world->pool.live_bytes > 0);
+    assert_true(cv_pool_live_bytes(&world->pool) > 0);
     t_world_wait(world, 100);
     assert_int_equal(t_app.abort_count, 1);
     assert_int_equal(covet_response_text(kept_response(0), "nobody"), -ECONNRESET);

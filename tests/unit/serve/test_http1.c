@@ -88,7 +88,7 @@ static void test_http1_holds_nothing_between_requests(void **state) {
     int client = t_world_open(world);
     t_serve_send(&serve, client, HELLO);
     t_world_settle(world);  // The next turn, whatever wakes the worker.
-    assert_int_equal(world->pool.live_bytes, 0);
+    assert_int_equal(cv_pool_live_bytes(&world->pool), 0);
     assert_null(t_world_conn(world, client)->active);
     assert_null(t_world_conn(world, client)->protocol);
 }

@@ -1,21 +1,26 @@
 // Answers to what is not accepted: their bytes, their counters, and the end of the connection.
 #include "serve/refusal.h"
 
+#include <stdlib.h>
+
+#include "mem/guard.h"
 #include "support/serve_world.h"
 
 static struct t_serve serve;
 static struct t_world *const world = &serve.world;
 static bool acquire_fails;
 
-void *__real_cv_pool_acquire(struct cv_pool *pool, size_t bytes);
-void *__wrap_cv_pool_acquire(struct cv_pool *pool, size_t bytes);
+// In debug mode every block of a pool comes from here.
+void *__real_cv_guard_acquire(struct cv_guard *guard, size_t bytes);
+void *__wrap_cv_guard_acquire(struct cv_guard *guard, size_t bytes);
 
-void *__wrap_cv_pool_acquire(struct cv_pool *pool, size_t bytes) {
-    return acquire_fails ? NULL : __real_cv_pool_acquire(pool, bytes);
+void *__wrap_cv_guard_acquire(struct cv_guard *guard, size_t bytes) {
+    return acquire_fails ? NULL : __real_cv_guard_acquire(guard, bytes);
 }
 
 static int set_up(void **state) {
     (void)state;
+    assert_int_equal(setenv("COVET_MEMORY", "debug", 1), 0);
     acquire_fails = false;
     t_serve_init(&serve);
     return 0;
