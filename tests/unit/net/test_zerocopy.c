@@ -106,7 +106,7 @@ static void test_zerocopy_keeps_a_body_until_it_is_acknowledged(void **state) {
     acknowledge(client);
     assert_int_equal(released, 1);
     assert_false(cv_conn_has_output(t_world_conn(world, client)));
-    assert_int_equal(world->pool.live_bytes, 0);
+    assert_int_equal(cv_pool_live_bytes(&world->pool), 0);
     assert_counted(1, 0);
 }
 
@@ -182,7 +182,7 @@ static void test_zerocopy_sends_a_long_body_in_pieces_and_frees_it_once(void **s
         t_world_complete(world, t_ring_freed(world->ring, client));
     }
     assert_int_equal(released, 1);
-    assert_int_equal(world->pool.live_bytes, 0);
+    assert_int_equal(cv_pool_live_bytes(&world->pool), 0);
 }
 
 static void test_zerocopy_frees_each_body_when_its_own_bytes_are_acknowledged(void **state) {
@@ -431,6 +431,53 @@ static void test_zerocopy_can_be_switched_off_and_needs_the_kernel(void **state)
     assert_int_equal(world->ring->zero_copies, 0);
 }
 
+static void queue_from_pool(int client, size_t bytes, void **memory) {
+    struct cv_conn *conn = t_world_conn(world, client);
+    *memory = cv_pool_acquire(&world->pool, bytes);
+    assert_non_null(*memory);
+    memcpy(*memory, body, bytes);
+    struct cv_span span = cv_span_make(*memory, bytes);
+    assert_int_equal(cv_outq_reference(cv_conn_output(conn), &world->pool, span, on_release, NULL),
+                     0);
+    cv_conn_flush(conn);
+    t_world_settle(world);
+    assert_received(client, bytes);
+}
+
+static void on_slab_added(void *context, uint32_t index, void *memory, size_t bytes) {
+    (void)context;
+    assert_int_equal(cv_ring_add_memory(world->ring, index, memory, bytes), 0);
+}
+
+static void on_slab_removed(void *context, uint32_t index) {
+    (void)context;
+    cv_ring_remove_memory(world->ring, index);
+}
+
+static void test_zerocopy_sends_from_registered_slabs_where_it_can(void **state) {
+    struct cv_slabs *slabs = cv_pool_slabs(&world->pool);
+    void *memory[2];
+    uint32_t index = CV_RING_NO_MEMORY;
+    (void)state;
+    int client[3] = {t_world_open(world), t_world_open(world), t_world_open(world)};
+    world->net.slabs = slabs;
+    // In a slab the ring does not know, and in one that it does.
+    queue_from_pool(client[0], BODY_BYTES, &memory[0]);
+    assert_int_equal(socket_of(client[0])->send.memory, CV_RING_NO_MEMORY);
+    cv_slab_watch(slabs, on_slab_added, on_slab_removed, NULL);
+    queue_from_pool(client[1], BODY_BYTES, &memory[1]);
+    assert_true(cv_slab_find(slabs, memory[1], BODY_BYTES, &index));
+    assert_int_equal(socket_of(client[1])->send.memory, index);
+    queue(client[2], BODY_BYTES);
+    t_world_settle(world);
+    assert_int_equal(socket_of(client[2])->send.memory, CV_RING_NO_MEMORY);
+    assert_counted(3, 0);
+    cv_slab_watch(slabs, NULL, NULL, NULL);
+    for (uint32_t i = 0; i < 2; i++) {
+        cv_pool_release(&world->pool, memory[i], BODY_BYTES);
+    }
+}
+
 static void test_zerocopy_copies_when_all_slots_are_taken(void **state) {
     static struct cv_zerocopy_send *taken[CV_ZEROCOPY_SENDS_MAX];
     struct cv_zerocopy *zerocopy = &world->net.zero_copy;
@@ -485,6 +532,7 @@ int main(void) {
         TEST(test_zerocopy_peer_that_reads_slowly_is_not),
         TEST(test_zerocopy_never_lends_to_peers_on_this_machine),
         TEST(test_zerocopy_can_be_switched_off_and_needs_the_kernel),
+        TEST(test_zerocopy_sends_from_registered_slabs_where_it_can),
         TEST(test_zerocopy_copies_when_all_slots_are_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
