@@ -251,7 +251,7 @@ static void open_server(void) {
         .fields_max = 100,
         .pipeline_max = 128,
         .output_bytes_max = 256 * 1024,
-        .zero_copy_bytes_min = 64 * 1024,
+        .zero_copy_bytes_min = 32 * 1024,
         .body_bytes_max = 1024 * 1024,
     };
     cv_clock_init(&server.clock);
