@@ -46,6 +46,8 @@ variant_flags := -O1 -fno-omit-frame-pointer -fsanitize=thread
 else ifeq ($(VARIANT),fuzz)
 variant_flags := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -DCV_FUZZING
+else ifeq ($(VARIANT),valgrind)
+variant_flags := -O1 -fno-omit-frame-pointer -DCV_VALGRIND
 else
 fortify := $(if $(filter -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 variant_flags := $(hardening) $(fortify) -DNDEBUG

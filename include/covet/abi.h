@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define COVET_ABI_VERSION 1u
+#define COVET_ABI_VERSION 2u
 
 /* user_data of a submission, high bits to low:
  *
@@ -104,6 +104,17 @@ static inline uint32_t covet_user_data_slot(uint64_t user_data) {
     X(ACCEPT_PAUSES, "accept_pauses", COUNTER, "Times accepting stopped for want of descriptors") \
     X(LOG_DROPPED, "log_lines_dropped", COUNTER, "Access-log lines dropped, queue full") \
     X(MESSAGES, "messages", COUNTER, "Messages received from other threads") \
+    X(MEMORY_LIVE_BYTES, "memory_live_bytes", GAUGE, "Bytes of the worker's pools in use") \
+    X(MEMORY_PEAK_BYTES, "memory_peak_bytes", GAUGE, \
+      "The most that was in use at the end of a loop turn, or when a pool took more memory") \
+    X(MEMORY_REFILLS, "memory_refills", COUNTER, \
+      "Times a size class was empty and took more memory") \
+    X(MEMORY_REMOTE_FREES, "memory_remote_frees", COUNTER, \
+      "Blocks of the worker's pools freed by other threads") \
+    X(MEMORY_SLABS_HUGETLB, "memory_slabs{pages=\"hugetlb\"}", GAUGE, \
+      "Slabs of 2 MiB below the worker's pools, by what backs them") \
+    X(MEMORY_SLABS_TRANSPARENT, "memory_slabs{pages=\"transparent\"}", GAUGE, "") \
+    X(MEMORY_SLABS_PLAIN, "memory_slabs{pages=\"plain\"}", GAUGE, "") \
     X(ZERO_COPY_SENDS, "zero_copy_sends", COUNTER, \
       "Sends whose bytes the kernel took from where they lie") \
     X(ZERO_COPY_COPIED, "zero_copy_copied", COUNTER, "Of them, those that were copied on their way")

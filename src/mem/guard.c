@@ -85,14 +85,16 @@ void cv_guard_enable(struct cv_pool *pool) {
     CV_ASSERT(pool->guard == NULL && cv_pool_live_bytes(pool) == 0);
     if (guard == NULL)
         return;
-    guard->pool.push_bytes_max = CV_POOL_SMALL_BYTES_MAX;
-    pool->push_bytes_max = 0;
+    cv_pool_init_plain(&guard->pool);
+    for (uint32_t i = 0; i < CV_POOL_CLASS_COUNT; i++)
+        pool->free[i].count_max = 0;
     pool->guard = guard;
 }
 
 static void let_go_oldest(struct cv_guard *guard) {
     struct header *header = guard->oldest;
 
+    CV_ASSERT(header != NULL);
     check_freed(header);
     guard->oldest = header->next;
     if (guard->oldest == NULL)

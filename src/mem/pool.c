@@ -1,10 +1,9 @@
-// What the free lists of a pool are filled from.
+// What stands behind the free lists of a pool.
 //
-// A small class takes one block of the slabs' smallest size at a time and cuts all of it up, so
-// that blocks are aligned to their size and nothing is left over; these stay with the class,
-// because its blocks are spread over the free list. Larger classes are blocks of the slabs
-// themselves. Their free lists are a cache in front of the buddy allocator, which joins what does
-// not fit in it.
+// Small classes take and give blocks of pieces (mem/piece.h), larger ones blocks of the slabs
+// themselves, which the buddy allocator joins. A list is short, so that memory a peak needed finds
+// its way back: what does not fit on it goes straight to its piece or slab. Lists of the largest
+// classes hold nothing at all; who uses that much memory takes longer than the buddy allocator.
 //
 // Under AddressSanitizer every byte that was not asked for is poisoned.
 #include "mem/pool.h"
@@ -14,6 +13,7 @@
 #include <string.h>
 
 #include "mem/guard.h"
+#include "mem/piece.h"
 #include "mem/remote.h"
 
 #define CLASS_END (CV_POOL_CLASS_BYTES_MIN << (CV_POOL_CLASS_COUNT - 1))
@@ -21,6 +21,10 @@
 _Static_assert(CLASS_END == CV_POOL_CLASS_BYTES_MAX, "the last class is the largest");
 _Static_assert(CV_POOL_CLASS_BYTES_MIN >= sizeof(struct cv_pool_block), "a link fits a block");
 _Static_assert(CV_POOL_SMALL_BYTES_MAX < CV_SLAB_BLOCK_BYTES_MIN, "small classes are cut");
+_Static_assert(CV_POOL_CLASS_BYTES_MIN << (CV_POOL_SMALL_COUNT - 1) == CV_POOL_SMALL_BYTES_MAX,
+               "the last small class is the largest");
+_Static_assert(CV_SLAB_BLOCK_BYTES_MIN / CV_POOL_CLASS_BYTES_MIN <= CV_POOL_LIST_COUNT_MAX,
+               "a list has room for a piece");
 _Static_assert(CV_POOL_CLASS_BYTES_MAX <= CV_SLAB_BYTES, "every class lies in slabs");
 
 #define TWICE(class_index) class_index, class_index
@@ -33,11 +37,19 @@ const uint8_t cv_pool_small_class[CV_POOL_SMALL_BYTES_MAX / CV_POOL_CLASS_BYTES_
     TIMES_16(6), TIMES_16(6), TIMES_16(7), TIMES_16(7), TIMES_16(7), TIMES_16(7),
 };
 
+void cv_pool_init_plain(struct cv_pool *pool) {
+    *pool = (struct cv_pool){0};
+    cv_slab_init(&pool->slabs);
+    for (uint32_t i = 0; i < CV_POOL_CLASS_COUNT; i++) {
+        pool->free[i].count_max = (uint32_t)CV_MIN(CV_POOL_LIST_BYTES_MAX / cv_pool_class_bytes(i),
+                                                   (size_t)CV_POOL_LIST_COUNT_MAX);
+    }
+}
+
 void cv_pool_init(struct cv_pool *pool) {
     const char *wish = getenv("COVET_MEMORY");
 
-    *pool = (struct cv_pool){.push_bytes_max = CV_POOL_SMALL_BYTES_MAX};
-    cv_slab_init(&pool->slabs);
+    cv_pool_init_plain(pool);
     if (wish != NULL && strcmp(wish, "debug") == 0)
         cv_guard_enable(pool);
 }
@@ -61,16 +73,19 @@ size_t cv_pool_live_bytes(const struct cv_pool *pool) {
     return bytes;
 }
 
-static void note_peak(struct cv_pool *pool) {
-    pool->peak_bytes = CV_MAX(pool->peak_bytes, cv_pool_live_bytes(pool));
+static size_t note_peak(struct cv_pool *pool) {
+    size_t live_bytes = cv_pool_live_bytes(pool);
+
+    pool->peak_bytes = CV_MAX(pool->peak_bytes, live_bytes);
+    return live_bytes;
 }
 
-void cv_pool_turn(struct cv_pool *pool) {
-    note_peak(pool);
+size_t cv_pool_turn(struct cv_pool *pool) {
     if (pool->remote != NULL)
         (void)cv_remote_collect(pool);
     if (CV_UNLIKELY(pool->guard != NULL))
         cv_guard_check(pool->guard);
+    return note_peak(pool);
 }
 
 struct cv_slabs *cv_pool_slabs(struct cv_pool *pool) {
@@ -88,17 +103,6 @@ size_t cv_pool_held_bytes(const struct cv_pool *pool) {
     return slab_count * CV_SLAB_BYTES + pool->system_bytes;
 }
 
-static void push(struct cv_pool *pool, uint32_t class_index, void *memory) {
-    struct cv_pool_list *list = &pool->free[class_index];
-    struct cv_pool_block *block = memory;
-
-    cv_poison_clear(block, sizeof(*block));
-    block->next = list->head;
-    list->head = block;
-    list->count++;
-    cv_poison_set(block, cv_pool_class_bytes(class_index));
-}
-
 static void *pop(struct cv_pool *pool, uint32_t class_index) {
     struct cv_pool_list *list = &pool->free[class_index];
     struct cv_pool_block *block = list->head;
@@ -111,27 +115,23 @@ static void *pop(struct cv_pool *pool, uint32_t class_index) {
     return block;
 }
 
-// In address order: the block handed out first is the lowest.
 static void *refill_small(struct cv_pool *pool, uint32_t class_index) {
-    uint8_t *piece = cv_slab_acquire(&pool->slabs, CV_SLAB_BLOCK_BYTES_MIN);
-    size_t bytes = cv_pool_class_bytes(class_index);
+    struct cv_pool_list *list = &pool->free[class_index];
+    size_t count = 0;
 
-    if (piece == NULL)
-        return NULL;
-    for (size_t at = CV_SLAB_BLOCK_BYTES_MIN - bytes; at > 0; at -= bytes)
-        push(pool, class_index, piece + at);
-    pool->block_count[class_index] += CV_SLAB_BLOCK_BYTES_MIN / bytes;
-    return piece;
+    list->head = cv_piece_take(&pool->slabs, &pool->open[class_index],
+                               cv_pool_class_bytes(class_index), &count);
+    list->count = (uint32_t)count;
+    pool->block_count[class_index] += count;
+    return pop(pool, class_index);
 }
 
 static void *refill(struct cv_pool *pool, uint32_t class_index) {
-    size_t bytes = cv_pool_class_bytes(class_index);
-
     pool->refills++;
-    note_peak(pool);
-    if (bytes <= CV_POOL_SMALL_BYTES_MAX)
+    (void)note_peak(pool);
+    if (class_index < CV_POOL_SMALL_COUNT)
         return refill_small(pool, class_index);
-    void *block = cv_slab_acquire(&pool->slabs, bytes);
+    void *block = cv_slab_acquire(&pool->slabs, cv_pool_class_bytes(class_index));
 
     if (block != NULL)
         pool->block_count[class_index]++;
@@ -143,11 +143,7 @@ static void *acquire_class(struct cv_pool *pool, uint32_t class_index) {
 
     if (block == NULL && pool->remote != NULL && cv_remote_collect(pool))
         block = pop(pool, class_index);
-    if (block == NULL)
-        return refill(pool, class_index);
-    if (cv_pool_class_bytes(class_index) > CV_POOL_SMALL_BYTES_MAX)
-        pool->cached_bytes -= cv_pool_class_bytes(class_index);
-    return block;
+    return block != NULL ? block : refill(pool, class_index);
 }
 
 static void *acquire_system(struct cv_pool *pool, size_t bytes) {
@@ -187,20 +183,26 @@ void *cv_pool_acquire_slow(struct cv_pool *pool, size_t bytes) {
     return block;
 }
 
-static void release_class(struct cv_pool *pool, uint32_t class_index, void *block) {
+static void release_class(struct cv_pool *pool, uint32_t class_index, void *memory) {
     size_t bytes = cv_pool_class_bytes(class_index);
+    struct cv_pool_list *list = &pool->free[class_index];
+    struct cv_pool_block *block = memory;
 
     CV_DEBUG_ASSERT(!cv_poison_test(block));
-    CV_ASSERT(pool->free[class_index].count < pool->block_count[class_index]);
-    if (bytes > CV_POOL_SMALL_BYTES_MAX) {
-        if (bytes > CV_POOL_CACHE_BYTES_MAX - pool->cached_bytes) {
-            pool->block_count[class_index]--;
-            cv_slab_release(&pool->slabs, block, bytes);
-            return;
-        }
-        pool->cached_bytes += bytes;
+    CV_ASSERT(list->count < pool->block_count[class_index]);
+    if (list->count < list->count_max) {
+        cv_poison_clear(block, sizeof(*block));
+        block->next = list->head;
+        list->head = block;
+        list->count++;
+        cv_poison_set(block, bytes);
+        return;
     }
-    push(pool, class_index, block);
+    pool->block_count[class_index]--;
+    if (class_index < CV_POOL_SMALL_COUNT)
+        cv_piece_give(&pool->slabs, &pool->open[class_index], bytes, memory);
+    else
+        cv_slab_release(&pool->slabs, memory, bytes);
 }
 
 void cv_pool_release_slow(struct cv_pool *pool, void *block, size_t bytes) {

@@ -20,8 +20,11 @@
 #define CV_POOL_CLASS_BYTES_MIN 8u
 #define CV_POOL_SMALL_BYTES_MAX 1024u  // Up to here acquire and release are a pop and a push.
 #define CV_POOL_CLASS_BYTES_MAX (1024u * 1024u)
-#define CV_POOL_CLASS_COUNT 18u                  // 8, 16, ... 1 MiB.
-#define CV_POOL_CACHE_BYTES_MAX (1024u * 1024u)  // Free blocks larger than small ones.
+#define CV_POOL_CLASS_COUNT 18u  // 8, 16, ... 1 MiB.
+#define CV_POOL_SMALL_COUNT 8u   // Those up to CV_POOL_SMALL_BYTES_MAX.
+// What a free list holds at most; the slabs get what is more.
+#define CV_POOL_LIST_COUNT_MAX 512u
+#define CV_POOL_LIST_BYTES_MAX (128u * 1024u)
 
 // A free block: its first bytes link to the next one.
 struct cv_pool_block {
@@ -31,21 +34,21 @@ struct cv_pool_block {
 struct cv_guard;
 struct cv_remote;
 
-// The free blocks of one class. Their number rides along so that what is handed out is known
-// without a sum that every acquire and release would wait for in turn.
+// Free blocks of one class. Their number rides along so that what is handed out is known without a
+// sum that every acquire and release would wait for in turn.
 struct cv_pool_list {
     struct cv_pool_block *head;  // owned
-    size_t count;
+    uint32_t count;
+    uint32_t count_max;  // 0: nothing is ever on the list.
 };
 
 struct cv_pool {
     struct cv_pool_list free[CV_POOL_CLASS_COUNT];
-    size_t push_bytes_max;                    // Blocks up to here are pushed on release; 0: none.
-    size_t block_count[CV_POOL_CLASS_COUNT];  // Of each class, in use and free.
-    size_t system_bytes;                      // From malloc, beyond every class.
-    size_t cached_bytes;                      // On the free lists of classes that are not small.
+    size_t block_count[CV_POOL_CLASS_COUNT];     // Of each class, handed out or on the list.
+    struct cv_piece *open[CV_POOL_SMALL_COUNT];  // Pieces that hold free blocks of the class.
+    size_t system_bytes;                         // From malloc, beyond every class.
     size_t peak_bytes;
-    uint64_t refills;       // Times a class was empty and the slabs or malloc were asked.
+    uint64_t refills;       // Times a list was empty and the slabs or malloc were asked.
     uint64_t remote_frees;  // Blocks that another thread freed.
     struct cv_slabs slabs;
     struct cv_guard *guard;    // owned; NULL but in debug mode
@@ -54,11 +57,15 @@ struct cv_pool {
 
 void cv_pool_init(struct cv_pool *pool);
 
+// Without a look at the environment.
+void cv_pool_init_plain(struct cv_pool *pool);
+
 // Gives everything back to the system. Every block must have been released (asserted).
 void cv_pool_deinit(struct cv_pool *pool);
 
 // Once per loop turn: takes back what other threads freed, and in debug mode checks what is free.
-void cv_pool_turn(struct cv_pool *pool);
+// Returns what is live then.
+size_t cv_pool_turn(struct cv_pool *pool);
 
 // Where the blocks lie.
 struct cv_slabs *cv_pool_slabs(struct cv_pool *pool);
@@ -74,20 +81,13 @@ size_t cv_pool_held_bytes(const struct cv_pool *pool);
 CV_MUST_USE void *cv_pool_acquire_slow(struct cv_pool *pool, size_t bytes);
 void cv_pool_release_slow(struct cv_pool *pool, void *block, size_t bytes);
 
-// cv_pool_class of (index + 1) * 8 bytes. Finding the highest bit takes eight operations on half of
+// cv_pool_class of (index + 1) * 8 bytes: finding the highest bit takes eight operations on half of
 // the processors we run on, unless one compiles for the others.
 extern const uint8_t cv_pool_small_class[CV_POOL_SMALL_BYTES_MAX / CV_POOL_CLASS_BYTES_MIN];
 
 // 0 for at most 8 bytes, 1 for at most 16, ... `bytes` is 1 to CV_POOL_CLASS_BYTES_MAX.
 static inline uint32_t cv_pool_class(size_t bytes) {
     return 61u - (uint32_t)__builtin_clzl((bytes - 1) | (CV_POOL_CLASS_BYTES_MIN - 1));
-}
-
-// The same for 1 to CV_POOL_SMALL_BYTES_MAX bytes.
-static inline uint32_t cv_pool_class_small(size_t bytes) {
-    if (__builtin_constant_p(bytes))
-        return cv_pool_class(bytes);
-    return cv_pool_small_class[(bytes - 1) / CV_POOL_CLASS_BYTES_MIN];
 }
 
 static inline size_t cv_pool_class_bytes(uint32_t class_index) {
@@ -101,50 +101,52 @@ static inline size_t cv_pool_capacity(size_t bytes) {
     return bytes > CV_POOL_CLASS_BYTES_MAX ? bytes : cv_pool_class_bytes(cv_pool_class(bytes));
 }
 
+// The list of blocks for `bytes` bytes; NULL where a list is not to be tried: no class, or one that
+// would have to be searched for.
+static inline struct cv_pool_list *cv_pool_list(struct cv_pool *pool, size_t bytes) {
+    if (__builtin_constant_p(bytes) && bytes > 0 && bytes <= CV_POOL_CLASS_BYTES_MAX)
+        return &pool->free[cv_pool_class(bytes)];
+    // One comparison for 0 as well, which has no class.
+    if (CV_UNLIKELY(bytes - 1 >= CV_POOL_SMALL_BYTES_MAX))
+        return NULL;
+    return &pool->free[cv_pool_small_class[(bytes - 1) / CV_POOL_CLASS_BYTES_MIN]];
+}
+
 // At least `bytes` bytes, aligned to 16 (to 8 when `bytes` is at most 8), not cleared; NULL when
 // the system has none left. 0 bytes gives a valid block.
 CV_MUST_USE static inline void *cv_pool_acquire(struct cv_pool *pool, size_t bytes) {
-    // One comparison for 0 as well, which has no class.
-    if (CV_LIKELY(bytes - 1 < CV_POOL_SMALL_BYTES_MAX)) {
-        struct cv_pool_list *list = &pool->free[cv_pool_class_small(bytes)];
-        struct cv_pool_block *block = list->head;
+    struct cv_pool_list *list = cv_pool_list(pool, bytes);
 
-        if (CV_LIKELY(block != NULL)) {
-            cv_poison_lift(block, sizeof(*block));
-            list->head = block->next;
-            list->count--;
-            cv_poison_set(block, sizeof(*block));
-            cv_poison_clear(block, bytes);
-            return block;
-        }
-    }
-    return cv_pool_acquire_slow(pool, bytes);
+    if (CV_UNLIKELY(list == NULL || list->head == NULL))
+        return cv_pool_acquire_slow(pool, bytes);
+    struct cv_pool_block *block = list->head;
+
+    cv_poison_lift(block, sizeof(*block));
+    list->head = block->next;
+    list->count--;
+    cv_poison_set(block, sizeof(*block));
+    cv_poison_clear(block, bytes);
+    return block;
 }
 
 // Gives back a block; `bytes` is what was asked for, or any size of the same class. NULL is
 // ignored.
 static inline void cv_pool_release(struct cv_pool *pool, void *memory, size_t bytes) {
+    struct cv_pool_list *list = cv_pool_list(pool, bytes);
     struct cv_pool_block *block = memory;
 
     if (CV_UNLIKELY(block == NULL))
         return;
-    // The first half is for the compiler, when it knows the size.
-    bool is_large = __builtin_constant_p(bytes) && bytes > CV_POOL_SMALL_BYTES_MAX;
-
-    if (is_large || CV_UNLIKELY(bytes - 1 >= pool->push_bytes_max)) {
+    if (CV_UNLIKELY(list == NULL || list->count >= list->count_max)) {
         cv_pool_release_slow(pool, block, bytes);
         return;
     }
-    uint32_t class_index = cv_pool_class_small(bytes);
-    struct cv_pool_list *list = &pool->free[class_index];
-
     CV_DEBUG_ASSERT(!cv_poison_test(block));
     cv_poison_clear(block, sizeof(*block));
     block->next = list->head;
     list->head = block;
     list->count++;
-    CV_DEBUG_ASSERT(list->count <= pool->block_count[class_index]);
-    cv_poison_set(block, cv_pool_class_bytes(class_index));
+    cv_poison_set(block, cv_pool_capacity(bytes));
 }
 
 #endif

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "mem/piece.h"
 #include "mem/poison.h"
 
 #define ORDER_TOP (CV_SLAB_ORDER_COUNT - 1)
@@ -40,6 +41,7 @@ struct cv_slab {
     size_t used_bytes;
     uint16_t free_count[CV_SLAB_ORDER_COUNT];
     uint64_t free[NODE_COUNT / 64];  // One bit per node.
+    struct cv_piece piece[CV_SLAB_BYTES / CV_SLAB_BLOCK_BYTES_MIN];
 };
 
 // Order and node.
@@ -240,6 +242,11 @@ void cv_slab_init(struct cv_slabs *slabs) {
     *slabs = (struct cv_slabs){0};
 }
 
+void cv_slab_prepare(struct cv_slabs *slabs) {
+    if (slabs->end == 0)
+        (void)add_slab(slabs);
+}
+
 void cv_slab_deinit(struct cv_slabs *slabs) {
     for (uint32_t index = slabs->end; index-- > 0;) {
         if (slabs->set->slab[index] != NULL)
@@ -262,6 +269,15 @@ void cv_slab_watch(struct cv_slabs *slabs, cv_slab_added_fn on_added, cv_slab_re
     slabs->on_added = on_added;
     slabs->on_removed = on_removed;
     slabs->context = context;
+}
+
+struct cv_piece *cv_slab_piece(const struct cv_slabs *slabs, const void *memory) {
+    uint32_t index;
+    bool found = cv_slab_find(slabs, memory, 1, &index);
+
+    CV_ASSERT(found);
+    return &slabs->set->slab[index]
+                ->piece[(uintptr_t)memory % CV_SLAB_BYTES / CV_SLAB_BLOCK_BYTES_MIN];
 }
 
 // Blocks.

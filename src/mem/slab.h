@@ -25,6 +25,7 @@ enum cv_slab_pages {
     CV_SLAB_PAGES_COUNT
 };
 
+struct cv_piece;
 struct cv_slab;
 
 // Everything that is sized by the number of slabs; made with the first one.
@@ -52,6 +53,10 @@ struct cv_slabs {
 
 void cv_slab_init(struct cv_slabs *slabs);
 
+// Maps the first slab ahead of its use, which takes address space and no memory. Nothing happens
+// when there is one or none can be had.
+void cv_slab_prepare(struct cv_slabs *slabs);
+
 // Unmaps every slab, whatever is in use of them; tells the watcher first.
 void cv_slab_deinit(struct cv_slabs *slabs);
 
@@ -68,6 +73,10 @@ CV_MUST_USE void *cv_slab_acquire(struct cv_slabs *slabs, size_t bytes);
 // Gives back a block; `bytes` as at cv_slab_acquire. A slab that becomes unused is unmapped if
 // there is another unused one already.
 void cv_slab_release(struct cv_slabs *slabs, void *memory, size_t bytes);
+
+// The record kept beside the slab for the smallest block that `memory` lies in; cleared when the
+// slab is new. It must be of these slabs (asserted).
+struct cv_piece *cv_slab_piece(const struct cv_slabs *slabs, const void *memory);
 
 // Whether all of `memory` lies in one slab of these; then sets `*index` to that slab's. The offset
 // in it is (uintptr_t)memory % CV_SLAB_BYTES. Constant time; never reads `memory`, which may be

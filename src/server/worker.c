@@ -280,11 +280,26 @@ static uint64_t wait_ns(const struct cv_worker *worker, uint64_t deadline_ns) {
     return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
 }
 
+static void publish_memory(struct cv_worker *worker, size_t live_bytes) {
+    struct covet_stats_worker *stats = worker->stats;
+    const struct cv_pool *pool = &worker->pool;
+    const struct cv_slabs *slabs = cv_pool_slabs(&worker->pool);
+    cv_counter_set(stats, COVET_COUNTER_MEMORY_BYTES, cv_pool_held_bytes(pool));
+    cv_counter_set(stats, COVET_COUNTER_MEMORY_LIVE_BYTES, live_bytes);
+    cv_counter_set(stats, COVET_COUNTER_MEMORY_PEAK_BYTES, pool->peak_bytes);
+    cv_counter_set(stats, COVET_COUNTER_MEMORY_REFILLS, pool->refills);
+    cv_counter_set(stats, COVET_COUNTER_MEMORY_REMOTE_FREES, pool->remote_frees);
+    cv_counter_set(stats, COVET_COUNTER_MEMORY_SLABS_HUGETLB, slabs->count[CV_SLAB_HUGETLB]);
+    cv_counter_set(stats, COVET_COUNTER_MEMORY_SLABS_TRANSPARENT,
+                   slabs->count[CV_SLAB_TRANSPARENT]);
+    cv_counter_set(stats, COVET_COUNTER_MEMORY_SLABS_PLAIN, slabs->count[CV_SLAB_PLAIN]);
+}
+
 static void publish(struct cv_worker *worker) {
     struct covet_stats_worker *stats = worker->stats;
     cv_counter_set(stats, COVET_COUNTER_ENTERS, cv_ring_enters(worker->ring));
     cv_counter_set(stats, COVET_COUNTER_CQ_OVERFLOWS, cv_ring_overflows(worker->ring));
-    cv_counter_set(stats, COVET_COUNTER_MEMORY_BYTES, cv_pool_held_bytes(&worker->pool));
+    publish_memory(worker, cv_pool_turn(&worker->pool));
     cv_counter_set(stats, COVET_COUNTER_BUFFERS_IN_USE, cv_ring_buffers_lent(worker->ring));
     if (worker->http1.access.enabled && cv_logqueue_wants_wake(worker->options.log)) {
         cv_ring_write(worker->ring, worker->options.main_eventfd, &one, sizeof(one),
@@ -439,6 +454,8 @@ static int start_up(struct cv_worker *worker) {
     if (status < 0) {
         return status;
     }
+    cv_slab_prepare(cv_pool_slabs(&worker->pool));
+    publish_memory(worker, 0);
     await_wake(worker);
     return cv_listener_open_all(&worker->net, options->listener, options->listener_count);
 }

@@ -34,13 +34,21 @@ LOG_LINES_DROPPED = "covet_log_lines_dropped_total"
 ENTERS = "covet_enters_total"
 CQ_OVERFLOWS = "covet_cq_overflows_total"
 
+MEMORY_LIVE = "covet_memory_live_bytes"
+MEMORY_PEAK = "covet_memory_peak_bytes"
+MEMORY_REFILLS = "covet_memory_refills_total"
+MEMORY_SLABS = "covet_memory_slabs"
+
 # Words in the log (regular expressions).
 STARTED = r"event=start\b"
 CRASH_LINE = r"event=crash"
+MEMORY_ERROR = r"event=memory_error kind=(\w+) address=0x[0-9a-f]+ bytes=\d+ class_bytes=\d+"
 # What a checking tool adds to the crash a test caused; its reports of other errors read otherwise.
 CRASH_OF_SANITIZED = r"Sanitizer.*(SEGV|DEADLYSIGNAL|can not provide|nested bug)"
 BACKTRACE = r"backtrace|bt=|0x[0-9a-f]+|\+0x"
-FATAL_LOG = r"event=crash|AddressSanitizer|LeakSanitizer|runtime error|ThreadSanitizer|assertion"
+FATAL_LOG = (
+    r"event=(crash|memory_error)|AddressSanitizer|LeakSanitizer|runtime error|ThreadSanitizer|assertion"
+)
 
 # Threads of the server process.
 WORKER_THREAD = r"^covet-w\d+$"

@@ -195,7 +195,7 @@ class Server:
     def check_log(self):
         bad = [line for line in self.log().splitlines() if re.search(names.FATAL_LOG, line, re.I)]
         if self.may_crash:
-            caused = f"{names.CRASH_LINE}|{names.CRASH_OF_SANITIZED}"
+            caused = f"{names.CRASH_LINE}|{names.CRASH_OF_SANITIZED}|{names.MEMORY_ERROR}"
             bad = [line for line in bad if not re.search(caused, line)]
         assert not bad, f"log: {bad[:3]}"
 

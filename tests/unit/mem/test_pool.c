@@ -91,7 +91,7 @@ static void test_pool_finds_small_classes_both_ways(void **state) {
     for (size_t bytes = 1; bytes <= CV_POOL_SMALL_BYTES_MAX; bytes++) {
         uint32_t class_index = cv_pool_class(bytes);
 
-        assert_int_equal(cv_pool_class_small(bytes), class_index);
+        assert_ptr_equal(cv_pool_list(&pool, bytes), &pool.free[class_index]);
         assert_true(bytes <= cv_pool_class_bytes(class_index));
         assert_true(class_index == 0 || bytes > cv_pool_class_bytes(class_index - 1));
     }
@@ -178,24 +178,59 @@ static void test_pool_counts_live_held_and_peak_bytes(void **state) {
     assert_int_equal(pool.peak_bytes, 128 + 16384 + 2000000);
 }
 
-static void test_pool_gives_large_blocks_back_beyond_its_cache(void **state) {
-    enum { COUNT = 64, BYTES = 256 * KIB };
-    void *blocks[COUNT];
+// What a peak needed goes back; lists, and a slab that is kept unused, stay.
+static void test_pool_gives_back_what_a_peak_needed(void **state) {
+    static const size_t sizes[] = {8, 64, 100, 1024, 2048, 5000, 256 * KIB, 1024 * KIB};
+    enum { BYTES = 16 * MIB, COUNT_MAX = BYTES / 8 };
+    void **blocks = test_malloc(COUNT_MAX * sizeof(*blocks));
 
     (void)state;
-    for (size_t i = 0; i < COUNT; i++)
-        blocks[i] = cv_pool_acquire(&pool, BYTES);
-    assert_int_equal(cv_pool_held_bytes(&pool), COUNT * BYTES);
-    for (size_t i = 0; i < COUNT; i++)
-        cv_pool_release(&pool, blocks[i], BYTES);
-    assert_int_equal(pool.cached_bytes, CV_POOL_CACHE_BYTES_MAX);
-    assert_int_equal(cv_pool_live_bytes(&pool), 0);
-    // One slab with what is cached, one that is unused.
-    assert_int_equal(cv_pool_held_bytes(&pool), 4 * MIB);
+    for (size_t i = 0; i < CV_ARRAY_COUNT(sizes); i++) {
+        size_t capacity = cv_pool_capacity(sizes[i]);
+        size_t count = BYTES / capacity;
+
+        for (size_t at = 0; at < count; at++)
+            blocks[at] = cv_pool_acquire(&pool, sizes[i]);
+        assert_int_equal(cv_pool_live_bytes(&pool), BYTES);
+        assert_in_range(cv_pool_held_bytes(&pool), BYTES, BYTES + 4 * MIB);
+        // An order of its own: every third, from both ends.
+        for (size_t at = 0; at < count; at += 3)
+            cv_pool_release(&pool, blocks[at], sizes[i]);
+        for (size_t at = count; at-- > 0;) {
+            if (at % 3 != 0)
+                cv_pool_release(&pool, blocks[at], sizes[i]);
+        }
+        assert_int_equal(cv_pool_live_bytes(&pool), 0);
+        assert_in_range(cv_pool_held_bytes(&pool), 2 * MIB, 8 * MIB);
+    }
+    test_free(blocks);
+}
+
+static void test_pool_goes_on_with_blocks_that_went_back(void **state) {
+    enum { COUNT = 20000 };
+    static void *blocks[COUNT];
+
+    (void)state;
+    for (int round = 0; round < 4; round++) {
+        for (size_t i = 0; i < COUNT; i++) {
+            blocks[i] = cv_pool_acquire(&pool, 32);
+            memset(blocks[i], round, 32);
+        }
+        for (size_t i = 0; i < COUNT; i++)  // Half of each piece stays out until the end.
+            cv_pool_release(&pool, i % 2 == (size_t)round % 2 ? blocks[i] : NULL, 32);
+        for (size_t i = 0; i < COUNT; i++) {
+            if (i % 2 == (size_t)round % 2)
+                continue;
+            assert_int_equal(*(uint8_t *)blocks[i], round);
+            cv_pool_release(&pool, blocks[i], 32);
+        }
+    }
+    assert_in_range(cv_pool_held_bytes(&pool), 2 * MIB, 4 * MIB);
 }
 
 static void test_pool_takes_nothing_from_the_system_in_steady_state(void **state) {
     unsigned mallocs_before = 0;
+    unsigned maps_before = 0;
 
     (void)state;
     for (int round = 0; round < 1000; round++) {
@@ -209,11 +244,13 @@ static void test_pool_takes_nothing_from_the_system_in_steady_state(void **state
         cv_pool_release(&pool, c, 900000);
         cv_pool_release(&pool, d, 1000000);
         cv_pool_release(&pool, a, 100);
-        if (round == 0)
+        if (round == 0) {
             mallocs_before = mallocs;
+            maps_before = maps;
+        }
     }
     assert_int_equal(mallocs, mallocs_before);
-    assert_true(maps <= 2);
+    assert_int_equal(maps, maps_before);
 }
 
 static void test_pool_cuts_small_blocks_without_a_gap(void **state) {
@@ -361,8 +398,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_pool_zero_bytes_give_a_block, make_pool, end_pool),
         cmocka_unit_test_setup_teardown(test_pool_counts_live_held_and_peak_bytes, make_pool,
                                         end_pool),
-        cmocka_unit_test_setup_teardown(test_pool_gives_large_blocks_back_beyond_its_cache,
-                                        make_pool, end_pool),
+        cmocka_unit_test_setup_teardown(test_pool_gives_back_what_a_peak_needed, make_pool,
+                                        end_pool),
+        cmocka_unit_test_setup_teardown(test_pool_goes_on_with_blocks_that_went_back, make_pool,
+                                        end_pool),
         cmocka_unit_test_setup_teardown(test_pool_takes_nothing_from_the_system_in_steady_state,
                                         make_pool, end_pool),
         cmocka_unit_test_setup_teardown(test_pool_cuts_small_blocks_without_a_gap, make_pool,

@@ -19,7 +19,7 @@
 #include "mem/pool.h"
 
 static struct cv_pool pool;
-static uint32_t mapped;  // Atomic. Slabs of all pools.
+static size_t mapped;  // Atomic. Bytes, of all pools.
 
 void *__real_mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset);
 void *__wrap_mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset);
@@ -30,12 +30,12 @@ void *__wrap_mmap(void *address, size_t bytes, int protection, int flags, int fd
     void *memory = __real_mmap(address, bytes, protection, flags, fd, offset);
 
     if (memory != MAP_FAILED)
-        __atomic_add_fetch(&mapped, bytes / CV_SLAB_BYTES, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&mapped, bytes, __ATOMIC_RELAXED);
     return memory;
 }
 
 int __wrap_munmap(void *address, size_t bytes) {
-    __atomic_sub_fetch(&mapped, bytes / CV_SLAB_BYTES, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&mapped, bytes, __ATOMIC_RELAXED);
     return __real_munmap(address, bytes);
 }
 

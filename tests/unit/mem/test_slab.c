@@ -42,13 +42,9 @@ void *__wrap_mmap(void *address, size_t bytes, int protection, int flags, int fd
         return MAP_FAILED;
     if (maps_allowed > 0)
         maps_allowed--;
-    if ((flags & MAP_HUGETLB) == 0 && !is_misaligned) {
-        maps++;
-        return __real_mmap(address, bytes, protection, flags, fd, offset);
-    }
-    // Reserved pages are always aligned; other memory may be anywhere.
+    // Aligned, as reserved pages always are and other memory from Linux 6.7 on, or not.
     uint8_t *room = __real_mmap(address, bytes + 2 * CV_SLAB_BYTES, protection,
-                                flags & (MAP_PRIVATE | MAP_ANONYMOUS), fd, offset);
+                                MAP_PRIVATE | MAP_ANONYMOUS, fd, offset);
     size_t before = -(uintptr_t)room % CV_SLAB_BYTES + (is_misaligned ? 4096 : 0);
 
     maps++;
@@ -128,6 +124,21 @@ static void test_slab_says_what_backs_it(void **state) {
         for (int pages = 0; pages < CV_SLAB_PAGES_COUNT; pages++)
             assert_int_equal(slabs.count[pages], 0);
     }
+}
+
+static void test_slab_prepare_maps_the_first_one_only(void **state) {
+    (void)state;
+    maps_allowed = 0;
+    cv_slab_prepare(&slabs);
+    assert_int_equal(slabs.unused_count, 0);
+    maps_allowed = -1;
+    for (int i = 0; i < 3; i++)
+        cv_slab_prepare(&slabs);
+    assert_int_equal(maps, 1);
+    assert_int_equal(slabs.unused_count, 1);
+    assert_non_null(cv_slab_acquire(&slabs, CV_SLAB_BYTES));
+    cv_slab_prepare(&slabs);
+    assert_int_equal(maps, 1);
 }
 
 static void test_slab_is_aligned_wherever_the_kernel_maps_it(void **state) {
@@ -390,6 +401,8 @@ static void test_slab_random_use_never_hands_out_a_block_twice(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_slab_says_what_backs_it, make_slabs, end_slabs),
+        cmocka_unit_test_setup_teardown(test_slab_prepare_maps_the_first_one_only, make_slabs,
+                                        end_slabs),
         cmocka_unit_test_setup_teardown(test_slab_is_aligned_wherever_the_kernel_maps_it,
                                         make_slabs, end_slabs),
         cmocka_unit_test_setup_teardown(test_slab_blocks_are_aligned_to_their_size_and_apart,

@@ -233,8 +233,11 @@ static void test_counter_begin_keeps_counters_and_clears_gauges(void **state) {
     assert_int_equal(worker.cpu, 3);
     assert_int_equal(worker.start_ns, 777);
     for (uint32_t i = 0; i < COVET_COUNTER_COUNT; i++) {
-        bool gauge = i == COVET_COUNTER_CONNECTIONS_OPEN || i == COVET_COUNTER_MEMORY_BYTES ||
-                     i == COVET_COUNTER_BUFFERS_IN_USE;
+        bool gauge =
+            i == COVET_COUNTER_CONNECTIONS_OPEN || i == COVET_COUNTER_MEMORY_BYTES ||
+            i == COVET_COUNTER_BUFFERS_IN_USE || i == COVET_COUNTER_MEMORY_LIVE_BYTES ||
+            i == COVET_COUNTER_MEMORY_PEAK_BYTES || i == COVET_COUNTER_MEMORY_SLABS_HUGETLB ||
+            i == COVET_COUNTER_MEMORY_SLABS_TRANSPARENT || i == COVET_COUNTER_MEMORY_SLABS_PLAIN;
 
         assert_int_equal(worker.counter[i], gauge ? 0 : 9);
     }
