@@ -336,13 +336,9 @@ void cv_conn_flush(struct cv_conn *conn) {
     cv_net_list(conn, CV_CONN_FLUSH);
 }
 
-// From how many bytes on a body goes out without a copy; SIZE_MAX: none does, or none is queued.
-static size_t zero_copy_min(struct cv_conn *conn) {
+size_t cv_conn_zero_copy_min(struct cv_conn *conn) {
     size_t bytes_min = conn->net->zero_copy_min;
-    if (CV_LIKELY(conn->active->output.bytes < bytes_min)) {
-        return SIZE_MAX;
-    }
-    if (conn->path == CV_CONN_PATH_UNKNOWN) {
+    if (bytes_min != SIZE_MAX && conn->path == CV_CONN_PATH_UNKNOWN) {
         bool is_far = cv_peer_is_remote(cv_conn_peer(conn));
         conn->path = is_far ? CV_CONN_PATH_DIRECT : CV_CONN_PATH_COPIED;
     }
@@ -407,9 +403,12 @@ void cv_conn_send(struct cv_conn *conn) {
     if (active == NULL || active->output.bytes == 0 || (conn->flags & CV_CONN_SENDING) != 0) {
         return;
     }
-    size_t apart_min = zero_copy_min(conn);
-    if (CV_UNLIKELY(apart_min != SIZE_MAX) && send_zero_copy(conn, apart_min)) {
-        return;
+    size_t apart_min = SIZE_MAX;
+    if (CV_UNLIKELY(active->output.bytes >= net->zero_copy_min)) {
+        apart_min = cv_conn_zero_copy_min(conn);
+        if (send_zero_copy(conn, apart_min)) {
+            return;
+        }
     }
     size_t bytes = CV_MIN(active->output.bytes, (size_t)CV_CONN_SEND_BYTES_MAX);
     size_t count = cv_outq_gather(&active->output, first, CV_ARRAY_COUNT(first), bytes, apart_min);

@@ -162,6 +162,10 @@ static inline bool cv_conn_has_output(const struct cv_conn *conn) {
            (conn->active->output.bytes > 0 || conn->active->zero_copies > 0);
 }
 
+// From how many bytes on a reference in the output queue goes to the peer without a copy; SIZE_MAX:
+// none does. Asks for the peer's address.
+size_t cv_conn_zero_copy_min(struct cv_conn *conn);
+
 // Has queued output sent at the end of this turn, all of it in one operation.
 void cv_conn_flush(struct cv_conn *conn);
 
