@@ -23,15 +23,16 @@
  */
 enum covet_op {
     COVET_OP_NONE = 0,
-    COVET_OP_ACCEPT = 1,  /* multishot accept; slot: listener */
-    COVET_OP_RECV = 2,    /* receive; slot: connection */
-    COVET_OP_SEND = 3,    /* send or sendmsg; slot: connection */
-    COVET_OP_CANCEL = 4,  /* cancel of another operation; slot: connection or listener */
-    COVET_OP_CLOSE = 5,   /* close of a descriptor; slot: connection */
-    COVET_OP_WAKE = 6,    /* the worker's eventfd is readable; slot: 0 */
-    COVET_OP_MESSAGE = 7, /* another ring's message; slot: sender's worker index */
-    COVET_OP_NOTIFY = 8,  /* a write to the main thread's eventfd; slot: 0 */
-    COVET_OP_COUNT = 9
+    COVET_OP_ACCEPT = 1,    /* multishot accept; slot: listener */
+    COVET_OP_RECV = 2,      /* receive; slot: connection */
+    COVET_OP_SEND = 3,      /* send or sendmsg; slot: connection */
+    COVET_OP_CANCEL = 4,    /* cancel of another operation; slot: connection or listener */
+    COVET_OP_CLOSE = 5,     /* close of a descriptor; slot: connection */
+    COVET_OP_WAKE = 6,      /* the worker's eventfd is readable; slot: 0 */
+    COVET_OP_MESSAGE = 7,   /* another ring's message; slot: sender's worker index */
+    COVET_OP_NOTIFY = 8,    /* a write to the main thread's eventfd; slot: 0 */
+    COVET_OP_ZERO_COPY = 9, /* zero-copy send, completes twice; slot: such a send */
+    COVET_OP_COUNT = 10
 };
 
 #define COVET_WORKERS_MAX 256u
@@ -113,7 +114,10 @@ static inline uint32_t covet_user_data_slot(uint64_t user_data) {
     X(MEMORY_SLABS_HUGETLB, "memory_slabs{pages=\"hugetlb\"}", GAUGE, \
       "Slabs of 2 MiB below the worker's pools, by what backs them") \
     X(MEMORY_SLABS_TRANSPARENT, "memory_slabs{pages=\"transparent\"}", GAUGE, "") \
-    X(MEMORY_SLABS_PLAIN, "memory_slabs{pages=\"plain\"}", GAUGE, "")
+    X(MEMORY_SLABS_PLAIN, "memory_slabs{pages=\"plain\"}", GAUGE, "") \
+    X(ZERO_COPY_SENDS, "zero_copy_sends", COUNTER, \
+      "Sends whose bytes the kernel took from where they lie") \
+    X(ZERO_COPY_COPIED, "zero_copy_copied", COUNTER, "Of them, those that were copied on their way")
 
 enum covet_counter {
 #define COVET_COUNTER_ENUM(name, text, kind, help) COVET_COUNTER_##name,

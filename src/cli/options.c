@@ -104,6 +104,8 @@ static const struct cv_option table[] = {
      .initial = "128", .help = "Pipelined requests answered in a row"},
     {"output-max", "BYTES", KIND_BYTES, .offset = LIMIT(output_bytes_max), .min = 4096, .max = GIB,
      .initial = "256k", .help = "Queued output of a connection at which receiving stops"},
+    {"zero-copy-min", "BYTES", KIND_BYTES, .offset = LIMIT(zero_copy_bytes_min), .max = GIB,
+     .initial = "32k", .help = "Bodies sent without a copy to other machines; 0: none"},
     {"connections-max", "N", KIND_COUNT, .offset = LIMIT(connections_max), .max = 1u << 24,
      .initial = "0", .help = "Per worker; 0: its descriptor limit minus 500"},
     {"connections-per-address-max", "N", KIND_COUNT, .offset = LIMIT(connections_per_address_max),

@@ -1,8 +1,9 @@
 // The life of one connection. Four facts carry the code:
 //
-// A connection is freed when it is CLOSING and neither a receive nor a send of it is with the
-// kernel. Cancel and close complete silently and need no counting: a descriptor is not a record, so
-// a new connection may get the old descriptor while the old record still waits.
+// A connection is freed when it is CLOSING and neither a receive nor a send of it, nor bytes of a
+// zero-copy send, are with the kernel. Cancel and close complete silently and need no counting: a
+// descriptor is not a record, so a new connection may get the old descriptor while the old record
+// still waits.
 //
 // Whatever a completion makes necessary beyond its own connection's state is put on the to-do list,
 // which runs once per turn. So one send carries all answers of a turn, and no protocol call nests.
@@ -21,6 +22,7 @@
 #include "metrics/counter.h"
 #include "net/admission.h"
 #include "net/net.h"
+#include "net/zerocopy.h"
 
 #define TIMER_GRAIN_MS 64u  // Deadlines share wake-ups.
 // A send this short fits the socket's buffer unless the peer is slow.
@@ -36,8 +38,13 @@ static enum covet_counter finish_reason(const struct cv_conn *conn) {
     return (enum covet_counter)conn->close_reason;
 }
 
+// Bytes of its output may still be read by the kernel, after the send of them is over.
+static bool has_zero_copies(const struct cv_conn *conn) {
+    return conn->active != NULL && conn->active->zero_copies > 0;
+}
+
 static bool is_with_kernel(const struct cv_conn *conn) {
-    return (conn->flags & (CV_CONN_RECEIVING | CV_CONN_SENDING)) != 0;
+    return (conn->flags & (CV_CONN_RECEIVING | CV_CONN_SENDING)) != 0 || has_zero_copies(conn);
 }
 
 static void drop_active(struct cv_conn *conn) {
@@ -77,7 +84,7 @@ static struct cv_conn_active *activate(struct cv_conn *conn) {
 static void settle(struct cv_conn *conn) {
     free_if_over(conn);
     if (cv_conn_is_alive(conn) && conn->active != NULL && conn->active->input.length == 0 &&
-        conn->active->output.bytes == 0 && (conn->flags & CV_CONN_SENDING) == 0) {
+        !cv_conn_has_output(conn) && (conn->flags & CV_CONN_SENDING) == 0) {
         drop_active(conn);
     }
 }
@@ -112,10 +119,29 @@ static void arm_timer(struct cv_conn *conn) {
     }
 }
 
+static void expect_progress(struct cv_conn *conn) {
+    conn->write_deadline = deadline_in(conn, conn->net->limits->write_timeout_ms);
+    arm_timer(conn);
+}
+
+// All is sent, and bytes that were not copied wait for the peer: does it read on? Only a look at
+// the socket can tell, so a peer that does not has between one and two time-outs.
+static bool makes_progress(struct cv_conn *conn) {
+    struct cv_conn_active *active = conn->active;
+    if ((conn->flags & CV_CONN_SENDING) != 0 || !has_zero_copies(conn)) {
+        return false;
+    }
+    uint32_t left = cv_ring_unacknowledged(conn->net->ring, conn->descriptor);
+    bool reads = left < active->unacknowledged;
+    active->unacknowledged = left;
+    conn->write_deadline = deadline_in(conn, conn->net->limits->write_timeout_ms);
+    return reads;
+}
+
 static void on_timer(struct cv_timer *timer) {
     struct cv_conn *conn = CV_CONTAINER_OF(timer, struct cv_conn, timer);
     uint32_t now = (uint32_t)conn->net->clock->now_ms;
-    if (is_over(conn->write_deadline, now)) {
+    if (is_over(conn->write_deadline, now) && !makes_progress(conn)) {
         cv_conn_close(conn, COVET_COUNTER_CLOSED_WRITE);
         return;
     }
@@ -310,6 +336,43 @@ void cv_conn_flush(struct cv_conn *conn) {
     cv_net_list(conn, CV_CONN_FLUSH);
 }
 
+size_t cv_conn_zero_copy_min(struct cv_conn *conn) {
+    size_t bytes_min = conn->net->zero_copy_min;
+    if (bytes_min != SIZE_MAX && conn->path == CV_CONN_PATH_UNKNOWN) {
+        bool is_far = cv_peer_is_remote(cv_conn_peer(conn));
+        conn->path = is_far ? CV_CONN_PATH_DIRECT : CV_CONN_PATH_COPIED;
+    }
+    return conn->path == CV_CONN_PATH_DIRECT ? bytes_min : SIZE_MAX;
+}
+
+// Sends from the front of the queue without a copy, if a body of `bytes_min` or more is there.
+static bool send_zero_copy(struct cv_conn *conn, size_t bytes_min) {
+    struct cv_conn_active *active = conn->active;
+    struct cv_net *net = conn->net;
+    struct cv_span data;
+    struct cv_outseg *segment = cv_outq_first_reference(&active->output, bytes_min, &data);
+    struct cv_zerocopy_send *send =
+        segment == NULL ? NULL : cv_zerocopy_begin(&net->zero_copy, conn, segment);
+    if (send == NULL) {
+        return false;
+    }
+    size_t bytes = CV_MIN(data.length, (size_t)CV_CONN_SEND_BYTES_MAX);
+    uint32_t memory;
+    if (net->slabs == NULL || !cv_slab_find(net->slabs, data.data, bytes, &memory) ||
+        !cv_ring_has_memory(net->ring, memory)) {
+        memory = CV_RING_NO_MEMORY;
+    }
+    conn->flags |= CV_CONN_SENDING;
+    active->zero_copies++;
+    active->zero_copy_data =
+        covet_user_data(COVET_OP_ZERO_COPY, net->worker_index, send->generation,
+                        cv_zerocopy_slot(&net->zero_copy, send));
+    cv_ring_send_zero_copy(net->ring, conn->descriptor, data.data, bytes, memory,
+                           active->zero_copy_data);
+    expect_progress(conn);
+    return true;
+}
+
 // Nothing may wait for the end of a quiet send, because the worker may sleep before it notices.
 static enum cv_ring_send_mode send_mode(const struct cv_conn *conn, size_t bytes) {
     const uint16_t obstacles = CV_CONN_SLOW | CV_CONN_NOTED | CV_CONN_PAUSED;
@@ -340,15 +403,23 @@ void cv_conn_send(struct cv_conn *conn) {
     if (active == NULL || active->output.bytes == 0 || (conn->flags & CV_CONN_SENDING) != 0) {
         return;
     }
+    size_t apart_min = SIZE_MAX;
+    if (CV_UNLIKELY(active->output.bytes >= net->zero_copy_min)) {
+        apart_min = cv_conn_zero_copy_min(conn);
+        if (send_zero_copy(conn, apart_min)) {
+            return;
+        }
+    }
     size_t bytes = CV_MIN(active->output.bytes, (size_t)CV_CONN_SEND_BYTES_MAX);
-    size_t count = cv_outq_gather(&active->output, first, CV_ARRAY_COUNT(first), bytes);
+    size_t count = cv_outq_gather(&active->output, first, CV_ARRAY_COUNT(first), bytes, apart_min);
     uint64_t tag = user_data(conn, COVET_OP_SEND);
     if (count > 1) {
         active->gather = cv_pool_acquire(net->pool, sizeof(*active->gather));
     }
     struct cv_conn_gather *gather = active->gather;
     if (gather != NULL) {
-        count = cv_outq_gather(&active->output, gather->vector, CV_CONN_VECTORS_MAX, bytes);
+        count =
+            cv_outq_gather(&active->output, gather->vector, CV_CONN_VECTORS_MAX, bytes, apart_min);
         gather->message = (struct msghdr){.msg_iov = gather->vector, .msg_iovlen = count};
         bytes = 0;
         for (size_t i = 0; i < count; i++) {
@@ -360,8 +431,12 @@ void cv_conn_send(struct cv_conn *conn) {
     }
     // A long last answer completes piece by piece, so that its reader is seen to go on reading.
     bool is_last = bytes == active->output.bytes && bytes <= QUIET_BYTES_MAX &&
-                   conn->state == CV_CONN_FINISHING && (conn->flags & CV_CONN_LINGER) == 0;
+                   conn->state == CV_CONN_FINISHING && (conn->flags & CV_CONN_LINGER) == 0 &&
+                   active->zero_copies == 0;
     enum cv_ring_send_mode mode = send_mode(conn, bytes);
+    if (CV_UNLIKELY(apart_min != SIZE_MAX) && mode == CV_RING_SEND_ALL) {
+        mode = CV_RING_SEND_MORE;
+    }
     conn->flags |= CV_CONN_SENDING;
     if (gather != NULL) {
         cv_ring_sendmsg(net->ring, conn->descriptor, &gather->message, mode, tag);
@@ -378,14 +453,21 @@ void cv_conn_send(struct cv_conn *conn) {
         // One submission for the answer and the end of the connection.
         leave(conn);
     }
-    conn->write_deadline = deadline_in(conn, net->limits->write_timeout_ms);
-    arm_timer(conn);
+    expect_progress(conn);
 }
 
 static void finish_if_sent(struct cv_conn *conn) {
     if (conn->state == CV_CONN_FINISHING && cv_conn_queued(conn) == 0 &&
-        (conn->flags & CV_CONN_SENDING) == 0) {
+        (conn->flags & CV_CONN_SENDING) == 0 && !has_zero_copies(conn)) {
         conn->transport->end(conn);
+    }
+}
+
+// A peer that never acknowledges would hold the bytes of zero-copy sends for ever.
+static void await_acknowledgement(struct cv_conn *conn) {
+    if (cv_conn_is_alive(conn)) {
+        conn->active->unacknowledged = UINT32_MAX;
+        expect_progress(conn);
     }
 }
 
@@ -395,6 +477,10 @@ static void account_send(struct cv_conn *conn, size_t sent) {
     struct cv_conn_active *active = conn->active;
     conn->flags &= (uint16_t) ~(CV_CONN_SENDING | CV_CONN_QUIET);
     conn->write_deadline = 0;
+    active->zero_copy_data = 0;
+    if (CV_UNLIKELY(active->zero_copies > 0)) {
+        await_acknowledgement(conn);
+    }
     cv_pool_release(net->pool, active->gather, sizeof(*active->gather));
     active->gather = NULL;
     cv_counter_add(net->stats, COVET_COUNTER_SENDS, 1);
@@ -433,6 +519,62 @@ void cv_conn_complete_send(struct cv_conn *conn, const struct cv_completion *com
     settle(conn);
 }
 
+static void end_zero_copy(struct cv_zerocopy_send *send) {
+    struct cv_net *net = send->conn->net;
+    send->conn->active->zero_copies--;
+    cv_zerocopy_end(&net->zero_copy, send, net->pool);
+}
+
+// Errors of sending without a copy: an ordinary send of the same bytes may work.
+static bool is_for_copying(int32_t result) {
+    return result == -ENOMEM || result == -ENOBUFS || result == -EOPNOTSUPP || result == -EINVAL ||
+           result == -EFAULT;
+}
+
+static void complete_zero_copy_send(struct cv_zerocopy_send *send,
+                                    const struct cv_completion *completion) {
+    struct cv_conn *conn = send->conn;
+    struct cv_completion sent = *completion;
+    if (is_for_copying(completion->result)) {
+        conn->path = CV_CONN_PATH_COPIED;
+        sent.result = -EAGAIN;
+    } else if (completion->result > 0) {
+        cv_counter_add(conn->net->stats, COVET_COUNTER_ZERO_COPY_SENDS, 1);
+        send->has_sent = true;
+    }
+    if (!completion->more) {
+        end_zero_copy(send);
+    }
+    cv_conn_complete_send(conn, &sent);
+}
+
+void cv_conn_complete_zero_copy(struct cv_zerocopy_send *send,
+                                const struct cv_completion *completion) {
+    struct cv_conn *conn = send->conn;
+    if (!completion->is_free) {
+        complete_zero_copy_send(send, completion);
+        return;
+    }
+    // Of a send that failed the kernel says that it was copied.
+    if (completion->result != 0 && send->has_sent) {
+        cv_counter_add(conn->net->stats, COVET_COUNTER_ZERO_COPY_COPIED, 1);
+        conn->path = CV_CONN_PATH_COPIED;
+    }
+    end_zero_copy(send);
+    if (conn->state == CV_CONN_CLOSING) {
+        free_if_over(conn);
+        return;
+    }
+    if ((conn->flags & CV_CONN_SENDING) == 0) {
+        conn->write_deadline = 0;
+        if (has_zero_copies(conn)) {
+            await_acknowledgement(conn);
+        }
+    }
+    finish_if_sent(conn);
+    settle(conn);
+}
+
 // Opening and closing.
 static bool is_admitted(struct cv_conn *conn) {
     struct cv_net *net = conn->net;
@@ -460,12 +602,14 @@ void cv_conn_close(struct cv_conn *conn, enum covet_counter reason) {
     }
     conn->ops->on_close(conn);
     if ((conn->flags & (CV_CONN_SENDING | CV_CONN_QUIET)) == CV_CONN_SENDING) {
-        cv_ring_cancel(net->ring, user_data(conn, COVET_OP_SEND), user_data(conn, COVET_OP_CANCEL));
+        uint64_t in_flight = conn->active->zero_copy_data;
+        cv_ring_cancel(net->ring, in_flight != 0 ? in_flight : user_data(conn, COVET_OP_SEND),
+                       user_data(conn, COVET_OP_CANCEL));
     }
     if ((conn->flags & CV_CONN_LEFT) == 0) {
-        if (reason == COVET_COUNTER_CLOSED_WRITE) {
-            // Otherwise the socket's buffer would wait for the peer long after the connection's
-            // end.
+        if (reason == COVET_COUNTER_CLOSED_WRITE || has_zero_copies(conn)) {
+            // Otherwise the socket's buffer, and our memory in it, would wait for the peer long
+            // after the connection's end.
             cv_ring_reset_on_close(net->ring, conn->descriptor);
         }
         leave(conn);

@@ -39,6 +39,7 @@
 
 struct cv_conn;
 struct cv_net;
+struct cv_zerocopy_send;
 
 enum cv_conn_state {
     CV_CONN_FREE,
@@ -67,6 +68,13 @@ enum cv_conn_flag {
     CV_CONN_LEFT = 1 << 15,       // The descriptor is closed; a last send is still under way.
 };
 
+// Whether long bodies can go to the peer without being copied.
+enum cv_conn_path {
+    CV_CONN_PATH_UNKNOWN,
+    CV_CONN_PATH_DIRECT,  // To another machine, as far as we know.
+    CV_CONN_PATH_COPIED,  // The kernel copies anyway, or refused not to.
+};
+
 // What a protocol is to net. All calls come on the worker's thread.
 struct cv_conn_ops {
     void (*on_open)(struct cv_conn *conn);
@@ -91,6 +99,9 @@ struct cv_conn_active {
     struct cv_outq output;
     struct cv_conn_gather *gather;  // owned while a send of several vectors is in flight
     size_t quiet_bytes;             // Of the quiet send in flight.
+    uint64_t zero_copy_data;        // user_data of the zero-copy send in flight; 0: none
+    uint32_t zero_copies;           // Zero-copy sends whose bytes the kernel may still read.
+    uint32_t unacknowledged;        // When their deadline was last over; UINT32_MAX: it was not.
 };
 
 struct cv_conn {
@@ -112,8 +123,8 @@ struct cv_conn {
     uint8_t state;           // enum cv_conn_state
     uint8_t protocol_flags;  // The protocol's own.
     uint8_t close_reason;    // enum covet_counter, once FINISHING
-    uint8_t reserved;
-    struct cv_peer peer;  // Family CV_PEER_UNKNOWN until asked for.
+    uint8_t path;            // enum cv_conn_path
+    struct cv_peer peer;     // Family CV_PEER_UNKNOWN until asked for.
 };
 
 _Static_assert(sizeof(struct cv_conn) == 128, "an idle connection is two cache lines");
@@ -144,6 +155,16 @@ CV_MUST_USE struct cv_outq *cv_conn_output(struct cv_conn *conn);
 static inline size_t cv_conn_queued(const struct cv_conn *conn) {
     return conn->active == NULL ? 0 : conn->active->output.bytes;
 }
+
+// Whether bytes of it are queued, or sent without a copy and not yet acknowledged.
+static inline bool cv_conn_has_output(const struct cv_conn *conn) {
+    return conn->active != NULL &&
+           (conn->active->output.bytes > 0 || conn->active->zero_copies > 0);
+}
+
+// From how many bytes on a reference in the output queue goes to the peer without a copy; SIZE_MAX:
+// none does. Asks for the peer's address.
+size_t cv_conn_zero_copy_min(struct cv_conn *conn);
 
 // Has queued output sent at the end of this turn, all of it in one operation.
 void cv_conn_flush(struct cv_conn *conn);
@@ -180,6 +201,10 @@ void cv_conn_open(struct cv_conn *conn, int descriptor);
 
 void cv_conn_complete_receive(struct cv_conn *conn, const struct cv_completion *completion);
 void cv_conn_complete_send(struct cv_conn *conn, const struct cv_completion *completion);
+
+// Either completion of a zero-copy send.
+void cv_conn_complete_zero_copy(struct cv_zerocopy_send *send,
+                                const struct cv_completion *completion);
 
 // The quiet send noted for this connection is over, and went out whole if it is still in flight.
 void cv_conn_settle(struct cv_conn *conn);

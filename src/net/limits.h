@@ -18,7 +18,8 @@ struct cv_limits {
     uint32_t fields_max;
     uint32_t pipeline_max;      // Requests of one connection answered before others get their turn.
     uint32_t output_bytes_max;  // Queued output of a connection at which its receiving stops.
-    uint32_t connections_max;   // Per worker; 0: the descriptor limit minus 500.
+    uint32_t zero_copy_bytes_min;          // Of a body sent from where it lies; 0: all are copied.
+    uint32_t connections_max;              // Per worker; 0: the descriptor limit minus 500.
     uint32_t connections_per_address_max;  // Per worker; 0: no cap.
     uint64_t body_bytes_max;               // Default of routes that set none.
 };

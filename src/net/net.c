@@ -36,7 +36,7 @@ int cv_net_init(struct cv_net *net, uint32_t descriptors_max) {
         return -ENOMEM;
     }
     net->quiet = calloc(CV_NET_QUIET_SENDS_MAX, sizeof(*net->quiet));
-    if (net->quiet == NULL) {
+    if (net->quiet == NULL || cv_zerocopy_init(&net->zero_copy) != 0) {
         cv_net_deinit(net);
         return -ENOMEM;
     }
@@ -49,6 +49,7 @@ void cv_net_deinit(struct cv_net *net) {
     cv_admission_destroy(net->admission);
     free(net->quiet);
     net->quiet = NULL;
+    cv_zerocopy_deinit(&net->zero_copy);
     if (net->table != NULL) {
         (void)munmap(net->table, net->table_count * sizeof(*net->table));
         net->table = NULL;
@@ -58,6 +59,9 @@ void cv_net_deinit(struct cv_net *net) {
 void cv_net_set_limits(struct cv_net *net, const struct cv_limits *limits) {
     net->limits = limits;
     net->connections_max = connections_max(net);
+    net->zero_copy_min = limits->zero_copy_bytes_min > 0 && cv_ring_features(net->ring)->zero_copy
+                             ? limits->zero_copy_bytes_min
+                             : SIZE_MAX;
     if (limits->connections_per_address_max > 0 && net->admission == NULL) {
         // Without memory for the table the cap cannot hold, and serving goes on without it.
         net->admission = cv_admission_create(net->table_count);
@@ -152,6 +156,10 @@ void cv_net_complete(struct cv_net *net, const struct cv_completion *completion)
         } else {
             cv_conn_complete_send(conn, completion);
         }
+    }
+    if (CV_UNLIKELY(op == COVET_OP_ZERO_COPY)) {
+        uint32_t generation = covet_user_data_generation(completion->user_data);
+        cv_conn_complete_zero_copy(cv_zerocopy_at(&net->zero_copy, index, generation), completion);
     }
     // Cancels and closes speak only of failures, and those mean that there was nothing left to do.
     if (completion->buffer != CV_RING_NO_BUFFER) {

@@ -6,13 +6,16 @@
 
 #include <covet/abi.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/clock.h"
 #include "base/compiler.h"
 #include "mem/pool.h"
+#include "mem/slab.h"
 #include "net/conn.h"
 #include "net/limits.h"
+#include "net/zerocopy.h"
 #include "ring/ring.h"
 #include "timer/wheel.h"
 
@@ -24,6 +27,7 @@ struct cv_listener;
 struct cv_net {
     struct cv_ring *ring;              // borrowed
     struct cv_pool *pool;              // borrowed
+    const struct cv_slabs *slabs;      // borrowed; NULL: no memory is registered with the ring
     struct cv_wheel *wheel;            // borrowed
     struct cv_clock *clock;            // borrowed
     struct covet_stats_worker *stats;  // borrowed
@@ -44,6 +48,8 @@ struct cv_net {
     uint32_t *quiet;  // owned: indexes of connections with a quiet send
     uint32_t quiet_count;
     uint32_t quiet_submitted;        // Of them, the first ones: the kernel has had them.
+    size_t zero_copy_min;            // As set, SIZE_MAX where the ring cannot.
+    struct cv_zerocopy zero_copy;    // Sends under way.
     struct cv_admission *admission;  // owned; NULL while no per-address cap was ever set
     struct cv_listener *listeners;   // owned array
     uint32_t listener_count;
@@ -57,7 +63,7 @@ void cv_net_deinit(struct cv_net *net);
 // Takes effect for deadlines set from now on, and for the connection limits.
 void cv_net_set_limits(struct cv_net *net, const struct cv_limits *limits);
 
-// Handles one completion whose op is RECV, SEND, CANCEL or CLOSE.
+// Handles one completion whose op is RECV, SEND, ZERO_COPY, CANCEL or CLOSE.
 void cv_net_complete(struct cv_net *net, const struct cv_completion *completion);
 
 // After a submission: the quiet sends queued until now are on their way.

@@ -1,6 +1,6 @@
 // Segments in a list. A block is a segment with its bytes behind it in one pool allocation; a
 // reference has none. Appending to a block whose front is being sent is fine: the kernel was told
-// the length.
+// the length. A pinned segment leaves the queue like any other; the last unpin then releases it.
 #include "net/outq.h"
 
 #include <errno.h>
@@ -17,6 +17,8 @@ struct cv_outseg {
     size_t length;
     uint32_t room;         // Free bytes behind `data + length`; 0 in a reference.
     uint32_t block_bytes;  // Of this allocation.
+    uint32_t pins;
+    bool is_dropped;  // Out of the queue: the pins alone keep it.
     void (*on_release)(void *context);
     void *context;
     uint8_t bytes[];
@@ -32,6 +34,13 @@ static void append(struct cv_outq *outq, struct cv_outseg *segment) {
     outq->tail = segment;
 }
 
+static void release(struct cv_outseg *segment, struct cv_pool *pool) {
+    if (segment->on_release != NULL) {
+        segment->on_release(segment->context);
+    }
+    cv_pool_release(pool, segment, segment->block_bytes);
+}
+
 static void drop_head(struct cv_outq *outq, struct cv_pool *pool) {
     struct cv_outseg *segment = outq->head;
     outq->head = segment->next;
@@ -39,10 +48,11 @@ static void drop_head(struct cv_outq *outq, struct cv_pool *pool) {
         outq->tail = NULL;
     }
     outq->bytes -= segment->length;
-    if (segment->on_release != NULL) {
-        segment->on_release(segment->context);
+    if (CV_UNLIKELY(segment->pins > 0)) {
+        segment->is_dropped = true;
+    } else {
+        release(segment, pool);
     }
-    cv_pool_release(pool, segment, segment->block_bytes);
 }
 
 char *cv_outq_reserve(struct cv_outq *outq, struct cv_pool *pool, size_t bytes, size_t expected) {
@@ -113,13 +123,20 @@ int cv_outq_reference(struct cv_outq *outq, struct cv_pool *pool, struct cv_span
     return 0;
 }
 
+static bool is_reference(const struct cv_outseg *segment) {
+    return segment->block_bytes == sizeof(*segment);
+}
+
 size_t cv_outq_gather(const struct cv_outq *outq, struct iovec *vector, size_t count_max,
-                      size_t bytes_max) {
+                      size_t bytes_max, size_t apart_min) {
     size_t count = 0;
     for (const struct cv_outseg *segment = outq->head;
          segment != NULL && count < count_max && bytes_max > 0; segment = segment->next) {
         if (segment->length == 0) {
             continue;
+        }
+        if (count > 0 && segment->length >= apart_min && is_reference(segment)) {
+            break;
         }
         size_t part = CV_MIN(segment->length, bytes_max);
         vector[count].iov_base = (void *)(uintptr_t)segment->data;
@@ -127,6 +144,27 @@ size_t cv_outq_gather(const struct cv_outq *outq, struct iovec *vector, size_t c
         bytes_max -= part;
     }
     return count;
+}
+
+struct cv_outseg *cv_outq_first_reference(const struct cv_outq *outq, size_t bytes_min,
+                                          struct cv_span *data) {
+    struct cv_outseg *segment = outq->head;
+    if (segment == NULL || segment->length < bytes_min || !is_reference(segment)) {
+        return NULL;
+    }
+    *data = cv_span_make((const char *)segment->data, segment->length);
+    return segment;
+}
+
+void cv_outq_pin(struct cv_outseg *segment) {
+    segment->pins++;
+}
+
+void cv_outq_unpin(struct cv_outseg *segment, struct cv_pool *pool) {
+    CV_ASSERT(segment->pins > 0);
+    if (--segment->pins == 0 && segment->is_dropped) {
+        release(segment, pool);
+    }
 }
 
 void cv_outq_sent(struct cv_outq *outq, struct cv_pool *pool, size_t bytes) {

@@ -36,10 +36,21 @@ CV_MUST_USE int cv_outq_copy(struct cv_outq *outq, struct cv_pool *pool, struct 
 CV_MUST_USE int cv_outq_reference(struct cv_outq *outq, struct cv_pool *pool, struct cv_span data,
                                   void (*on_release)(void *context), void *context);
 
-// Describes the first bytes of the queue, at most `count_max` vectors and `bytes_max` bytes.
-// Returns the vectors filled. The bytes stay where they are until cv_outq_sent.
+// Describes the first bytes of the queue, at most `count_max` vectors and `bytes_max` bytes, and
+// none behind the first vector from a reference of `apart_min` bytes or more. Returns the vectors
+// filled. The bytes stay where they are until cv_outq_sent.
 size_t cv_outq_gather(const struct cv_outq *outq, struct iovec *vector, size_t count_max,
-                      size_t bytes_max);
+                      size_t bytes_max, size_t apart_min);
+
+// The first segment, if it is a reference of `bytes_min` bytes or more, with its bytes in `*data`;
+// else NULL.
+struct cv_outseg *cv_outq_first_reference(const struct cv_outq *outq, size_t bytes_min,
+                                          struct cv_span *data);
+
+// Keeps a segment of a queue, sent or dropped in the meantime or not, until as many calls of
+// cv_outq_unpin: on_release is called no sooner.
+void cv_outq_pin(struct cv_outseg *segment);
+void cv_outq_unpin(struct cv_outseg *segment, struct cv_pool *pool);
 
 // The first `bytes` were sent: drops them and releases what is done with.
 void cv_outq_sent(struct cv_outq *outq, struct cv_pool *pool, size_t bytes);

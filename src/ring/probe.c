@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,6 +108,30 @@ static bool sends_messages(struct io_uring *uring) {
     return works;
 }
 
+// A datagram of a loopback socket to itself: copied on its way there, but reported as it should be.
+static bool sends_without_copy(struct io_uring *uring) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t bytes = sizeof(address);
+    struct io_uring_cqe sent, notice;
+    struct io_uring_sqe *sqe = NULL;
+    bool works = false;
+    int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (descriptor >= 0 &&
+        bind(descriptor, (struct sockaddr *)&address, bytes) == 0 &&
+        getsockname(descriptor, (struct sockaddr *)&address, &bytes) == 0 &&
+        connect(descriptor, (struct sockaddr *)&address, bytes) == 0) {
+        sqe = io_uring_get_sqe(uring);
+    }
+    if (sqe != NULL) {
+        io_uring_prep_send_zc(sqe, descriptor, "x", 1, 0, IORING_SEND_ZC_REPORT_USAGE);
+        works = take_completion(uring, &sent) == 0 && sent.res == 1 &&
+                (sent.flags & IORING_CQE_F_MORE) != 0 && take_completion(uring, &notice) == 0 &&
+                (notice.flags & IORING_CQE_F_NOTIF) != 0;
+    }
+    (void)close(descriptor);
+    return works;
+}
+
 static bool restricts_operations(void) {
     struct cv_ring *ring;
     struct cv_ring_options options = {.connections_max = 1, .buffer_count = PROBE_BUFFERS};
@@ -128,6 +153,7 @@ size_t cv_probe_run(struct cv_probe_line *lines) {
     uint32_t features = has_deferred ? deferred.features : plain.features;
     bool receives = has_ring && receives_multishot(&uring);
     bool messages = has_ring && sends_messages(&uring);
+    bool sends = has_ring && sends_without_copy(&uring);
     bool accepts = has_ring && accepts_multishot(&uring);
     size_t count = 0;
     lines[count++] =
@@ -152,6 +178,9 @@ size_t cv_probe_run(struct cv_probe_line *lines) {
     lines[count++] = (struct cv_probe_line){
         "fast ring messages", (features & IORING_FEAT_MIN_TIMEOUT) != 0, false,
         "below Linux 6.11 an eventfd wakes faster and is used instead"};
+    lines[count++] = (struct cv_probe_line){
+        "zero-copy send", sends && (features & IORING_FEAT_RECVSEND_BUNDLE) != 0, false,
+        "large bodies go to other machines without being copied (Linux 6.10)"};
     lines[count++] = (struct cv_probe_line){
         "operation restrictions", has_ring && restricts_operations(), false,
         "a taken-over worker cannot open files through its ring (Linux 5.10)"};

@@ -5,10 +5,13 @@
 #include "ring/ring.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <liburing.h>
@@ -23,19 +26,22 @@ struct cv_ring {
     struct cv_ring_features features;
     uint64_t enters;
     bool enabled;
-    bool all_submitted;  // The last submission left nothing queued.
+    bool has_places;                                 // For registered memory.
+    bool all_submitted;                              // The last submission left nothing queued.
+    uint64_t has_memory[CV_RING_MEMORIES_MAX / 64];  // Bit set: the index is registered.
 };
 
 // Every opcode the operations in ring.h use, and with them all that a restricted ring allows.
 static const uint8_t opcodes[] = {
     IORING_OP_ACCEPT, IORING_OP_RECV, IORING_OP_SEND,  IORING_OP_SENDMSG,  IORING_OP_ASYNC_CANCEL,
-    IORING_OP_CLOSE,  IORING_OP_READ, IORING_OP_WRITE, IORING_OP_MSG_RING,
+    IORING_OP_CLOSE,  IORING_OP_READ, IORING_OP_WRITE, IORING_OP_MSG_RING, IORING_OP_SEND_ZC,
 };
 
 // Register calls that are still needed once the restrictions hold.
 static const uint8_t register_opcodes[] = {
-    IORING_REGISTER_ENABLE_RINGS, IORING_REGISTER_PBUF_RING,  IORING_UNREGISTER_PBUF_RING,
-    IORING_REGISTER_RING_FDS,     IORING_UNREGISTER_RING_FDS, IORING_REGISTER_IOWQ_MAX_WORKERS,
+    IORING_REGISTER_ENABLE_RINGS,   IORING_REGISTER_PBUF_RING,  IORING_UNREGISTER_PBUF_RING,
+    IORING_REGISTER_RING_FDS,       IORING_UNREGISTER_RING_FDS, IORING_REGISTER_IOWQ_MAX_WORKERS,
+    IORING_REGISTER_BUFFERS_UPDATE,
 };
 
 static int restrict_operations(struct io_uring *uring) {
@@ -77,6 +83,8 @@ static int set_up(struct cv_ring *ring, uint32_t completions) {
             if (status == 0) {
                 ring->features.defer_taskrun = (ladder[i] & IORING_SETUP_DEFER_TASKRUN) != 0;
                 ring->features.message_ring = (params.features & IORING_FEAT_MIN_TIMEOUT) != 0;
+                // Lending came with 6.0 and its report with 6.2; 6.10 made it fast enough.
+                ring->features.zero_copy = (params.features & IORING_FEAT_RECVSEND_BUNDLE) != 0;
                 ring->features.completions = params.cq_entries;
             }
             // Before Linux 6.10 the queue needs contiguous memory: a smaller one may still be had.
@@ -117,6 +125,8 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
         goto fail_buffers;
     }
     (void)io_uring_ring_dontfork(&ring->uring);
+    // The places only; memory comes later. Without them lending pins its pages each time.
+    ring->has_places = io_uring_register_buffers_sparse(&ring->uring, CV_RING_MEMORIES_MAX) == 0;
     // A kernel without restrictions still serves; the start-up line says so.
     ring->features.restricted = restrict_operations(&ring->uring) == 0;
     *out = ring;
@@ -206,6 +216,7 @@ void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint
 static const int send_flags[] = {
     [CV_RING_SEND_SOME] = 0,
     [CV_RING_SEND_ALL] = MSG_WAITALL,
+    [CV_RING_SEND_MORE] = MSG_WAITALL | MSG_MORE,
     [CV_RING_SEND_QUIET] = MSG_WAITALL | MSG_DONTWAIT,
 };
 
@@ -228,6 +239,17 @@ void cv_ring_sendmsg(struct cv_ring *ring, int descriptor, const struct msghdr *
     struct io_uring_sqe *sqe = next_submission(ring);
     io_uring_prep_sendmsg(sqe, descriptor, message, (unsigned)send_flags[mode]);
     finish_send(sqe, mode, user_data);
+}
+
+void cv_ring_send_zero_copy(struct cv_ring *ring, int descriptor, const void *data, size_t bytes,
+                            uint32_t memory, uint64_t user_data) {
+    struct io_uring_sqe *sqe = next_submission(ring);
+    io_uring_prep_send_zc(sqe, descriptor, data, bytes, 0, IORING_SEND_ZC_REPORT_USAGE);
+    if (memory != CV_RING_NO_MEMORY) {
+        sqe->ioprio |= IORING_RECVSEND_FIXED_BUF;
+        sqe->buf_index = (uint16_t)memory;
+    }
+    sqe->user_data = user_data;
 }
 
 void cv_ring_read(struct cv_ring *ring, int descriptor, void *data, uint32_t bytes,
@@ -325,6 +347,10 @@ uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, u
         completion->user_data = cqe->user_data;
         completion->result = cqe->res;
         completion->more = (cqe->flags & IORING_CQE_F_MORE) != 0;
+        completion->is_free = (cqe->flags & IORING_CQE_F_NOTIF) != 0;
+        if (CV_UNLIKELY(completion->is_free)) {
+            completion->result = ((uint32_t)cqe->res & IORING_NOTIF_USAGE_ZC_COPIED) != 0;
+        }
         completion->buffer = CV_RING_NO_BUFFER;
         if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) {
             completion->buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
@@ -363,6 +389,43 @@ uint32_t cv_ring_buffers_total(const struct cv_ring *ring) {
     return ring->buffers.count;
 }
 
+static int update_memory(struct cv_ring *ring, uint32_t index, void *memory, size_t bytes) {
+    struct iovec vector = {memory, bytes};
+    struct io_uring_rsrc_update2 update = {
+        .offset = index,
+        .data = (uint64_t)(uintptr_t)&vector,
+        .nr = 1,
+    };
+    int status = io_uring_register((unsigned)ring->uring.ring_fd, IORING_REGISTER_BUFFERS_UPDATE,
+                                   &update, sizeof(update));
+    return status == 1 ? 0 : status < 0 ? status : -EINVAL;
+}
+
+int cv_ring_add_memory(struct cv_ring *ring, uint32_t index, void *memory, size_t bytes) {
+    if (index >= CV_RING_MEMORIES_MAX || !ring->has_places) {
+        return -ENOSPC;
+    }
+    CV_ASSERT(!cv_ring_has_memory(ring, index));
+    int status = update_memory(ring, index, memory, bytes);
+    if (status == 0) {
+        ring->has_memory[index / 64] |= 1ull << (index % 64);
+    }
+    return status;
+}
+
+void cv_ring_remove_memory(struct cv_ring *ring, uint32_t index) {
+    if (cv_ring_has_memory(ring, index)) {
+        // Cannot fail: an empty place needs nothing.
+        (void)update_memory(ring, index, NULL, 0);
+        ring->has_memory[index / 64] &= ~(1ull << (index % 64));
+    }
+}
+
+bool cv_ring_has_memory(const struct cv_ring *ring, uint32_t index) {
+    return index < CV_RING_MEMORIES_MAX &&
+           (ring->has_memory[index / 64] & 1ull << (index % 64)) != 0;
+}
+
 void cv_ring_shutdown(struct cv_ring *ring, int descriptor, int how) {
     (void)ring;
     (void)shutdown(descriptor, how);
@@ -372,6 +435,12 @@ void cv_ring_reset_on_close(struct cv_ring *ring, int descriptor) {
     (void)ring;
     struct linger none = {.l_onoff = 1, .l_linger = 0};
     (void)setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+}
+
+uint32_t cv_ring_unacknowledged(struct cv_ring *ring, int descriptor) {
+    (void)ring;
+    int bytes = 0;
+    return ioctl(descriptor, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (uint32_t)bytes : 0;
 }
 
 int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {

@@ -26,6 +26,8 @@
 #define CV_RING_BUFFERS \
     1024u  // Lent by the kernel's receives; 4 MiB per worker when all were used.
 #define CV_RING_NO_BUFFER UINT32_MAX
+#define CV_RING_MEMORIES_MAX 4096u  // Registered memories; indexes are below it.
+#define CV_RING_NO_MEMORY UINT32_MAX
 
 struct cv_ring;
 struct iovec;
@@ -42,6 +44,7 @@ struct cv_ring_features {
     bool defer_taskrun;
     bool restricted;
     bool message_ring;  // MSG_RING is fast enough to be used (Linux 6.11).
+    bool zero_copy;     // cv_ring_send_zero_copy is there and pays (Linux 6.10).
     uint32_t completions;
 };
 
@@ -49,7 +52,9 @@ struct cv_completion {
     uint64_t user_data;
     int32_t result;   // Bytes, a descriptor, or -errno.
     uint32_t buffer;  // Provided buffer that holds `result` bytes, or CV_RING_NO_BUFFER.
-    bool more;        // A multishot operation goes on.
+    bool more;        // A multishot operation goes on, or one more completion follows.
+    bool is_free;     // The second one of a zero-copy send: its memory is free. `result` is then 1
+                      // when the kernel copied from it after all, else 0.
 };
 
 // Any thread. Makes a disabled ring, restricted to the operations below where the kernel can, with
@@ -76,6 +81,7 @@ void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint
 enum cv_ring_send_mode {
     CV_RING_SEND_SOME,   // Completes when anything was sent.
     CV_RING_SEND_ALL,    // Completes when everything was sent, or the connection broke.
+    CV_RING_SEND_MORE,   // The same; the next send follows at once and may share a packet with it.
     CV_RING_SEND_QUIET,  // Over as soon as it is submitted. Completes only when not everything
                          // could be sent at once: with the bytes sent, or -EAGAIN. See
                          // cv_ring_is_settled.
@@ -86,6 +92,15 @@ void cv_ring_send(struct cv_ring *ring, int descriptor, const void *data, size_t
                   enum cv_ring_send_mode mode, uint64_t user_data);
 void cv_ring_sendmsg(struct cv_ring *ring, int descriptor, const struct msghdr *message,
                      enum cv_ring_send_mode mode, uint64_t user_data);
+
+// Sends without a copy: the network card reads `data` where it lies. Completes when anything was
+// sent, and a second time (`is_free`) when the memory may change: the peer has acknowledged it, or
+// the socket is gone. Without `more` the first completion is the only one. `memory` is the index
+// the memory is registered under, or CV_RING_NO_MEMORY: its pages are then pinned for this send.
+// -ENOMEM, -ENOBUFS, -EOPNOTSUPP, -EINVAL and -EFAULT speak of the way, not of the connection: an
+// ordinary send may do. Only for TCP, and where `zero_copy` is among the features.
+void cv_ring_send_zero_copy(struct cv_ring *ring, int descriptor, const void *data, size_t bytes,
+                            uint32_t memory, uint64_t user_data);
 
 // Reads or writes `bytes` of a descriptor that never blocks for long (eventfd).
 void cv_ring_read(struct cv_ring *ring, int descriptor, void *data, uint32_t bytes,
@@ -138,6 +153,16 @@ void cv_ring_give_back(struct cv_ring *ring, uint32_t buffer);
 uint32_t cv_ring_buffers_lent(const struct cv_ring *ring);
 uint32_t cv_ring_buffers_total(const struct cv_ring *ring);
 
+// Registers memory that zero-copy sends will be made from: its pages are pinned until it is
+// removed, instead of for each send. Returns 0 or -errno (-ENOMEM: the limit of locked memory,
+// -ENOSPC: no such place), after which sends from it still work. `index` is not in use.
+int cv_ring_add_memory(struct cv_ring *ring, uint32_t index, void *memory, size_t bytes);
+
+// No send from it is under way any more. No effect on an index that is not in use.
+void cv_ring_remove_memory(struct cv_ring *ring, uint32_t index);
+
+bool cv_ring_has_memory(const struct cv_ring *ring, uint32_t index);
+
 // Calls that do not go through the queue, off the request path.
 // shutdown(2). IORING_OP_SHUTDOWN would start an io-wq thread. Errors mean the peer is gone.
 void cv_ring_shutdown(struct cv_ring *ring, int descriptor, int how);
@@ -145,6 +170,9 @@ void cv_ring_shutdown(struct cv_ring *ring, int descriptor, int how);
 // Makes the coming close a reset, which drops what the kernel still holds for a peer that does not
 // read.
 void cv_ring_reset_on_close(struct cv_ring *ring, int descriptor);
+
+// Bytes sent that the peer has not acknowledged yet; 0 when that cannot be told.
+uint32_t cv_ring_unacknowledged(struct cv_ring *ring, int descriptor);
 
 // Takes one connection from a listener's queue without waiting: a descriptor, or -errno.
 CV_MUST_USE int cv_ring_accept_now(struct cv_ring *ring, int descriptor);

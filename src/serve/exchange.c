@@ -484,9 +484,20 @@ static bool write_head(struct cv_exchange *exchange, struct cv_outq *outq,
     return true;
 }
 
+// Copied once into one piece, a long body needs no second copy on its way out.
+static bool is_for_one_piece(struct cv_exchange *exchange, size_t bytes) {
+    return bytes >= exchange->conn->net->zero_copy_min &&
+           bytes >= cv_conn_zero_copy_min(exchange->conn);
+}
+
 static bool write_body(struct cv_exchange *exchange, struct cv_outq *outq, struct cv_span body,
                        enum cv_body_lifetime lifetime) {
-    if (lifetime == CV_BODY_COPY) {
+    if (lifetime == CV_BODY_COPY && is_for_one_piece(exchange, body.length)) {
+        body.data = cv_arena_copy(&exchange->request.arena, body);
+        if (body.data == NULL) {
+            return false;
+        }
+    } else if (lifetime == CV_BODY_COPY) {
         return cv_outq_copy(outq, exchange->pool, body) == 0;
     }
     // Bytes of the request that were not moved yet are lent for this call only.

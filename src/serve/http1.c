@@ -168,7 +168,7 @@ static void on_read_timeout(struct cv_conn *conn) {
         struct cv_refusal answer = {408, "the request head came too slowly",
                                     COVET_COUNTER_CLOSED_HEADER, NULL, NULL};
         cv_refusal_send(conn, &answer);
-    } else if (cv_conn_queued(conn) > 0) {
+    } else if (cv_conn_has_output(conn)) {
         // Not idle: it still reads its last answer, which has a deadline of its own.
         cv_conn_set_read_timeout(conn, limits->idle_timeout_ms);
     } else {

@@ -215,6 +215,22 @@ static void put_log_line(void *context, struct cv_span line) {
     }
 }
 
+// Slabs are registered with the ring, so that bodies in them need not be pinned for each zero-copy
+// send. A slab that the kernel refuses (the limit of locked memory) is sent from all the same.
+static void on_slab_added(void *context, uint32_t index, void *memory, size_t bytes) {
+    struct cv_worker *worker = context;
+    int status = cv_ring_add_memory(worker->ring, index, memory, bytes);
+    if (status < 0) {
+        cv_log(CV_LOG_DEBUG, "slab_not_registered", "worker=%u slab=%u error=%d",
+               worker->options.index, index, -status);
+    }
+}
+
+static void on_slab_removed(void *context, uint32_t index) {
+    struct cv_worker *worker = context;
+    cv_ring_remove_memory(worker->ring, index);
+}
+
 // The turn.
 static void await_wake(struct cv_worker *worker) {
     cv_ring_read(worker->ring, worker->eventfd, &worker->wake_count, sizeof(worker->wake_count),
@@ -225,6 +241,7 @@ static void dispatch(struct cv_worker *worker, const struct cv_completion *compl
     switch ((enum covet_op)covet_user_data_op(completion->user_data)) {
     case COVET_OP_RECV:
     case COVET_OP_SEND:
+    case COVET_OP_ZERO_COPY:
     case COVET_OP_CANCEL:
     case COVET_OP_CLOSE:
         cv_net_complete(&worker->net, completion);
@@ -399,6 +416,9 @@ static int start_up(struct cv_worker *worker) {
     cv_clock_init(&worker->clock);
     cv_wheel_init(&worker->wheel, worker->clock.now_ms);
     cv_pool_init(&worker->pool);
+    if (cv_ring_features(worker->ring)->zero_copy && options->limits->zero_copy_bytes_min > 0) {
+        cv_slab_watch(cv_pool_slabs(&worker->pool), on_slab_added, on_slab_removed, worker);
+    }
     cv_counter_begin(worker->stats, (uint32_t)gettid(), options->cpu, worker->clock.now_ns);
     worker->env = (struct cv_env){
         .worker_index = options->index,
@@ -421,6 +441,7 @@ static int start_up(struct cv_worker *worker) {
     worker->net = (struct cv_net){
         .ring = worker->ring,
         .pool = &worker->pool,
+        .slabs = cv_pool_slabs(&worker->pool),
         .wheel = &worker->wheel,
         .clock = &worker->clock,
         .stats = worker->stats,
@@ -453,6 +474,7 @@ static void wind_down(struct cv_worker *worker) {
     cv_counter_end(worker->stats);
     // After a hard stop a handler's unfinished request may still hold blocks; the process ends with
     // them.
+    cv_slab_watch(cv_pool_slabs(&worker->pool), NULL, NULL, NULL);
     cv_remote_close(&worker->pool);
 }
 

@@ -7,7 +7,8 @@
 // kernel would forgive is asserted on every call: two sends or receives at once on one socket, an
 // operation on a closed descriptor, a buffer given back twice. Buffers are overwritten when they
 // are given back, so whoever still reads one is found. Quiet sends happen in t_ring_submit, and
-// complete only when they fall short.
+// complete only when they fall short. Bytes of a zero-copy send are compared when they are free
+// again: nobody may have touched them.
 //
 // Include it in one source file of a test: the library's own ring is then not linked.
 #ifndef T_SUPPORT_FAKE_RING_H
@@ -31,6 +32,7 @@
 #define T_SOCKETS_MAX 16384
 #define T_BUFFERS_MAX 1024u
 #define T_SPOILT 0xdd  // What a buffer holds once it was given back.
+#define T_LOANS_MAX 64u
 
 struct t_operation {
     bool is_armed;
@@ -43,12 +45,22 @@ struct t_operation {
     uint64_t user_data;
     const struct msghdr *message;  // NULL: `single`
     struct iovec single;
+    bool is_zero_copy;
+    uint32_t memory;  // Of a zero-copy send: the index it was given.
 };
 
 struct t_bytes {
     uint8_t *data;  // owned
     size_t length;
     size_t room;
+};
+
+// Bytes of a zero-copy send that is over and not yet acknowledged.
+struct t_loan {
+    uint64_t user_data;
+    const uint8_t *data;
+    uint8_t *as_sent;  // owned; the same bytes when they were sent
+    size_t bytes;
 };
 
 struct t_socket {
@@ -64,6 +76,11 @@ struct t_socket {
     bool is_reset;          // RST behind its input.
     struct t_bytes output;  // What the client was sent.
     size_t window;          // Bytes the client still reads.
+    bool is_silent;         // The client reads, but acknowledges nothing.
+    size_t told_bytes;      // Of its loans it acknowledged so many, without freeing one.
+    bool copies;            // The way to the client copies what is sent.
+    struct t_loan loan[T_LOANS_MAX];
+    uint32_t loan_count;
     struct cv_peer peer;
     int queue[64];  // A listener's: connections that wait.
     uint32_t queue_count;
@@ -78,6 +95,9 @@ struct cv_ring {
     uint32_t lent;
     struct cv_ring_features features;
     uint64_t accepts, receives, sends, cancels, closes, reads, writes, messages, shutdowns;
+    uint64_t zero_copies;
+    int32_t zero_copy_error;  // What zero-copy sends complete with from now on; 0: they work.
+    bool has_memory[16];
     int accept_now_error;  // What cv_ring_accept_now says instead of looking; 0: it looks.
 };
 
@@ -93,6 +113,7 @@ static inline struct cv_ring *t_ring_create(uint32_t buffer_count) {
 
 static inline void t_ring_destroy(struct cv_ring *ring) {
     for (int i = 0; i < ring->socket_count; i++) {
+        assert_int_equal(ring->socket[i].loan_count, 0);
         free(ring->socket[i].input.data);
         free(ring->socket[i].output.data);
     }
@@ -194,7 +215,7 @@ static inline struct cv_completion t_ring_received(struct cv_ring *ring, int des
     ring->holders[buffer] = 1;
     ring->lent++;
     receive->is_armed = more;
-    return (struct cv_completion){receive->user_data, (int32_t)length, buffer, more};
+    return (struct cv_completion){receive->user_data, (int32_t)length, buffer, more, false};
 }
 
 // The armed receive ends: 0 or -errno.
@@ -203,7 +224,20 @@ static inline struct cv_completion t_ring_receive_ended(struct cv_ring *ring, in
     struct t_operation *receive = &t_ring_at(ring, descriptor)->receive;
     assert_true(receive->is_armed);
     receive->is_armed = false;
-    return (struct cv_completion){receive->user_data, result, CV_RING_NO_BUFFER, false};
+    return (struct cv_completion){receive->user_data, result, CV_RING_NO_BUFFER, false, false};
+}
+
+static inline void t_socket_lend(struct t_socket *socket, size_t bytes) {
+    assert_true(socket->loan_count < T_LOANS_MAX);
+    struct t_loan *loan = &socket->loan[socket->loan_count++];
+    *loan = (struct t_loan){
+        .user_data = socket->send.user_data,
+        .data = socket->send.single.iov_base,
+        .as_sent = malloc(bytes),
+        .bytes = bytes,
+    };
+    assert_non_null(loan->as_sent);
+    memcpy(loan->as_sent, loan->data, bytes);
 }
 
 // The send in flight ends: bytes sent or -errno. All it was given must still be readable.
@@ -220,7 +254,27 @@ static inline struct cv_completion t_ring_sent(struct cv_ring *ring, int descrip
     }
     free(whole.data);
     send->is_armed = false;
-    return (struct cv_completion){send->user_data, result, CV_RING_NO_BUFFER, false};
+    bool more = send->is_zero_copy && result > 0;
+    if (more) {
+        t_socket_lend(socket, (size_t)result);
+    }
+    return (struct cv_completion){send->user_data, result, CV_RING_NO_BUFFER, more, false};
+}
+
+// The oldest bytes of zero-copy sends are free: acknowledged, or their socket is gone.
+static inline struct cv_completion t_ring_freed(struct cv_ring *ring, int descriptor) {
+    struct t_socket *socket = t_ring_at(ring, descriptor);
+    assert_true(socket->loan_count > 0);
+    struct t_loan loan = socket->loan[0];
+    assert_memory_equal(loan.data, loan.as_sent, loan.bytes);
+    free(loan.as_sent);
+    socket->loan_count--;
+    memmove(socket->loan, socket->loan + 1, socket->loan_count * sizeof(loan));
+    return (struct cv_completion){loan.user_data, socket->copies, CV_RING_NO_BUFFER, false, true};
+}
+
+static inline bool t_ring_frees(const struct t_socket *socket) {
+    return socket->loan_count > 0 && (!socket->is_silent || !socket->is_open || socket->is_reset);
 }
 
 static inline bool t_ring_poll_receive(struct cv_ring *ring, int descriptor,
@@ -268,7 +322,9 @@ static inline bool t_ring_poll_send(struct cv_ring *ring, int descriptor,
         assert_true(send->is_done);
         send->is_armed = false;
         *completion =
-            (struct cv_completion){send->user_data, send->result, CV_RING_NO_BUFFER, false};
+            (struct cv_completion){send->user_data, send->result, CV_RING_NO_BUFFER, false, false};
+    } else if (send->is_zero_copy && ring->zero_copy_error != 0) {
+        *completion = t_ring_sent(ring, descriptor, ring->zero_copy_error);
     } else if (send->is_cancelled) {
         *completion = t_ring_sent(ring, descriptor, -ECANCELED);
     } else if (socket->is_reset) {
@@ -307,9 +363,11 @@ static inline bool t_ring_wakes(const struct cv_ring *ring) {
             socket->input.length > socket->input_taken || socket->is_ended || socket->is_reset ||
             socket->receive.is_cancelled ||
             (!socket->receive.is_poll_first && t_ring_free_buffer(ring) == CV_RING_NO_BUFFER);
-        bool has_room = socket->window > 0 || socket->is_reset || socket->send.is_cancelled;
+        bool is_refused = socket->send.is_zero_copy && ring->zero_copy_error != 0;
+        bool has_room =
+            is_refused || socket->window > 0 || socket->is_reset || socket->send.is_cancelled;
         if ((socket->receive.is_armed && has_input) ||
-            (socket->send.is_armed && (socket->send.is_done || has_room))) {
+            (socket->send.is_armed && (socket->send.is_done || has_room)) || t_ring_frees(socket)) {
             return true;
         }
     }
@@ -367,6 +425,42 @@ void cv_ring_sendmsg(struct cv_ring *ring, int descriptor, const struct msghdr *
     struct t_operation *send = t_ring_start_send(ring, descriptor, mode, user_data);
     send->message = message;
     assert_true(t_operation_bytes(send) > 0);
+}
+
+void cv_ring_send_zero_copy(struct cv_ring *ring, int descriptor, const void *data, size_t bytes,
+                            uint32_t memory, uint64_t user_data) {
+    assert_true(bytes > 0 && ring->features.zero_copy);
+    assert_true(memory == CV_RING_NO_MEMORY || cv_ring_has_memory(ring, memory));
+    struct t_operation *send = t_ring_start_send(ring, descriptor, CV_RING_SEND_SOME, user_data);
+    send->single = (struct iovec){(void *)(uintptr_t)data, bytes};
+    send->is_zero_copy = true;
+    send->memory = memory;
+    ring->zero_copies++;
+}
+
+int cv_ring_add_memory(struct cv_ring *ring, uint32_t index, void *memory, size_t bytes) {
+    assert_true(index < CV_ARRAY_COUNT(ring->has_memory) && !ring->has_memory[index]);
+    assert_true(memory != NULL && bytes > 0);
+    ring->has_memory[index] = true;
+    return 0;
+}
+
+void cv_ring_remove_memory(struct cv_ring *ring, uint32_t index) {
+    assert_true(index < CV_ARRAY_COUNT(ring->has_memory));
+    ring->has_memory[index] = false;
+}
+
+bool cv_ring_has_memory(const struct cv_ring *ring, uint32_t index) {
+    return index < CV_ARRAY_COUNT(ring->has_memory) && ring->has_memory[index];
+}
+
+uint32_t cv_ring_unacknowledged(struct cv_ring *ring, int descriptor) {
+    const struct t_socket *socket = t_ring_open(ring, descriptor);
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < socket->loan_count; i++) {
+        bytes += socket->loan[i].bytes;
+    }
+    return (uint32_t)(bytes - CV_MIN(bytes, socket->told_bytes));
 }
 
 void cv_ring_submit(struct cv_ring *ring) {

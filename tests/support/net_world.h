@@ -17,6 +17,7 @@
 #define T_START_NS 5000000000000ull
 #define T_REALTIME_S 784111777  // Sun, 06 Nov 1994 08:49:37 GMT
 #define T_DESCRIPTORS_MAX 9000u
+#define T_ZERO_COPY_MIN 40000u  // Where `features.zero_copy` is set and taken in.
 
 struct t_world {
     struct cv_ring *ring;
@@ -42,6 +43,7 @@ static inline struct cv_limits t_limits(void) {
         .fields_max = 100,
         .pipeline_max = 128,
         .output_bytes_max = 256 * 1024,
+        .zero_copy_bytes_min = T_ZERO_COPY_MIN,
         .body_bytes_max = 1024 * 1024,
     };
 }
@@ -105,6 +107,10 @@ static inline uint32_t t_world_kernel(struct t_world *world) {
             t_world_complete(world, completion);
             count++;
         }
+        if (t_ring_frees(&world->ring->socket[i])) {
+            t_world_complete(world, t_ring_freed(world->ring, i));
+            count++;
+        }
     }
     return count;
 }
@@ -154,6 +160,7 @@ static inline void t_world_assert_empty(struct t_world *world) {
     assert_int_equal(cv_pool_live_bytes(&world->pool), 0);
     assert_int_equal(world->ring->lent, 0);
     assert_int_equal(world->wheel.count, 0);
+    assert_int_equal(world->net.zero_copy.count, 0);
     assert_int_equal(t_counter(world, COVET_COUNTER_CONNECTIONS_OPEN), 0);
 }
 

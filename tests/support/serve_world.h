@@ -223,6 +223,16 @@ static inline void t_serve_forget_output(struct t_serve *serve, int client) {
     t_ring_at(serve->world.ring, client)->output.length = 0;
 }
 
+// A client of another machine, to which long bodies go without a copy; it acknowledges nothing.
+static inline int t_serve_open_silent(struct t_serve *serve) {
+    struct t_world *world = &serve->world;
+    world->ring->features.zero_copy = true;
+    cv_net_set_limits(&world->net, &world->limits);
+    int client = t_world_open(world);
+    t_ring_at(world->ring, client)->is_silent = true;
+    return client;
+}
+
 static inline bool t_serve_is_open(struct t_serve *serve, int client) {
     return t_ring_at(serve->world.ring, client)->is_open;
 }

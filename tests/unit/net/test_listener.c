@@ -60,7 +60,8 @@ static struct t_operation *accept_of(void) {
 
 // The accept completes: a descriptor or -errno.
 static void complete(int32_t result, bool more) {
-    struct cv_completion completion = {accept_of()->user_data, result, CV_RING_NO_BUFFER, more};
+    struct cv_completion completion = {accept_of()->user_data, result, CV_RING_NO_BUFFER, more,
+                                       false};
     assert_true(accept_of()->is_armed);
     accept_of()->is_armed = more;
     cv_listener_complete(&world->net, &completion);

@@ -58,7 +58,7 @@ static void assert_front(const char *expected) {
     struct iovec vector[64];
     char text[1024];
     size_t length = 0;
-    size_t count = cv_outq_gather(&outq, vector, 64, sizeof(text));
+    size_t count = cv_outq_gather(&outq, vector, 64, sizeof(text), SIZE_MAX);
     for (size_t i = 0; i < count; i++) {
         assert_true(vector[i].iov_len > 0);
         memcpy(text + length, vector[i].iov_base, vector[i].iov_len);
@@ -78,7 +78,7 @@ static void test_outq_joins_small_pieces_in_one_vector(void **state) {
     assert_non_null(room);
     memcpy(room, "ghi", 3);
     cv_outq_commit(&outq, 3);
-    assert_int_equal(cv_outq_gather(&outq, vector, 4, 1000), 1);
+    assert_int_equal(cv_outq_gather(&outq, vector, 4, 1000, SIZE_MAX), 1);
     assert_front("abcdefghi");
     cv_outq_sent(&outq, &pool, 4);
     assert_front("efghi");
@@ -122,8 +122,8 @@ static void test_outq_gathers_no_more_than_asked_for(void **state) {
     for (int i = 0; i < 5; i++) {
         assert_int_equal(cv_outq_reference(&outq, &pool, CV_SPAN("0123456789"), NULL, NULL), 0);
     }
-    assert_int_equal(cv_outq_gather(&outq, vector, 3, 1000), 3);
-    assert_int_equal(cv_outq_gather(&outq, vector, 3, 15), 2);
+    assert_int_equal(cv_outq_gather(&outq, vector, 3, 1000, SIZE_MAX), 3);
+    assert_int_equal(cv_outq_gather(&outq, vector, 3, 15, SIZE_MAX), 2);
     assert_int_equal(vector[0].iov_len, 10);
     assert_int_equal(vector[1].iov_len, 5);
 }
@@ -151,7 +151,7 @@ static uint32_t chance(uint32_t below) {
 static void check_front(const uint8_t *expected) {
     struct iovec vector[16];
     size_t limit = 1 + chance(300000), seen = 0;
-    size_t count = cv_outq_gather(&outq, vector, 1 + chance(16), limit);
+    size_t count = cv_outq_gather(&outq, vector, 1 + chance(16), limit, SIZE_MAX);
     assert_true(count > 0 || outq.bytes == 0);
     for (size_t i = 0; i < count; i++) {
         assert_memory_equal(vector[i].iov_base, expected + seen, vector[i].iov_len);

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -801,6 +802,114 @@ static void *correspond(void *context) {
     return NULL;
 }
 
+// Sends `bytes` of `data` to a reader over TCP and takes both completions. Returns the first
+// result.
+static int32_t send_zero_copy(const uint8_t *data, size_t bytes, uint32_t memory) {
+    struct sockaddr_in address;
+    int listener = listen_tcp(&address);
+    int client = dial_tcp(&address);
+    int server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(server >= 0);
+    cv_ring_send_zero_copy(ring, server, data, bytes, memory, 7);
+    struct cv_completion sent = take(7);
+    assert_false(sent.is_free);
+    if (sent.result > 0) {
+        assert_true(sent.more);
+        static uint8_t got[1 << 20];
+        assert_int_equal(recv(client, got, (size_t)sent.result, MSG_WAITALL), sent.result);
+        assert_memory_equal(got, data, (size_t)sent.result);
+    }
+    if (sent.more) {
+        struct cv_completion freed = take(7);
+        assert_true(freed.is_free && !freed.more);
+        assert_in_range(freed.result, 0, 1);
+    }
+    expect_nothing();
+    (void)close(client);
+    (void)close(server);
+    (void)close(listener);
+    return sent.result;
+}
+
+#define MEMORY_BYTES (2u << 20)
+
+static uint8_t *map_memory(void) {
+    uint8_t *memory =
+        mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(memory != MAP_FAILED);
+    for (size_t i = 0; i < MEMORY_BYTES; i++) {
+        memory[i] = (uint8_t)(i * 31 >> 5);
+    }
+    return memory;
+}
+
+static void test_ring_sends_without_a_copy_and_says_when_the_memory_is_free(void **state) {
+    (void)state;
+    if (!cv_ring_features(ring)->zero_copy) {
+        skip();
+    }
+    uint8_t *memory = map_memory();
+    assert_int_equal(send_zero_copy(memory, 100000, CV_RING_NO_MEMORY), 100000);
+    assert_int_equal(send_zero_copy(memory + 12345, 1, CV_RING_NO_MEMORY), 1);
+    (void)munmap(memory, MEMORY_BYTES);
+}
+
+static void test_ring_sends_from_registered_memory(void **state) {
+    (void)state;
+    if (!cv_ring_features(ring)->zero_copy) {
+        skip();
+    }
+    uint8_t *memory = map_memory();
+    uint32_t last = CV_RING_MEMORIES_MAX - 1;
+    assert_false(cv_ring_has_memory(ring, 3));
+    assert_int_equal(cv_ring_add_memory(ring, 3, memory, MEMORY_BYTES), 0);
+    assert_int_equal(cv_ring_add_memory(ring, last, memory, MEMORY_BYTES), 0);
+    assert_true(cv_ring_has_memory(ring, 3) && cv_ring_has_memory(ring, last));
+    assert_false(cv_ring_has_memory(ring, 2) || cv_ring_has_memory(ring, CV_RING_NO_MEMORY));
+    assert_int_equal(send_zero_copy(memory + 4321, 100000, 3), 100000);
+    assert_int_equal(send_zero_copy(memory + MEMORY_BYTES - 100, 100, last), 100);
+    // A place can be used again.
+    cv_ring_remove_memory(ring, 3);
+    cv_ring_remove_memory(ring, 3);
+    assert_false(cv_ring_has_memory(ring, 3));
+    assert_int_equal(send_zero_copy(memory, 1000, 3), -EFAULT);
+    assert_int_equal(cv_ring_add_memory(ring, 3, memory + MEMORY_BYTES / 2, MEMORY_BYTES / 2), 0);
+    assert_int_equal(send_zero_copy(memory + MEMORY_BYTES / 2, 100000, 3), 100000);
+    assert_int_equal(send_zero_copy(memory, 1000, 3), -EFAULT);
+    // What cannot be registered is only not registered.
+    assert_int_equal(cv_ring_add_memory(ring, CV_RING_MEMORIES_MAX, memory, MEMORY_BYTES), -ENOSPC);
+    assert_true(cv_ring_add_memory(ring, 9, NULL, MEMORY_BYTES) < 0);
+    assert_false(cv_ring_has_memory(ring, 9));
+    (void)munmap(memory, MEMORY_BYTES);
+}
+
+static void test_ring_tells_what_is_not_acknowledged(void **state) {
+    struct sockaddr_in address;
+    static uint8_t bytes[1 << 20];
+    (void)state;
+    int listener = listen_tcp(&address);
+    int small = 4096;
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setsockopt(client, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
+    int server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_int_equal(cv_ring_unacknowledged(ring, server), 0);
+    cv_ring_send(ring, server, bytes, sizeof(bytes), CV_RING_SEND_SOME, 7);
+    assert_true(take(7).result > 0);
+    uint32_t before = cv_ring_unacknowledged(ring, server);
+    assert_true(before > 0);
+    assert_true(recv(client, bytes, 4096, MSG_WAITALL) > 0);
+    for (int i = 0; i < 100 && cv_ring_unacknowledged(ring, server) == before; i++) {
+        (void)usleep(10000);
+        assert_true(recv(client, bytes, 1024, MSG_DONTWAIT) != 0);
+    }
+    assert_true(cv_ring_unacknowledged(ring, server) < before);
+    assert_int_equal(cv_ring_unacknowledged(ring, -1), 0);
+    (void)close(client);
+    (void)close(server);
+    (void)close(listener);
+}
+
 static void test_ring_messages_go_between_threads(void **state) {
     struct correspondent both[2] = {{.own_tag = 100, .is_first = true}, {.own_tag = 200}};
     pthread_t thread[2];
@@ -855,6 +964,9 @@ int main(void) {
         TEST(test_ring_accepts_one_when_it_is_to),
         TEST(test_ring_accept_now_never_waits),
         TEST(test_ring_tells_the_peer),
+        TEST(test_ring_sends_without_a_copy_and_says_when_the_memory_is_free),
+        TEST(test_ring_sends_from_registered_memory),
+        TEST(test_ring_tells_what_is_not_acknowledged),
         TEST(test_ring_messages_go_between_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -898,6 +898,54 @@ static void test_exchange_keeps_what_a_request_refers_to_when_its_connection_bre
     }
 }
 
+static void test_exchange_keeps_its_memory_until_the_body_is_acknowledged(void **state) {
+    (void)state;
+    int client = t_serve_open_silent(&serve);
+    t_serve_send(&serve, client, "GET /bytes/100000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    t_serve_send(&serve, client, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(world->ring->zero_copies, 1);
+    assert_int_equal(t_count(t_serve_output(&serve, client), "hello"), 1);
+    assert_true(cv_pool_live_bytes(&world->pool) >= 100000);
+    t_ring_at(world->ring, client)->is_silent = false;
+    t_world_settle(world);
+    assert_int_equal(cv_pool_live_bytes(&world->pool), 0);
+    assert_true(t_serve_is_open(&serve, client));
+}
+
+static void test_exchange_copies_a_long_body_once(void **state) {
+    static char request[100100];
+    (void)state;
+    int client = t_serve_open_silent(&serve);
+    int length = snprintf(request, sizeof(request),
+                          "POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+    memset(request + length, 'x', 100000);
+    t_client_send(world->ring, client, request, (size_t)length + 100000);
+    t_world_settle(world);
+    assert_int_equal(world->ring->zero_copies, 1);
+    // The handler's own bytes are its own again.
+    memset(t_app.body.data, 'y', t_app.body.length);
+    t_ring_at(world->ring, client)->is_silent = false;
+    t_world_settle(world);
+    struct t_bytes *output = &t_ring_at(world->ring, client)->output;
+    assert_true(output->length > 100000);
+    assert_memory_equal(output->data + output->length - 100000, request + length, 100000);
+    assert_int_equal(cv_pool_live_bytes(&world->pool), 0);
+}
+
+static void test_exchange_last_body_of_a_connection_is_acknowledged_before_its_end(void **state) {
+    (void)state;
+    int client = t_serve_open_silent(&serve);
+    t_serve_send(&serve, client,
+                 "GET /bytes/100000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_int_equal(world->ring->zero_copies, 1);
+    assert_true(t_serve_is_open(&serve, client));
+    t_ring_at(world->ring, client)->is_silent = false;
+    t_world_settle(world);
+    assert_false(t_serve_is_open(&serve, client));
+    assert_false(t_ring_at(world->ring, client)->resets_on_close);
+    t_world_assert_empty(world);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -945,6 +993,9 @@ int main(void) {
         TEST(test_exchange_survives_without_any_more_memory),
         TEST(test_exchange_times_out_a_body_without_memory_for_the_refusal),
         TEST(test_exchange_keeps_what_a_request_refers_to_when_its_connection_breaks),
+        TEST(test_exchange_keeps_its_memory_until_the_body_is_acknowledged),
+        TEST(test_exchange_copies_a_long_body_once),
+        TEST(test_exchange_last_body_of_a_connection_is_acknowledged_before_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,6 +207,21 @@ static void test_http1_closes_idle_connections_without_a_word(void **state) {
     assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_IDLE), 1);
 }
 
+static void test_http1_is_not_idle_while_an_answer_is_read(void **state) {
+    (void)state;
+    int client = t_serve_open_silent(&serve);
+    t_serve_send(&serve, client, "GET /bytes/100000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (uint32_t i = 1; i <= 8; i++) {
+        t_world_wait(world, 20000);
+        t_ring_at(world->ring, client)->told_bytes = i * 1000u;
+    }
+    assert_true(t_serve_is_open(&serve, client));
+    t_ring_at(world->ring, client)->is_silent = false;
+    t_world_wait(world, 61000);
+    assert_false(t_serve_is_open(&serve, client));
+    assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_IDLE), 1);
+}
+
 static void test_http1_does_not_time_a_handler(void **state) {
     (void)state;
     int client = t_world_open(world);
@@ -277,6 +292,7 @@ int main(void) {
         TEST(test_http1_times_a_head_from_its_first_byte),
         TEST(test_http1_closes_who_never_says_anything_without_a_word),
         TEST(test_http1_closes_idle_connections_without_a_word),
+        TEST(test_http1_is_not_idle_while_an_answer_is_read),
         TEST(test_http1_does_not_time_a_handler),
         TEST(test_http1_drains_idle_connections_after_a_last_chance),
         TEST(test_http1_drains_a_connection_that_comes_late),
