@@ -226,29 +226,25 @@ COVET_EXPORT const char *covet_json_error(const struct covet_json *description,
          int unused; \
      }) * 0 + \
      sizeof(*(pointer)))
+/* clang-format off */
 #define COVET_JSON_TYPES(constant, address) \
-    constant bool address : COVET_JSON_TYPE_BOOL, \
-                            constant signed char address : COVET_JSON_TYPE_INT8, \
-                                                           constant short address \
-        : COVET_JSON_TYPE_INT16, \
-          constant int address : COVET_JSON_TYPE_INT32, \
-                                 constant long address : COVET_JSON_TYPE_INT64, \
-                                                         constant long long address \
-        : COVET_JSON_TYPE_INT64, \
-          constant unsigned char address : COVET_JSON_TYPE_UINT8, \
-                                           constant unsigned short address \
-        : COVET_JSON_TYPE_UINT16, \
-          constant unsigned address : COVET_JSON_TYPE_UINT32, \
-                                      constant unsigned long address \
-        : COVET_JSON_TYPE_UINT64, \
-          constant unsigned long long address : COVET_JSON_TYPE_UINT64, \
-                                                constant float address : COVET_JSON_TYPE_FLOAT, \
-                                                                         constant double address \
-        : COVET_JSON_TYPE_DOUBLE, \
-          constant struct covet_span address : COVET_JSON_TYPE_SPAN, \
-                                               const char *constant address \
-        : COVET_JSON_TYPE_TEXT, \
-          char *constant address : COVET_JSON_TYPE_TEXT
+    constant bool address: COVET_JSON_TYPE_BOOL, \
+    constant signed char address: COVET_JSON_TYPE_INT8, \
+    constant short address: COVET_JSON_TYPE_INT16, \
+    constant int address: COVET_JSON_TYPE_INT32, \
+    constant long address: COVET_JSON_TYPE_INT64, \
+    constant long long address: COVET_JSON_TYPE_INT64, \
+    constant unsigned char address: COVET_JSON_TYPE_UINT8, \
+    constant unsigned short address: COVET_JSON_TYPE_UINT16, \
+    constant unsigned address: COVET_JSON_TYPE_UINT32, \
+    constant unsigned long address: COVET_JSON_TYPE_UINT64, \
+    constant unsigned long long address: COVET_JSON_TYPE_UINT64, \
+    constant float address: COVET_JSON_TYPE_FLOAT, \
+    constant double address: COVET_JSON_TYPE_DOUBLE, \
+    constant struct covet_span address: COVET_JSON_TYPE_SPAN, \
+    const char *constant address: COVET_JSON_TYPE_TEXT, \
+    char *constant address: COVET_JSON_TYPE_TEXT
+/* clang-format on */
 
 #endif
 
