@@ -21,6 +21,13 @@ enum cv_description_state {
     CV_DESCRIPTION_DONE = 2,
 };
 
+// The object of a type at an address that only a description knows.
+#define CV_LOAD(type, address) (*(const type *)(const void *)(address))
+
+static inline bool cv_description_is_text(const struct covet_json_field *field) {
+    return field->type == COVET_JSON_TYPE_SPAN || field->type == COVET_JSON_TYPE_TEXT;
+}
+
 // Whether nothing is there to write: never for what must be there or is always there.
 static inline bool cv_description_is_absent(const struct covet_json_field *field,
                                             const void *value) {
@@ -28,9 +35,9 @@ static inline bool cv_description_is_absent(const struct covet_json_field *field
 
     if (field->flags == 0)
         return false;
-    if (field->present != 0 && !*(const bool *)(bytes + field->present - 1))
+    if (field->present != 0 && !CV_LOAD(bool, bytes + field->present - 1))
         return true;
-    return field->may_be_null && *(const void *const *)(bytes + field->offset) == NULL;
+    return field->may_be_null && CV_LOAD(void *, bytes + field->offset) == NULL;
 }
 
 // Can it be used? False for one with a mistake and for one that was not compiled.

@@ -98,7 +98,7 @@ static bool is_in_object(const struct covet_json_writer *writer) {
     return writer->depth > 0 && (writer->objects >> (writer->depth - 1) & 1) != 0;
 }
 
-bool cv_writer_open_value(struct covet_json_writer *writer) {
+bool cv_writer_open_next(struct covet_json_writer *writer) {
     bool in_object = is_in_object(writer);
 
     if (writer->error != 0)
@@ -114,9 +114,7 @@ bool cv_writer_open_value(struct covet_json_writer *writer) {
     return true;
 }
 
-static int begin(struct covet_json_writer *writer, bool is_object) {
-    if (!cv_writer_open_value(writer))
-        return writer->error;
+int cv_writer_push(struct covet_json_writer *writer, bool is_object) {
     if (writer->depth == COVET_JSON_DEPTH_MAX)
         return cv_writer_fail(writer, -ELOOP);
     uint64_t bit = UINT64_C(1) << writer->depth;
@@ -126,6 +124,10 @@ static int begin(struct covet_json_writer *writer, bool is_object) {
     writer->has_value = false;
     put_byte(writer, is_object ? '{' : '[');
     return writer->error;
+}
+
+static int begin(struct covet_json_writer *writer, bool is_object) {
+    return cv_writer_open_value(writer) ? cv_writer_push(writer, is_object) : writer->error;
 }
 
 static int end(struct covet_json_writer *writer, bool is_object) {
@@ -302,4 +304,16 @@ int covet_json_write_double(struct covet_json_writer *writer, double value) {
     if (place == NULL)
         return writer->error;
     return close_number(writer, place, cv_number_write_double(place, value));
+}
+
+int cv_writer_put_float(struct covet_json_writer *writer, float value) {
+    char beside[CV_NUMBER_ROOM_BYTES];
+    char *place;
+
+    if (!isfinite(value))
+        return cv_writer_fail(writer, -EDOM);
+    place = open_number(writer, beside);
+    if (place == NULL)
+        return writer->error;
+    return close_number(writer, place, cv_number_write_float(place, value));
 }
