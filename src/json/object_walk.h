@@ -60,7 +60,8 @@ static CV_COLD char *write_text_slowly(struct place place, char *at, const char 
 }
 
 // A text and its closing quote.
-static inline char *write_text(struct place place, char *at, const char *data, size_t length) {
+static CV_ALWAYS_INLINE char *write_text(struct place place, char *at, const char *data,
+                                         size_t length) {
     at = cv_writer_room(place.writer, at, place.reserve + length);
     if (CV_UNLIKELY(at == NULL))
         return NULL;
@@ -80,7 +81,7 @@ static char *write_raw(struct place place, char *at, const struct covet_span *js
     return at + length;
 }
 
-static inline char *write_bool(char *at, bool value) {
+static CV_ALWAYS_INLINE char *write_bool(char *at, bool value) {
     memcpy(at, value ? "true\0\0\0" : "false\0\0", 8);
     return at + 5 - value;
 }
@@ -95,8 +96,8 @@ static char *write_pointed(struct place place, char *at, const struct covet_json
 }
 
 // The value at `member`, which is not an array; of a text what is behind the opening quote.
-static inline char *write_value(struct place place, char *at, unsigned type,
-                                const struct covet_json *nested, const char *member) {
+static CV_ALWAYS_INLINE char *write_value(struct place place, char *at, unsigned type,
+                                          const struct covet_json *nested, const char *member) {
     switch (type) {
     case COVET_JSON_TYPE_BOOL:
         return write_bool(at, CV_LOAD(bool, member));
@@ -143,6 +144,28 @@ static inline char *write_value(struct place place, char *at, unsigned type,
     }
 }
 
+// The same, where values are not expected to come one after another.
+static CV_NOINLINE char *write_one(struct place place, char *at,
+                                   const struct covet_json_field *field, const char *member) {
+    return write_value(place, at, field->type, field->nested, member);
+}
+
+static char *write_spans(struct place place, char *at, const struct covet_span *text,
+                         size_t count) {
+    for (; count > 0; count--, text++) {
+        at = cv_writer_room(place.writer, at, place.reserve);
+        if (CV_UNLIKELY(at == NULL))
+            return NULL;
+        *at = '"';
+        at = write_text(place, at + 1, text->data, text->length);
+        if (CV_UNLIKELY(at == NULL))
+            return NULL;
+        *at++ = ',';
+    }
+    at[-1] = ']';
+    return at;
+}
+
 // The elements of an array that has some, and the closing bracket.
 static char *write_elements(struct place place, char *at, const struct covet_json_field *field,
                             const char *element, size_t count) {
@@ -153,7 +176,7 @@ static char *write_elements(struct place place, char *at, const struct covet_jso
         if (CV_UNLIKELY(at == NULL))
             return NULL;
         *at = '"';
-        at = write_value(place, at + is_text, field->type, field->nested, element);
+        at = write_one(place, at + is_text, field, element);
         if (CV_UNLIKELY(at == NULL))
             return NULL;
         *at++ = ',';
@@ -180,7 +203,9 @@ static char *write_array(struct place place, char *at, const struct covet_json_f
         place.reserve += field->nested->written_max;
     }
     place.writer->depth++;
-    at = write_elements(place, at, field, element, count);
+    at = field->type == COVET_JSON_TYPE_SPAN
+             ? write_spans(place, at, (const struct covet_span *)(const void *)element, count)
+             : write_elements(place, at, field, element, count);
     place.writer->depth--;
     return at;
 }
@@ -216,7 +241,7 @@ static char *write_field(struct place place, char *at, const struct covet_json_f
     }
     if (field->is_array)
         return write_array(place, at, field, value);
-    return write_value(place, at, field->type, field->nested, value + field->offset);
+    return write_one(place, at, field, value + field->offset);
 }
 
 static char *write_object(struct place place, char *at, const struct covet_json *description,
