@@ -19,14 +19,18 @@
 #define CV_NUMBER_ZEROS UINT64_C(0x3030303030303030)
 
 // The eight digits of `value` (below 10^8), one a byte, the first one in the lowest: halves, then
-// pairs, then digits, each split by a multiplication in place of the division.
+// pairs, then digits. Each step splits x into a = x / n, found by a multiplication, and b = x % n,
+// and puts a at the bottom and b `bits` higher: a + (b << bits) is (x << bits) - a * (n << bits) +
+// a.
 static inline uint64_t cv_number_digits(uint32_t value) {
-    uint64_t halves = value / 10000 | (uint64_t)(value % 10000) << 32;
-    uint64_t hundreds = (halves * 10486 >> 20) & UINT64_C(0x7f0000007f);
-    uint64_t pairs = hundreds | (halves - hundreds * 100) << 16;
-    uint64_t tens = (pairs * 103 >> 10) & UINT64_C(0x000f000f000f000f);
+    uint64_t x = value;
+    uint64_t a = x * UINT64_C(3518437209) >> 45;
 
-    return tens | (pairs - tens * 10) << 8;
+    x = (x << 32) - a * ((UINT64_C(10000) << 32) - 1);
+    a = (x * 10486 >> 20) & UINT64_C(0x7f0000007f);
+    x = (x << 16) - a * ((UINT64_C(100) << 16) - 1);
+    a = (x * 103 >> 10) & UINT64_C(0x000f000f000f000f);
+    return (x << 8) - a * ((UINT64_C(10) << 8) - 1);
 }
 
 static inline char *cv_number_put_word(char *out, uint64_t word) {

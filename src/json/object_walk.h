@@ -221,8 +221,8 @@ static char *write_long_key(char *at, const struct covet_json_field *field) {
 }
 
 // Fields that may be absent, arrays, long keys.
-static char *write_field(struct place place, char *at, const struct covet_json_field *field,
-                         const char *value) {
+static CV_NOINLINE char *write_field(struct place place, char *at,
+                                     const struct covet_json_field *field, const char *value) {
     bool is_absent = cv_description_is_absent(field, value);
 
     if (is_absent && (field->flags & COVET_JSON_OPTIONAL) != 0)
