@@ -126,7 +126,7 @@ static int compile_field(struct covet_json *description, struct covet_json_field
     fill_fragment(field);
     bool is_plain = !field->is_array && field->fragment_bytes != 0 && field->present == 0 &&
                     !field->may_be_null;
-    field->step = is_plain ? field->type : COVET_JSON_TYPE_NONE;
+    field->step = is_plain ? field->type : CV_DESCRIPTION_OTHER;
     description->written_max += written_max(field);
     return description->written_max <= WRITTEN_MAX ? 0
                                                    : fail(description, field, "it is too large");

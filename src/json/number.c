@@ -17,9 +17,9 @@
 #include "json/number.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
-#include "base/assert.h"
 #include "json/powers.h"
 
 typedef unsigned __int128 uint128;
@@ -177,7 +177,8 @@ char *cv_number_write_magnitude(char *out, double magnitude) {
     uint64_t c = bits & (UINT64_MAX >> 12);
     int e = (int)(bits >> 52);
 
-    CV_DEBUG_ASSERT(e < 0x7ff);
+    if (CV_UNLIKELY(e == 0x7ff))
+        return NULL;
     if (CV_UNLIKELY(e == 0))
         return put_decimal(out, shortest(c, -1074, false));
     return put_decimal(out, shortest(c | UINT64_C(1) << 52, e - 1075, c == 0 && e > 1));
@@ -195,7 +196,8 @@ char *cv_number_write_float(char *out, float value) {
     uint32_t c = bits & (UINT32_MAX >> 9);
     int e = (int)(bits >> 23);
 
-    CV_DEBUG_ASSERT(e < 0xff);
+    if (e == 0xff)
+        return NULL;
     if (e == 0)
         return put_decimal(out, shortest(c, -149, false));
     return put_decimal(out, shortest(c | UINT32_C(1) << 23, e - 150, c == 0 && e > 1));

@@ -76,21 +76,21 @@ static inline char *cv_number_write_thousandths(char *out, uint32_t thousandths)
     uint64_t digits = cv_number_digits(thousandths);
     unsigned zeros = (unsigned)__builtin_ctzll(digits | UINT64_C(1) << 32) / 8;
     uint32_t places = (uint32_t)(digits >> 40);  // The last three digits.
+    uint32_t behind_point = (places | UINT32_C(0x303030)) << 8 | '.';
 
     cv_number_put_word(out, (digits + CV_NUMBER_ZEROS) >> 8 * zeros);
     out += 5 - zeros;
-    uint32_t behind_point = (places | UINT32_C(0x303030)) << 8 | '.';
     memcpy(out, &behind_point, sizeof(behind_point));
     // The point goes with the last place.
     return out + (places == 0 ? 0 : 5 - (unsigned)__builtin_clz(places) / 8);
 }
 
-// A finite double that is not negative.
+// Any double that is not negative.
 char *cv_number_write_magnitude(char *out, double magnitude);
 
 // The shortest decimal that reads back as `value`, the one closest to it when there are several,
 // in the form of ECMAScript's Number::toString: 1, 0.1, 1e+21, 1e-7. Only minus zero differs: it
-// keeps its sign, "-0". `value` is finite.
+// keeps its sign, "-0". NULL for NaN and infinity, which JSON has no form for.
 static inline char *cv_number_write_double(char *out, double value) {
     double magnitude = __builtin_fabs(value);
     uint32_t thousandths;

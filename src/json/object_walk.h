@@ -95,10 +95,15 @@ static char *write_pointed(struct place place, char *at, const struct covet_json
     return at == NULL ? NULL : write_object(place, at, description, value);
 }
 
-// The value at `member`, which is not an array; of a text what is behind the opening quote.
-static CV_ALWAYS_INLINE char *write_value(struct place place, char *at, unsigned type,
-                                          const struct covet_json *nested, const char *member) {
-    switch (type) {
+static inline char *write_fragment(char *at, const struct covet_json_field *field) {
+    memcpy(at, field->fragment, COVET_JSON_FRAGMENT_BYTES);
+    return at + field->fragment_bytes;
+}
+
+// Any value at `member`, which is not an array; of a text what is behind the opening quote.
+static CV_NOINLINE char *write_value(struct place place, char *at,
+                                     const struct covet_json_field *field, const char *member) {
+    switch (field->type) {
     case COVET_JSON_TYPE_BOOL:
         return write_bool(at, CV_LOAD(bool, member));
     case COVET_JSON_TYPE_INT8:
@@ -118,18 +123,14 @@ static CV_ALWAYS_INLINE char *write_value(struct place place, char *at, unsigned
     case COVET_JSON_TYPE_UINT64:
         return cv_number_write_uint64(at, CV_LOAD(uint64_t, member));
     case COVET_JSON_TYPE_FLOAT:
-        if (CV_UNLIKELY(!isfinite(CV_LOAD(float, member))))
-            return fail(place, -EDOM);
-        return cv_number_write_float(at, CV_LOAD(float, member));
+        at = cv_number_write_float(at, CV_LOAD(float, member));
+        return at == NULL ? fail(place, -EDOM) : at;
     case COVET_JSON_TYPE_DOUBLE:
-        if (CV_UNLIKELY(!isfinite(CV_LOAD(double, member))))
-            return fail(place, -EDOM);
-        return cv_number_write_double(at, CV_LOAD(double, member));
-    case COVET_JSON_TYPE_SPAN: {
-        const struct covet_span *text = &CV_LOAD(struct covet_span, member);
-
-        return write_text(place, at, text->data, text->length);
-    }
+        at = cv_number_write_double(at, CV_LOAD(double, member));
+        return at == NULL ? fail(place, -EDOM) : at;
+    case COVET_JSON_TYPE_SPAN:
+        return write_text(place, at, CV_LOAD(struct covet_span, member).data,
+                          CV_LOAD(struct covet_span, member).length);
     case COVET_JSON_TYPE_TEXT: {
         const char *text = CV_LOAD(const char *, member);
 
@@ -138,16 +139,10 @@ static CV_ALWAYS_INLINE char *write_value(struct place place, char *at, unsigned
     case COVET_JSON_TYPE_RAW:
         return write_raw(place, at, &CV_LOAD(struct covet_span, member));
     case COVET_JSON_TYPE_OBJECT:
-        return write_object(place, at, nested, member);
+        return write_object(place, at, field->nested, member);
     default:
-        return write_pointed(place, at, nested, CV_LOAD(const char *, member));
+        return write_pointed(place, at, field->nested, CV_LOAD(const char *, member));
     }
-}
-
-// The same, where values are not expected to come one after another.
-static CV_NOINLINE char *write_one(struct place place, char *at,
-                                   const struct covet_json_field *field, const char *member) {
-    return write_value(place, at, field->type, field->nested, member);
 }
 
 static char *write_spans(struct place place, char *at, const struct covet_span *text,
@@ -176,7 +171,7 @@ static char *write_elements(struct place place, char *at, const struct covet_jso
         if (CV_UNLIKELY(at == NULL))
             return NULL;
         *at = '"';
-        at = write_one(place, at + is_text, field, element);
+        at = write_value(place, at + is_text, field, element);
         if (CV_UNLIKELY(at == NULL))
             return NULL;
         *at++ = ',';
@@ -228,8 +223,7 @@ static CV_NOINLINE char *write_field(struct place place, char *at,
     if (is_absent && (field->flags & COVET_JSON_OPTIONAL) != 0)
         return at;
     if (CV_LIKELY(field->fragment_bytes != 0)) {
-        memcpy(at, field->fragment, COVET_JSON_FRAGMENT_BYTES);
-        at += field->fragment_bytes;
+        at = write_fragment(at, field);
     } else {
         at = write_long_key(at, field);
     }
@@ -241,30 +235,83 @@ static CV_NOINLINE char *write_field(struct place place, char *at,
     }
     if (field->is_array)
         return write_array(place, at, field, value);
-    return write_one(place, at, field, value + field->offset);
+    return write_value(place, at, field, value + field->offset);
+}
+
+// All fields up to the one behind the last.
+static CV_ALWAYS_INLINE char *write_fields(struct place place, char *at,
+                                           const struct covet_json_field *field,
+                                           const char *value) {
+    const char *member;
+
+    for (;; field++) {
+        member = value + field->offset;
+        switch (field->step) {
+        case COVET_JSON_TYPE_NONE:
+            return at;
+        case COVET_JSON_TYPE_BOOL:
+            at = write_bool(write_fragment(at, field), CV_LOAD(bool, member));
+            continue;
+        case COVET_JSON_TYPE_INT8:
+            at = cv_number_write_int64(write_fragment(at, field), CV_LOAD(int8_t, member));
+            continue;
+        case COVET_JSON_TYPE_INT16:
+            at = cv_number_write_int64(write_fragment(at, field), CV_LOAD(int16_t, member));
+            continue;
+        case COVET_JSON_TYPE_INT32:
+            at = cv_number_write_int64(write_fragment(at, field), CV_LOAD(int32_t, member));
+            continue;
+        case COVET_JSON_TYPE_INT64:
+            at = cv_number_write_int64(write_fragment(at, field), CV_LOAD(int64_t, member));
+            continue;
+        case COVET_JSON_TYPE_UINT8:
+            at = cv_number_write_uint64(write_fragment(at, field), CV_LOAD(uint8_t, member));
+            continue;
+        case COVET_JSON_TYPE_UINT16:
+            at = cv_number_write_uint64(write_fragment(at, field), CV_LOAD(uint16_t, member));
+            continue;
+        case COVET_JSON_TYPE_UINT32:
+            at = cv_number_write_uint64(write_fragment(at, field), CV_LOAD(uint32_t, member));
+            continue;
+        case COVET_JSON_TYPE_UINT64:
+            at = cv_number_write_uint64(write_fragment(at, field), CV_LOAD(uint64_t, member));
+            continue;
+        case COVET_JSON_TYPE_DOUBLE:
+            at = cv_number_write_double(write_fragment(at, field), CV_LOAD(double, member));
+            if (CV_UNLIKELY(at == NULL))
+                return fail(place, -EDOM);
+            continue;
+        case COVET_JSON_TYPE_SPAN:
+            at = write_text(place, write_fragment(at, field),
+                            CV_LOAD(struct covet_span, member).data,
+                            CV_LOAD(struct covet_span, member).length);
+            break;
+        case COVET_JSON_TYPE_OBJECT:
+            at = write_object(place, write_fragment(at, field), field->nested, member);
+            break;
+        case CV_DESCRIPTION_OTHER:
+            at = write_field(place, at, field, value);
+            break;
+        default:
+            at = write_value(place, write_fragment(at, field), field, member);
+            break;
+        }
+        if (CV_UNLIKELY(at == NULL))
+            return NULL;
+    }
 }
 
 static char *write_object(struct place place, char *at, const struct covet_json *description,
                           const char *value) {
-    const struct covet_json_field *field = description->fields;
-    const struct covet_json_field *end = field + description->field_count;
     // The memory may move, the place of the brace in it does not.
     size_t start = (size_t)(at - place.writer->start);
 
     if (CV_UNLIKELY(place.writer->depth == COVET_JSON_DEPTH_MAX))
         return fail(place, -ELOOP);
     place.writer->depth++;
-    for (; field < end; field++) {
-        if (CV_LIKELY(field->step != COVET_JSON_TYPE_NONE)) {
-            memcpy(at, field->fragment, COVET_JSON_FRAGMENT_BYTES);
-            at = write_value(place, at + field->fragment_bytes, field->step, field->nested,
-                             value + field->offset);
-        } else {
-            at = write_field(place, at, field, value);
-        }
-        if (CV_UNLIKELY(at == NULL))
-            return NULL;
-    }
+    at = write_fields(place, at, description->fields, value);
+    if (CV_UNLIKELY(at == NULL))
+        return NULL;
     place.writer->depth--;
     char *brace = place.writer->start + start;
     at += at == brace;

@@ -5,7 +5,6 @@
 #include "json/writer.h"
 
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -271,7 +270,10 @@ static char *open_number(struct covet_json_writer *writer, char *beside) {
     return cv_writer_open_value(writer) ? piece_place(writer, beside, CV_NUMBER_ROOM_BYTES) : NULL;
 }
 
+// `behind` NULL: it was no number.
 static int close_number(struct covet_json_writer *writer, const char *place, const char *behind) {
+    if (behind == NULL)
+        return cv_writer_fail(writer, -EDOM);
     put_piece(writer, place, (size_t)(behind - place));
     return writer->error;
 }
@@ -296,11 +298,8 @@ int covet_json_write_uint(struct covet_json_writer *writer, uint64_t value) {
 
 int covet_json_write_double(struct covet_json_writer *writer, double value) {
     char beside[CV_NUMBER_ROOM_BYTES];
-    char *place;
+    char *place = open_number(writer, beside);
 
-    if (!isfinite(value))
-        return cv_writer_fail(writer, -EDOM);
-    place = open_number(writer, beside);
     if (place == NULL)
         return writer->error;
     return close_number(writer, place, cv_number_write_double(place, value));
@@ -308,11 +307,8 @@ int covet_json_write_double(struct covet_json_writer *writer, double value) {
 
 int cv_writer_put_float(struct covet_json_writer *writer, float value) {
     char beside[CV_NUMBER_ROOM_BYTES];
-    char *place;
+    char *place = open_number(writer, beside);
 
-    if (!isfinite(value))
-        return cv_writer_fail(writer, -EDOM);
-    place = open_number(writer, beside);
     if (place == NULL)
         return writer->error;
     return close_number(writer, place, cv_number_write_float(place, value));
