@@ -7,6 +7,10 @@ static inline bool copy_plain(char *out, const char *data, size_t length) {
     return cv_escape_avx2_copy(out, data, length);
 }
 
+static inline void copy_fragment(char *out, const char *fragment) {
+    cv_escape_avx2_store(out, cv_escape_avx2_load(fragment));
+}
+
 #include "json/object_walk.h"
 
 const struct cv_object_ops cv_object_avx2 = {write_struct};

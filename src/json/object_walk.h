@@ -1,5 +1,6 @@
 // Structs to text, by their descriptions. Compiled once per code path: object_avx2.c and
-// object_scalar.c include this behind their copy_plain (escape.h).
+// object_scalar.c include this behind their copy_plain (escape.h) and copy_fragment, which copies
+// COVET_JSON_FRAGMENT_BYTES.
 //
 // Before an object there is room for all of it that has a largest size; only texts, arrays and what
 // is pointed to ask for more. So a plain field costs one store of a fixed size for all that stands
@@ -96,7 +97,7 @@ static char *write_pointed(struct place place, char *at, const struct covet_json
 }
 
 static inline char *write_fragment(char *at, const struct covet_json_field *field) {
-    memcpy(at, field->fragment, COVET_JSON_FRAGMENT_BYTES);
+    copy_fragment(at, field->fragment);
     return at + field->fragment_bytes;
 }
 
@@ -242,10 +243,9 @@ static CV_NOINLINE char *write_field(struct place place, char *at,
 static CV_ALWAYS_INLINE char *write_fields(struct place place, char *at,
                                            const struct covet_json_field *field,
                                            const char *value) {
-    const char *member;
-
-    for (;; field++) {
-        member = value + field->offset;
+    for (field--;;) {
+        field++;
+        const char *member = value + field->offset;
         switch (field->step) {
         case COVET_JSON_TYPE_NONE:
             return at;
@@ -292,9 +292,14 @@ static CV_ALWAYS_INLINE char *write_fields(struct place place, char *at,
         case CV_DESCRIPTION_OTHER:
             at = write_field(place, at, field, value);
             break;
-        default:
+        case COVET_JSON_TYPE_FLOAT:
+        case COVET_JSON_TYPE_TEXT:
+        case COVET_JSON_TYPE_RAW:
+        case COVET_JSON_TYPE_POINTER:
             at = write_value(place, write_fragment(at, field), field, member);
             break;
+        default:
+            __builtin_unreachable();
         }
         if (CV_UNLIKELY(at == NULL))
             return NULL;
