@@ -181,8 +181,8 @@ static char *write_elements(struct place place, char *at, const struct covet_jso
     return at;
 }
 
-static char *write_array(struct place place, char *at, const struct covet_json_field *field,
-                         const char *value) {
+static CV_NOINLINE char *write_array(struct place place, char *at,
+                                     const struct covet_json_field *field, const char *value) {
     const char *element = CV_LOAD(const char *, value + field->offset);
     size_t count = CV_LOAD(size_t, value + field->count_offset);
 
@@ -289,6 +289,9 @@ static CV_ALWAYS_INLINE char *write_fields(struct place place, char *at,
         case COVET_JSON_TYPE_OBJECT:
             at = write_object(place, write_fragment(at, field), field->nested, member);
             break;
+        case CV_DESCRIPTION_ARRAY:
+            at = write_array(place, write_fragment(at, field), field, value);
+            break;
         case CV_DESCRIPTION_OTHER:
             at = write_field(place, at, field, value);
             break;
@@ -325,17 +328,18 @@ static char *write_object(struct place place, char *at, const struct covet_json 
     return at + 1;
 }
 
-static bool write_struct(struct covet_json_writer *writer, const struct covet_json *description,
-                         const void *value) {
+static int write_struct(struct covet_json_writer *writer, const struct covet_json *description,
+                        const void *value) {
     struct place place = {writer, description->written_max + SLACK_BYTES};
+    uint32_t depth = writer->depth;
     char *at = cv_writer_room(writer, writer->at, place.reserve);
 
     if (CV_LIKELY(at != NULL))
         at = write_object(place, at, description, value);
     if (CV_UNLIKELY(at == NULL))
-        return false;
+        return cv_object_write_by_pieces(writer, depth, description, value);
     writer->at = at;
-    return true;
+    return 0;
 }
 
 #endif
