@@ -1,17 +1,8 @@
 // Structs to text in plain C.
-#include <string.h>
-
-#include <covet/json.h>
-
 #include "json/escape.h"
 
-static inline bool copy_plain(char *out, const char *data, size_t length) {
-    return cv_escape_scalar.copy_plain(out, data, length);
-}
-
-static inline void copy_fragment(char *out, const char *fragment) {
-    memcpy(out, fragment, COVET_JSON_FRAGMENT_BYTES);
-}
+#define CV_WALK_COPY_PLAIN(out, data, length) cv_escape_scalar.copy_plain(out, data, length)
+#define CV_WALK_COPY_FRAGMENT(out, fragment) memcpy(out, fragment, COVET_JSON_FRAGMENT_BYTES)
 
 #include "json/object_walk.h"
 

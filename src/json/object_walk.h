@@ -1,6 +1,6 @@
-// Structs to text, by their descriptions. Compiled once per code path: object_avx2.c and
-// object_scalar.c include this behind their copy_plain (escape.h) and copy_fragment, which copies
-// COVET_JSON_FRAGMENT_BYTES.
+// Structs to text, by their descriptions. Compiled once per code path, by object_avx2.c and
+// object_scalar.c, which say in macros how texts (copy_plain of escape.h) and fragments
+// (COVET_JSON_FRAGMENT_BYTES) are copied.
 //
 // Before an object there is room for all of it that has a largest size; only texts, arrays and what
 // is pointed to ask for more. So a plain field costs one store of a fixed size for all that stands
@@ -13,11 +13,13 @@
 #ifndef CV_JSON_OBJECT_WALK_H
 #define CV_JSON_OBJECT_WALK_H
 
+#ifdef CV_WALK_COPY_PLAIN
+
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 #include "json/description.h"
+#include "json/escape.h"
 #include "json/number.h"
 #include "json/object.h"
 #include "json/writer.h"
@@ -66,7 +68,7 @@ static CV_ALWAYS_INLINE char *write_text(struct place place, char *at, const cha
     at = cv_writer_room(place.writer, at, place.reserve + length);
     if (CV_UNLIKELY(at == NULL))
         return NULL;
-    if (CV_UNLIKELY(!copy_plain(at, data, length)))
+    if (CV_UNLIKELY(!CV_WALK_COPY_PLAIN(at, data, length)))
         return write_text_slowly(place, at, data, length);
     at[length] = '"';
     return at + length + 1;
@@ -97,7 +99,7 @@ static char *write_pointed(struct place place, char *at, const struct covet_json
 }
 
 static inline char *write_fragment(char *at, const struct covet_json_field *field) {
-    copy_fragment(at, field->fragment);
+    CV_WALK_COPY_FRAGMENT(at, field->fragment);
     return at + field->fragment_bytes;
 }
 
@@ -342,4 +344,5 @@ static int write_struct(struct covet_json_writer *writer, const struct covet_jso
     return 0;
 }
 
+#endif
 #endif
