@@ -21,8 +21,8 @@ extern const struct cv_object_ops cv_object_avx2;
 extern struct cv_object_ops cv_object_chosen;
 
 // What to do when `write` failed: nothing, or for memory that is too short for it, to write the
-// object by pieces. writer->at is as it was before, `depth` what writer->depth was. Returns the
-// writer's error.
+// object by pieces. In fixed memory writer->at is as it was before; `depth` is what writer->depth
+// was. Returns the writer's error.
 int cv_object_write_by_pieces(struct covet_json_writer *writer, uint32_t depth,
                               const struct covet_json *description, const void *value);
 

@@ -50,15 +50,17 @@ static CV_COLD char *fail(struct place place, int error) {
 
 static CV_COLD char *write_text_slowly(struct place place, char *at, const char *data,
                                        size_t length) {
-    char *before = place.writer->at;
+    struct covet_json_writer *writer = place.writer;
+    char *before = writer->at;
+    bool is_fixed = writer->alloc == NULL;
 
-    place.writer->at = at;
-    at = cv_writer_put_text(place.writer, data, length)
-             ? cv_writer_room(place.writer, place.writer->at, place.reserve)
+    writer->at = at;
+    at = cv_writer_put_text(writer, data, length)
+             ? cv_writer_room(writer, writer->at, place.reserve)
              : NULL;
-    // Memory from `alloc` may be another now; what has been written since is no loss on failure.
-    if (at == NULL)
-        place.writer->at = before;
+    // Where the object begins, should it have to be written once more.
+    if (is_fixed)
+        writer->at = before;
     return at;
 }
 
