@@ -28,7 +28,7 @@ enum cv_description_state {
 };
 
 // The object of a type at an address that only a description knows.
-#define CV_LOAD(type, address) (*(const type *)(const void *)(address))
+#define CV_LOAD(type, address) (*(type const *)(const void *)(address))
 
 static inline bool cv_description_is_text(const struct covet_json_field *field) {
     return field->type == COVET_JSON_TYPE_SPAN || field->type == COVET_JSON_TYPE_TEXT;
