@@ -1,0 +1,29 @@
+// What a compiled struct description (<covet/json.h>) promises to writer and reader:
+// - `key` is set, its length in `key_bytes`; keys are UTF-8, need no escape, and differ.
+// - A nested description is compiled before the one it is nested in, but for those that lead back
+//   to themselves through a pointer or an array; `bytes` of both agree.
+// - `fragment` is what stands before a value in the text, comma first, with the quote or bracket
+//   that opens it. It is kept in a fixed size, so that it can be stored with one.
+#ifndef CV_JSON_DESCRIPTION_H
+#define CV_JSON_DESCRIPTION_H
+
+#include <covet/json.h>
+
+#include "base/compiler.h"
+
+enum cv_description_state {
+    CV_DESCRIPTION_NEW = 0,
+    CV_DESCRIPTION_OPEN = 1,  // Being compiled: seen again, it leads back to itself.
+    CV_DESCRIPTION_DONE = 2,
+};
+
+// Can it be used? False for one with a mistake and for one that was not compiled.
+static inline bool cv_description_is_right(const struct covet_json *description) {
+    return description->state == CV_DESCRIPTION_DONE && description->error == NULL;
+}
+
+// The field called `key`, NULL when there is none. For compiled descriptions; a plain search.
+const struct covet_json_field *cv_description_find(const struct covet_json *description,
+                                                   const char *key, size_t key_bytes);
+
+#endif
