@@ -58,8 +58,8 @@ static bool fill(const char *data, size_t length, uint64_t *stops) {
         any = _mm256_or_si256(any, _mm256_or_si256(low, high));
         stops[word] = stops_32(low) | (uint64_t)stops_32(high) << 32;
     }
-    stops[word] = length % 64 == 0 ? ~UINT64_C(0)
-                                   : stops_rest(data + length, length, length % 64, &any);
+    stops[word] =
+        length % 64 == 0 ? ~UINT64_C(0) : stops_rest(data + length, length, length % 64, &any);
     return _mm256_movemask_epi8(any) != 0;
 }
 
