@@ -28,6 +28,7 @@
 #define COVET_H
 
 #include <covet/app.h>
+#include <covet/json.h>
 #include <covet/metrics.h>
 #include <covet/request.h>
 #include <covet/response.h>

@@ -1,4 +1,5 @@
-/* JSON (RFC 8259): structs described once, written and read by that description.
+/* JSON (RFC 8259): structs described once, written and read by that description; and calls that
+ * write a text piece by piece.
  *
  *     struct item {
  *         int64_t id;
@@ -78,8 +79,9 @@ extern "C" {
  *                                                          a value
  *
  * A value is absent when its COVET_JSON_PRESENT is false, and where it has a pointer, when that is
- * NULL. What is absent but neither optional nor nullable is written empty: "", []. A value that
- * has no pointer and no COVET_JSON_PRESENT is always written, and cannot be nullable. */
+ * NULL. What is absent but neither optional nor nullable is written empty: "", [], a raw value as
+ * null. A value that has no pointer and no COVET_JSON_PRESENT is always written, and cannot be
+ * nullable. COVET_JSON_PRESENT asks for one of the flags. */
 enum { COVET_JSON_OPTIONAL = 1 << 0, COVET_JSON_NULLABLE = 1 << 1 };
 
 enum covet_json_type {
@@ -125,7 +127,8 @@ struct covet_json_field {
     uint8_t step;           /* how it is written */
     uint8_t key_bytes;      /* length of `key` */
     uint8_t fragment_bytes; /* 0 when the fragment is too long to be kept */
-    uint16_t index;         /* in `fields` */
+    uint8_t index;          /* in `fields` */
+    uint8_t may_be_null;    /* 1: begins with a pointer, and NULL means absent */
     uint64_t key_word;      /* the first 8 bytes of the key, low byte first, 0 behind its end */
     char fragment[COVET_JSON_FRAGMENT_BYTES]; /* ,"key": and then " of a text, [ of an array */
 };
@@ -152,6 +155,108 @@ COVET_EXPORT int covet_json_compile(struct covet_json *description);
 COVET_EXPORT const char *covet_json_error(const struct covet_json *description,
                                           const char **member);
 
+/* Writing.
+ *
+ *     struct covet_json_writer writer;
+ *     struct covet_span text;
+ *
+ *     covet_json_writer_init_request(&writer, request);
+ *     covet_json_write_object_begin(&writer);
+ *     covet_json_write_key(&writer, "count");
+ *     covet_json_write_int(&writer, 2);
+ *     covet_json_write_key(&writer, "items");
+ *     covet_json_write_array_begin(&writer);
+ *     covet_json_write_struct(&writer, &item_json, &items[0]);
+ *     covet_json_write_struct(&writer, &item_json, &items[1]);
+ *     covet_json_write_array_end(&writer);
+ *     covet_json_write_object_end(&writer);
+ *     return covet_response_json_writer(response, &writer);
+ *
+ * Commas, colons, quotes and escapes come by themselves. The first error stays: every later call
+ * returns it and does nothing, so it is enough to look at the last one. Errors are
+ *
+ *     -EINVAL  a call out of place (a value without its key, a second root, an end without its
+ *              begin, an unfinished text), or a description with a mistake
+ *     -EILSEQ  a text that is not UTF-8
+ *     -EDOM    a number that JSON has no form for: NaN, infinity
+ *     -ELOOP   more than COVET_JSON_DEPTH_MAX objects and arrays inside each other
+ *     -ENOSPC  the memory given is full
+ *     -ENOMEM  memory is exhausted
+ *
+ * Escaped is what must be: quote, backslash, control bytes. Doubles get the shortest form that
+ * reads back as the same double, laid out as JavaScript does it: 1, 0.1, 1e+21, 1e-7; minus zero
+ * is -0. The same key twice in an object is the caller's mistake and not found.
+ *
+ * Thread: one at a time. Nothing is to be freed. */
+typedef void *(*covet_json_alloc_fn)(void *context, size_t bytes);
+
+/* Belongs to the caller; its contents are private. */
+struct covet_json_writer {
+    char *start;
+    char *at;
+    char *end;
+    covet_json_alloc_fn alloc;
+    void *context;
+    uint64_t objects; /* bit i: what is open at depth i + 1 is an object */
+    uint32_t depth;
+    int error;
+    bool has_key;   /* a key waits for its value */
+    bool has_value; /* a value stands before: the next one needs a comma */
+};
+
+/* Writes into `bytes` bytes at `memory`, and when they are full into memory from `alloc`: what it
+ * gives must stay as long as the text is needed, is never given back and never moved. `alloc` NULL:
+ * the memory given is all. `memory` may be NULL with 0 `bytes`. */
+COVET_EXPORT void covet_json_writer_init(struct covet_json_writer *writer, void *memory,
+                                         size_t bytes, covet_json_alloc_fn alloc, void *context);
+
+/* The text written, which must be one whole value. Not ending in NUL. It lives as long as the
+ * memory. */
+COVET_EXPORT int covet_json_writer_finish(struct covet_json_writer *writer,
+                                          struct covet_span *text);
+
+COVET_EXPORT int covet_json_write_object_begin(struct covet_json_writer *writer);
+COVET_EXPORT int covet_json_write_object_end(struct covet_json_writer *writer);
+COVET_EXPORT int covet_json_write_array_begin(struct covet_json_writer *writer);
+COVET_EXPORT int covet_json_write_array_end(struct covet_json_writer *writer);
+
+COVET_EXPORT int covet_json_write_key(struct covet_json_writer *writer, const char *key);
+COVET_EXPORT int covet_json_write_key_span(struct covet_json_writer *writer, struct covet_span key);
+
+COVET_EXPORT int covet_json_write_int(struct covet_json_writer *writer, int64_t value);
+COVET_EXPORT int covet_json_write_uint(struct covet_json_writer *writer, uint64_t value);
+COVET_EXPORT int covet_json_write_double(struct covet_json_writer *writer, double value);
+COVET_EXPORT int covet_json_write_bool(struct covet_json_writer *writer, bool value);
+COVET_EXPORT int covet_json_write_null(struct covet_json_writer *writer);
+/* NULL is written as null. */
+COVET_EXPORT int covet_json_write_text(struct covet_json_writer *writer, const char *text);
+COVET_EXPORT int covet_json_write_span(struct covet_json_writer *writer, struct covet_span text);
+/* A JSON value, as it is: that it is one is the caller's promise. -EINVAL when it is empty. */
+COVET_EXPORT int covet_json_write_raw(struct covet_json_writer *writer, struct covet_span json);
+/* The struct at `value`, by its description. */
+COVET_EXPORT int covet_json_write_struct(struct covet_json_writer *writer,
+                                         const struct covet_json *description, const void *value);
+
+/* For requests: text in memory of the request, answered without a copy. */
+
+struct covet_request;
+struct covet_response;
+
+COVET_EXPORT void covet_json_writer_init_request(struct covet_json_writer *writer,
+                                                 struct covet_request *request);
+
+/* Both answer with application/json and finish the request; they return as the answers of
+ * <covet/response.h> do. What cannot be written (see the errors above) is answered with a 500 and
+ * told in one log line: -EBADMSG. */
+
+/* The struct at `value`, by its description. */
+COVET_EXPORT int covet_response_json_struct(struct covet_response *response,
+                                            const struct covet_json *description,
+                                            const void *value);
+/* What was written with a writer of covet_json_writer_init_request, from this request. */
+COVET_EXPORT int covet_response_json_writer(struct covet_response *response,
+                                            struct covet_json_writer *writer);
+
 /* Reading.
  *
  * Two ways: into a struct by its description (covet_json_parse), or value by value
@@ -165,7 +270,7 @@ COVET_EXPORT const char *covet_json_error(const struct covet_json *description,
  * `alloc` returns memory aligned to 16 bytes, or NULL. `bytes_left` is what may still be asked
  * for; it is the bound on what a hostile text can cost. */
 struct covet_json_memory {
-    void *(*alloc)(void *context, size_t bytes);
+    covet_json_alloc_fn alloc;
     void *context;
     size_t bytes_left;
 };

@@ -95,32 +95,17 @@ static CV_COLD const char *no_integer(const char *at, const char *behind) {
     return OUT_OF_RANGE;
 }
 
-static inline const char *read_integer(struct bind *bind, const char *at,
-                                       const struct covet_json_field *field, char *value) {
-    struct cv_token_number number;
-    unsigned unused_bits = 64 - 8 * field->bytes;
-    const char *behind;
-    uint64_t bits;
+// The largest magnitude: all bits, less one for the sign; with a sign, one more or none at all.
+static inline bool fits(uint64_t magnitude, bool negative, const struct covet_json_field *field) {
+    uint64_t all = UINT64_MAX >> (64 - 8 * field->bytes);
 
-    if (CV_UNLIKELY(!is_number(*at)))
-        return skip_other_type(bind, at, field);
-    behind = cv_token_number(&bind->reader, at, &number);
-    if (CV_UNLIKELY(behind == NULL))
-        return NULL;
-    if (CV_UNLIKELY(number.kind == COVET_JSON_DOUBLE)) {
-        note_misfit(bind, at, no_integer(at, behind), NULL, 0);
-        return behind;
-    }
-    // The largest magnitude: all ones, less a bit for the sign; one more below 0.
-    if (CV_UNLIKELY(number.magnitude > (is_signed(field->type)
-                                            ? (UINT64_MAX >> unused_bits >> 1) + number.negative
-                                        : number.negative ? 0
-                                                          : UINT64_MAX >> unused_bits))) {
-        note_misfit(bind, at, OUT_OF_RANGE, NULL, 0);
-        return behind;
-    }
-    bits = number.negative ? 0 - number.magnitude : number.magnitude;
-    switch (field->bytes) {
+    if (is_signed(field->type))
+        return magnitude <= (all >> 1) + negative;
+    return magnitude <= (negative ? 0 : all);
+}
+
+static inline void store_integer(char *value, uint64_t bits, uint32_t bytes) {
+    switch (bytes) {
     case 8:
         memcpy(value, &bits, 8);
         break;
@@ -133,17 +118,49 @@ static inline const char *read_integer(struct bind *bind, const char *at,
     default:
         memcpy(value, &bits, 1);
     }
+}
+
+static CV_NOINLINE const char *read_other_integer(struct bind *bind, const char *at,
+                                                  const struct covet_json_field *field,
+                                                  char *value) {
+    struct cv_token_number number;
+    const char *behind;
+
+    if (!is_number(*at))
+        return skip_other_type(bind, at, field);
+    behind = cv_token_read_number(&bind->reader, at, &number);
+    if (behind == NULL)
+        return NULL;
+    if (number.kind == COVET_JSON_DOUBLE)
+        note_misfit(bind, at, no_integer(at, behind), NULL, 0);
+    else if (!fits(number.magnitude, number.negative, field))
+        note_misfit(bind, at, OUT_OF_RANGE, NULL, 0);
+    else
+        store_integer(value, number.negative ? 0 - number.magnitude : number.magnitude,
+                      field->bytes);
     return behind;
 }
 
-static const char *read_double(struct bind *bind, const char *at,
-                               const struct covet_json_field *field, char *value) {
+static inline const char *read_integer(struct bind *bind, const char *at,
+                                       const struct covet_json_field *field, char *value) {
+    bool negative = *at == '-';
+    uint64_t magnitude;
+    const char *behind = cv_token_small_integer(&bind->reader, at + negative, &magnitude);
+
+    if (CV_UNLIKELY(behind == NULL || !fits(magnitude, negative, field)))
+        return read_other_integer(bind, at, field, value);
+    store_integer(value, negative ? 0 - magnitude : magnitude, field->bytes);
+    return behind;
+}
+
+static CV_NOINLINE const char *read_double(struct bind *bind, const char *at,
+                                           const struct covet_json_field *field, char *value) {
     struct cv_token_number number;
     const char *behind;
 
     if (CV_UNLIKELY(!is_number(*at)))
         return skip_other_type(bind, at, field);
-    behind = cv_token_number(&bind->reader, at, &number);
+    behind = cv_token_read_number(&bind->reader, at, &number);
     if (CV_UNLIKELY(behind == NULL))
         return NULL;
     if (number.kind != COVET_JSON_DOUBLE) {
@@ -362,7 +379,8 @@ static const struct covet_json_field *find_field(const struct covet_json *object
 
 // A member in any form, from its key. `*expected` becomes the field behind.
 static const char *read_member(struct bind *bind, const char *at, const struct covet_json *object,
-                               char *target, uint32_t *expected, uint64_t *seen) {
+                               char *target, const struct covet_json_field **expected,
+                               uint64_t *seen) {
     const struct covet_json_field *field;
     struct covet_span key;
     const char *start = at;
@@ -370,7 +388,7 @@ static const char *read_member(struct bind *bind, const char *at, const struct c
     at = cv_token_key(&bind->reader, at, &key);
     if (at == NULL)
         return NULL;
-    field = find_field(object, key, *expected);
+    field = find_field(object, key, (uint32_t)(*expected - object->fields));
     if (field == NULL) {
         if ((bind->flags & COVET_JSON_REFUSE_UNKNOWN) != 0)
             note_misfit(bind, start, "a key that is not known", key.data, key.length);
@@ -381,47 +399,59 @@ static const char *read_member(struct bind *bind, const char *at, const struct c
         return cv_token_skip_value(&bind->reader, at);
     }
     *seen |= UINT64_C(1) << field->index;
-    *expected = field->index + 1u == object->field_count ? 0 : field->index + 1u;
+    *expected = field + 1;
     return read_value(bind, at, field, target);
 }
 
-// Whether `field`'s fragment stands at `at`, but for its comma.
+// Whether `field`'s fragment stands at `at`, but for its comma. A fragment that is too long to be
+// kept has no bytes, which are as many as there can never be.
 static inline bool has_fragment(const struct covet_json_reader *reader, const char *at,
                                 const struct covet_json_field *field) {
     const char *fragment = field->fragment + 1;
-    unsigned bytes = field->fragment_bytes;  // 0 becomes more than there can be.
+    unsigned bytes = field->fragment_bytes - 1u;
 
-    bytes -= 1;
 #ifdef __SSE2__
-    if (CV_LIKELY(bytes < 32 && reader->end - at >= 32)) {
+    if (CV_LIKELY(reader->end - at >= (ptrdiff_t)COVET_JSON_FRAGMENT_BYTES)) {
         __m128i text = _mm_loadu_si128((const __m128i *)(const void *)at);
         __m128i wanted = _mm_loadu_si128((const __m128i *)(const void *)fragment);
-        unsigned same = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(text, wanted));
+        unsigned others = ~(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(text, wanted));
 
-        if (CV_UNLIKELY(bytes > 16)) {
-            text = _mm_loadu_si128((const __m128i *)(const void *)(at + bytes - 16));
-            wanted = _mm_loadu_si128((const __m128i *)(const void *)(fragment + bytes - 16));
-            return (same & (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(text, wanted))) == 0xffff;
-        }
-        return (same | 0xffffffffu << bytes) == 0xffffffffu;
+        // Bits from 16 on are set in `others`.
+        if (CV_LIKELY((unsigned)__builtin_ctz(others) >= bytes))
+            return true;
+        return bytes > 16 && bytes < COVET_JSON_FRAGMENT_BYTES && memcmp(at, fragment, bytes) == 0;
     }
 #endif
     return bytes < (size_t)(reader->end - at) && memcmp(at, fragment, bytes) == 0;
 }
 
-// The value behind a fragment.
+// The value behind a fragment. The types are those of fields that may be neither null nor absent.
 static inline const char *read_expected(struct bind *bind, const char *at,
                                         const struct covet_json_field *field, char *target) {
-    if (field->is_array)
-        return read_value(bind, at - 1, field, target);
-    if (field->type == COVET_JSON_TYPE_SPAN) {
-        if (field->present != 0)
-            target[field->present - 1] = true;
-        return read_span(bind, at, target + field->offset);
+    char *value = target + field->offset;
+    bool is_open;
+
+    switch (field->step) {
+    case COVET_JSON_TYPE_INT8:
+    case COVET_JSON_TYPE_INT16:
+    case COVET_JSON_TYPE_INT32:
+    case COVET_JSON_TYPE_INT64:
+    case COVET_JSON_TYPE_UINT8:
+    case COVET_JSON_TYPE_UINT16:
+    case COVET_JSON_TYPE_UINT32:
+    case COVET_JSON_TYPE_UINT64:
+        return read_integer(bind, cv_token_skip_space(&bind->reader, at), field, value);
+    case COVET_JSON_TYPE_SPAN:
+        return read_span(bind, at, value);
+    case COVET_JSON_TYPE_DOUBLE:
+        return read_double(bind, cv_token_skip_space(&bind->reader, at), field, value);
+    default:
+        // The quotation mark or bracket once more.
+        is_open = field->is_array || field->type == COVET_JSON_TYPE_SPAN ||
+                  field->type == COVET_JSON_TYPE_TEXT;
+        at = is_open ? at - 1 : cv_token_skip_space(&bind->reader, at);
+        return read_value(bind, at, field, target);
     }
-    if (field->type == COVET_JSON_TYPE_TEXT)
-        return read_value(bind, at - 1, field, target);
-    return read_value(bind, cv_token_skip_space(&bind->reader, at), field, target);
 }
 
 static CV_COLD void note_missing(struct bind *bind, const char *at, const struct covet_json *object,
@@ -434,8 +464,9 @@ static CV_COLD void note_missing(struct bind *bind, const char *at, const struct
 static const char *read_object(struct bind *bind, const char *at, const struct covet_json *object,
                                char *target) {
     struct covet_json_reader *reader = &bind->reader;
+    const struct covet_json_field *expected = object->fields;
+    const struct covet_json_field *end = expected + object->field_count;
     const char *start = at;
-    uint32_t expected = 0;
     uint64_t seen = 0;
 
     at = cv_token_enter(reader, at);
@@ -444,22 +475,24 @@ static const char *read_object(struct bind *bind, const char *at, const struct c
     if (CV_UNLIKELY(*at == '}' || *(at = cv_token_skip_space(reader, at)) == '}'))
         goto closed;
     for (;;) {
-        const struct covet_json_field *field = &object->fields[expected];
+        if (CV_LIKELY(expected < end && has_fragment(reader, at, expected) &&
+                      (seen >> expected->index & 1) == 0)) {
+            const struct covet_json_field *field = expected++;
 
-        if (CV_LIKELY(expected < object->field_count && has_fragment(reader, at, field) &&
-                      (seen >> expected & 1) == 0)) {
-            seen |= UINT64_C(1) << expected++;
+            seen |= UINT64_C(1) << field->index;
             at = read_expected(bind, at + field->fragment_bytes - 1, field, target);
         } else {
             at = read_member(bind, at, object, target, &expected, &seen);
         }
         if (CV_UNLIKELY(at == NULL))
             return NULL;
-        at = cv_token_skip_space(reader, at);
-        if (*at == '}')
-            break;
-        if (CV_UNLIKELY(*at != ','))
-            return cv_token_fail(reader, at, -EBADMSG, cv_token_no_comma(true));
+        if (CV_UNLIKELY(*at != ',')) {
+            at = cv_token_skip_space(reader, at);
+            if (*at == '}')
+                break;
+            if (*at != ',')
+                return cv_token_fail(reader, at, -EBADMSG, cv_token_no_comma(true));
+        }
         at = cv_token_skip_space(reader, at + 1);
     }
 closed:

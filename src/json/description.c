@@ -59,6 +59,8 @@ static const char *find_mistake(const struct covet_json_field *field, size_t key
         return "a field that no macro made";
     if ((field->flags & COVET_JSON_NULLABLE) != 0 && field->present == 0 && !has_pointer(field))
         return "nullable, but nothing says whether there is a value";
+    if (field->present != 0 && field->flags == 0)
+        return "may be absent, but is neither optional nor nullable";
     return NULL;
 }
 
@@ -120,9 +122,13 @@ static int compile_field(struct covet_json *description, struct covet_json_field
     memcpy(&field->key_word, field->key, CV_MIN(key_bytes, sizeof(field->key_word)));
     if (field->type == COVET_JSON_TYPE_POINTER && !field->is_array)
         field->flags |= COVET_JSON_NULLABLE;
+    field->may_be_null = field->flags != 0 && has_pointer(field);
     if ((field->flags & COVET_JSON_OPTIONAL) == 0)
         description->required |= UINT64_C(1) << field->index;
     fill_fragment(field);
+    bool is_plain = !field->is_array && field->fragment_bytes != 0 && field->present == 0 &&
+                    !field->may_be_null;
+    field->step = is_plain ? field->type : COVET_JSON_TYPE_NONE;
     description->written_max += written_max(field);
     return description->written_max <= WRITTEN_MAX ? 0
                                                    : fail(description, field, "it is too large");
@@ -133,7 +139,7 @@ static int compile(struct covet_json *description) {
         return fail(description, NULL, "more than 64 fields");
     description->written_max = 2;  // The braces.
     for (uint32_t i = 0; i < description->field_count; i++) {
-        description->fields[i].index = (uint16_t)i;
+        description->fields[i].index = (uint8_t)i;
         int error = compile_field(description, &description->fields[i]);
         if (error != 0)
             return error;

@@ -2,10 +2,14 @@
 // - `key` is set, its length in `key_bytes`; keys are UTF-8, need no escape, and differ.
 // - A nested description is compiled before the one it is nested in, but for those that lead back
 //   to themselves through a pointer or an array; `bytes` of both agree.
+// - `step` is the type of a plain value, one that is always written and whose fragment is kept; 0
+//   for all others.
 // - `fragment` is what stands before a value in the text, comma first, with the quote or bracket
 //   that opens it. It is kept in a fixed size, so that it can be stored with one.
 #ifndef CV_JSON_DESCRIPTION_H
 #define CV_JSON_DESCRIPTION_H
+
+#include <stdbool.h>
 
 #include <covet/json.h>
 
@@ -16,6 +20,18 @@ enum cv_description_state {
     CV_DESCRIPTION_OPEN = 1,  // Being compiled: seen again, it leads back to itself.
     CV_DESCRIPTION_DONE = 2,
 };
+
+// Whether nothing is there to write: never for what must be there or is always there.
+static inline bool cv_description_is_absent(const struct covet_json_field *field,
+                                            const void *value) {
+    const char *bytes = value;
+
+    if (field->flags == 0)
+        return false;
+    if (field->present != 0 && !*(const bool *)(bytes + field->present - 1))
+        return true;
+    return field->may_be_null && *(const void *const *)(bytes + field->offset) == NULL;
+}
 
 // Can it be used? False for one with a mistake and for one that was not compiled.
 static inline bool cv_description_is_right(const struct covet_json *description) {

@@ -139,7 +139,7 @@ const char *cv_token_find_stop(struct covet_json_reader *reader, const char *at)
 
         if (index >= COVET_JSON_WINDOW_BYTES) {
             if (!move_window(reader, at))
-                return NULL;
+                return reader->end - 1;  // Where a string cannot stop well: the error stays.
             index = 0;
         }
         bits = reader->stops[index / 64] >> index % 64;
@@ -220,22 +220,38 @@ static char short_escape(char byte) {
     }
 }
 
-// From the first stop of a string to behind its closing quotation mark. The bracket at the end is
-// no escape and no hexadecimal digit, so it is passed by nothing.
+static const char *fail_in_string(struct covet_json_reader *reader, const char *at,
+                                  const char *reason) {
+    // The bracket at the end was reached from inside a string.
+    return cv_token_fail(reader, at >= reader->end - 1 ? reader->last : at, -EBADMSG, reason);
+}
+
+// Behind the escape at `at`; NULL after an error. Neither kind can take the bracket at the end.
+static const char *skip_escape(struct covet_json_reader *reader, const char *at) {
+    const char *behind = at + 2;
+
+    if (short_escape(at[1]) != '\0')
+        return behind;
+    behind = at;
+    if (read_code_point(reader, &behind) >= 0)
+        return behind;
+    return fail_in_string(reader, at + 1 == reader->end - 1 ? at + 1 : at,
+                          "an escape that means nothing");
+}
+
+// From the first stop of a string to behind its closing quotation mark.
 const char *cv_token_skip_escaped(struct covet_json_reader *reader, const char *stop) {
-    while (stop != NULL && *stop != '"') {
-        const char *at = stop;
+    while (*stop != '"') {
+        const char *behind;
 
         if (*stop != '\\')
-            return cv_token_fail(reader, stop == reader->end - 1 ? reader->last : stop, -EBADMSG,
-                                 "a control byte in a string");
-        if (short_escape(stop[1]) != '\0')
-            at += 2;
-        else if (read_code_point(reader, &at) < 0)
-            return cv_token_fail(reader, stop, -EBADMSG, "an escape that means nothing");
-        stop = cv_token_stop(reader, at);
+            return fail_in_string(reader, stop, "a control byte in a string");
+        behind = skip_escape(reader, stop);
+        if (behind == NULL)
+            return NULL;
+        stop = cv_token_stop(reader, behind);
     }
-    return stop == NULL ? NULL : stop + 1;
+    return stop + 1;
 }
 
 static char *put_code_point(char *out, int32_t point) {
@@ -296,13 +312,22 @@ const char *cv_token_read_escaped(struct covet_json_reader *reader, const char *
     return behind;
 }
 
+const char *cv_token_find_value(struct covet_json_reader *reader, const char *at) {
+    if (at == NULL)
+        return NULL;
+    at = cv_token_skip_space(reader, at);
+    if (*at != ':')
+        return cv_token_fail(reader, at, -EBADMSG, "a colon is expected behind a key");
+    return cv_token_skip_space(reader, at + 1);
+}
+
 // Numbers.
+
+static const uint64_t powers[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
 
 // Digits joined to `*digits`, which wraps around above 19 of them.
 static const char *take_digits(const struct covet_json_reader *reader, const char *at,
                                uint64_t *digits) {
-    static const uint64_t powers[9] = {1,      10,      100,      1000,     10000,
-                                       100000, 1000000, 10000000, 100000000};
     unsigned count;
 
     do {
@@ -374,42 +399,78 @@ static bool take_integer(const char *first, size_t count, struct cv_token_number
     return number->magnitude == (uint64_t)INT64_MAX + 1;
 }
 
-const char *cv_token_read_number(struct covet_json_reader *reader, const char *at,
-                                 struct cv_token_number *number) {
-    struct cv_decimal decimal = {.negative = *at == '-'};
-    const char *first = at + decimal.negative,
-               *behind = take_digits(reader, first, &decimal.digits);
-    size_t whole_count = (size_t)(behind - first), count = whole_count;
+// Up to 7 digits, a point, up to 7 digits: exact as doubles, so one division rounds once. NULL for
+// any other.
+static inline const char *take_short_fraction(const struct covet_json_reader *reader,
+                                              const char *first, double *value) {
+    uint64_t word = cv_token_word(reader, first), fraction;
+    unsigned count = cv_token_digit_count(word), fraction_count;
+    const char *behind;
 
-    if (whole_count == 0)
+    if (count - 1 >= 7 || first[count] != '.' || (count > 1 && *first == '0'))
+        return NULL;
+    behind = first + count + 1;
+    fraction = cv_token_word(reader, behind);
+    fraction_count = cv_token_digit_count(fraction);
+    if (fraction_count - 1 >= 7 || (behind[fraction_count] | 0x20) == 'e')
+        return NULL;
+    *value = (double)(cv_token_digits(word, count) * powers[fraction_count] +
+                      cv_token_digits(fraction, fraction_count)) /
+             (double)powers[fraction_count];
+    return behind + fraction_count;
+}
+
+// Integer digits, and what follows them.
+static const char *take_number(struct covet_json_reader *reader, const char *first,
+                               struct cv_token_number *number) {
+    struct cv_decimal decimal = {.negative = number->negative};
+    const char *behind = take_digits(reader, first, &decimal.digits), *point = behind;
+
+    if (behind == first)
         return cv_token_fail(reader, first, -EBADMSG,
-                             decimal.negative ? "a digit is expected" : "a value is expected");
-    if (whole_count > 1 && *first == '0')
+                             number->negative ? "a digit is expected" : "a value is expected");
+    if (*first == '0' && behind - first > 1)
         return cv_token_fail(reader, first, -EBADMSG, "a number with a leading zero");
-    number->negative = decimal.negative;
     number->magnitude = decimal.digits;
-    if (*behind != '.' && (*behind | 0x20) != 'e' && take_integer(first, whole_count, number))
+    if (*behind != '.' && (*behind | 0x20) != 'e' &&
+        take_integer(first, (size_t)(behind - first), number))
         return behind;
     if (*behind == '.') {
-        const char *fraction = behind + 1;
-
-        behind = take_digits(reader, fraction, &decimal.digits);
-        if (behind == fraction)
+        behind = take_digits(reader, point + 1, &decimal.digits);
+        if (behind == point + 1)
             return cv_token_fail(reader, behind, -EBADMSG, "a digit is expected behind the point");
-        count += (size_t)(behind - fraction);
+        decimal.exponent = point + 1 - behind;
     }
+    decimal.truncated = false;
+    size_t count = (size_t)(point - first - decimal.exponent);
     if ((*behind | 0x20) == 'e') {
-        behind = take_exponent(reader, behind + 1, &decimal.exponent);
+        int64_t exponent = 0;
+
+        behind = take_exponent(reader, behind + 1, &exponent);
         if (behind == NULL)
             return NULL;
+        decimal.exponent += exponent;
     }
-    decimal.exponent -= (int64_t)(count - whole_count);
     decimal.text = cv_span_make(first, (size_t)(behind - first));
     if (count > DIGITS_19)
         take_leading_digits(&decimal);
     number->kind = COVET_JSON_DOUBLE;
     if (!cv_decimal_to_double(&decimal, &number->value))
-        return cv_token_fail(reader, at, -EBADMSG, "a number beyond all doubles");
+        return cv_token_fail(reader, first, -EBADMSG, "a number beyond all doubles");
+    return behind;
+}
+
+const char *cv_token_read_number(struct covet_json_reader *reader, const char *at,
+                                 struct cv_token_number *number) {
+    const char *behind;
+
+    number->negative = *at == '-';
+    at += number->negative;
+    behind = take_short_fraction(reader, at, &number->value);
+    if (behind == NULL)
+        return take_number(reader, at, number);
+    number->kind = COVET_JSON_DOUBLE;
+    number->value = number->negative ? -number->value : number->value;
     return behind;
 }
 
@@ -428,35 +489,21 @@ static const char *skip_scalar(struct covet_json_reader *reader, const char *at)
     case 'n':
         return cv_token_null(reader, at);
     default:
-        return cv_token_number(reader, at, &number);
+        return cv_token_read_number(reader, at, &number);
     }
 }
 
-static const char *skip_key(struct covet_json_reader *reader, const char *at) {
-    if (*at != '"')
-        return cv_token_fail(reader, at, -EBADMSG, "a key in quotation marks is expected");
-    at = cv_token_skip_string(reader, at + 1);
-    if (at == NULL)
-        return NULL;
-    at = cv_token_skip_space(reader, at);
-    if (*at != ':')
-        return cv_token_fail(reader, at, -EBADMSG, "a colon is expected behind a key");
-    return cv_token_skip_space(reader, at + 1);
-}
-
-const char *cv_token_skip_rest(struct covet_json_reader *reader, const char *at, bool first) {
+const char *cv_token_skip_rest(struct covet_json_reader *reader, const char *at) {
     uint32_t depth = reader->depth;
 
     while (at != NULL) {
-        bool in_object = cv_token_in_object(reader);
-        char close = in_object ? '}' : ']';
+        bool in_object = cv_token_in_object(reader), first = cv_token_is_first(at);
 
         at = cv_token_skip_space(reader, at);
-        if (*at == close) {
+        if (*at == (in_object ? '}' : ']')) {
             at = cv_token_leave(reader, at);
             if (reader->depth < depth)
                 return at;
-            first = false;
             continue;
         }
         if (!first) {
@@ -464,10 +511,14 @@ const char *cv_token_skip_rest(struct covet_json_reader *reader, const char *at,
                 return cv_token_fail(reader, at, -EBADMSG, cv_token_no_comma(in_object));
             at = cv_token_skip_space(reader, at + 1);
         }
-        if (in_object && (at = skip_key(reader, at)) == NULL)
-            return NULL;
-        first = *at == '{' || *at == '[';
-        at = first ? cv_token_enter(reader, at) : skip_scalar(reader, at);
+        if (in_object) {
+            if (*at != '"')
+                return cv_token_fail(reader, at, -EBADMSG, "a key in quotation marks is expected");
+            at = cv_token_find_value(reader, cv_token_skip_string(reader, at + 1));
+            if (at == NULL)
+                return NULL;
+        }
+        at = *at == '{' || *at == '[' ? cv_token_enter(reader, at) : skip_scalar(reader, at);
     }
     return NULL;
 }
@@ -476,5 +527,5 @@ const char *cv_token_skip_value(struct covet_json_reader *reader, const char *at
     if (*at != '{' && *at != '[')
         return skip_scalar(reader, at);
     at = cv_token_enter(reader, at);
-    return at == NULL ? NULL : cv_token_skip_rest(reader, at, true);
+    return at == NULL ? NULL : cv_token_skip_rest(reader, at);
 }

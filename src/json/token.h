@@ -46,14 +46,16 @@ const char *cv_token_find_stop(struct covet_json_reader *reader, const char *at)
 const char *cv_token_read_escaped(struct covet_json_reader *reader, const char *at,
                                   const char *stop, struct covet_span *text);
 const char *cv_token_skip_escaped(struct covet_json_reader *reader, const char *stop);
+const char *cv_token_find_value(struct covet_json_reader *reader, const char *at);
 const char *cv_token_read_number(struct covet_json_reader *reader, const char *at,
                                  struct cv_token_number *number);
 
 // A whole value of any kind, checked like one that is read. Objects and arrays are left again.
 const char *cv_token_skip_value(struct covet_json_reader *reader, const char *at);
 
-// The same for what is left of the innermost object or array; `first` when nothing of it is read.
-const char *cv_token_skip_rest(struct covet_json_reader *reader, const char *at, bool first);
+// The same for what is left of the innermost object or array, from behind a value of it or behind
+// the bracket that opened it.
+const char *cv_token_skip_rest(struct covet_json_reader *reader, const char *at);
 
 // The closing bracket at `at` ends the innermost object or array.
 static inline const char *cv_token_leave(struct covet_json_reader *reader, const char *at) {
@@ -80,6 +82,11 @@ static inline bool cv_token_in_object(const struct covet_json_reader *reader) {
     return (reader->objects >> (reader->depth - 1) & 1) != 0;
 }
 
+// `at` is right behind the bracket that opened the innermost one: no value ends in such a byte.
+static inline bool cv_token_is_first(const char *at) {
+    return (at[-1] | 0x20) == '{';
+}
+
 static inline const char *cv_token_no_comma(bool in_object) {
     return in_object ? "a comma or } is expected" : "a comma or ] is expected";
 }
@@ -94,7 +101,7 @@ static inline const char *cv_token_skip_space(const struct covet_json_reader *re
 }
 
 // The first byte from `at` on, inside a string, that is no plain text: a quotation mark, or what
-// only the functions for escapes can tell. NULL after an error.
+// only the functions for escapes can tell, errors among it.
 static inline const char *cv_token_stop(struct covet_json_reader *reader, const char *at) {
     size_t index = (size_t)(at - reader->window);
     uint64_t bits;
@@ -113,20 +120,18 @@ static inline const char *cv_token_string(struct covet_json_reader *reader, cons
                                           struct covet_span *text) {
     const char *stop = cv_token_stop(reader, at);
 
-    if (CV_LIKELY(stop != NULL && *stop == '"')) {
-        *text = (struct covet_span){at, (size_t)(stop - at)};
-        return stop + 1;
-    }
-    return cv_token_read_escaped(reader, at, stop, text);
+    if (CV_UNLIKELY(*stop != '"'))
+        return cv_token_read_escaped(reader, at, stop, text);
+    text->data = at;
+    text->length = (size_t)(stop - at);
+    return stop + 1;
 }
 
 // The same, for nobody.
 static inline const char *cv_token_skip_string(struct covet_json_reader *reader, const char *at) {
     const char *stop = cv_token_stop(reader, at);
 
-    if (CV_LIKELY(stop != NULL && *stop == '"'))
-        return stop + 1;
-    return cv_token_skip_escaped(reader, stop);
+    return CV_LIKELY(*stop == '"') ? stop + 1 : cv_token_skip_escaped(reader, stop);
 }
 
 // 8 bytes, zeros behind the end. `at` is before the end.
@@ -164,22 +169,18 @@ static inline uint64_t cv_token_digits(uint64_t word, unsigned count) {
     return (digits * 10000 + (digits >> 32)) & 0xffffffff;
 }
 
-static inline const char *cv_token_number(struct covet_json_reader *reader, const char *at,
-                                          struct cv_token_number *number) {
-    bool negative = *at == '-';
-    const char *first = at + negative;
+// Most numbers: up to 7 digits from `first` on, which may be any byte, and a comma or a closing
+// bracket behind. NULL, without an error, for any other.
+static inline const char *cv_token_small_integer(const struct covet_json_reader *reader,
+                                                 const char *first, uint64_t *magnitude) {
     uint64_t word = cv_token_word(reader, first);
     unsigned count = cv_token_digit_count(word);
-    char next;
+    char next = (char)(word >> (8 * count & 63));
 
-    if (CV_UNLIKELY(count == 8 || count == 0))
-        return cv_token_read_number(reader, at, number);
-    next = (char)(word >> 8 * count);
-    if (CV_UNLIKELY(next == '.' || (next | 0x20) == 'e' || (count > 1 && *first == '0')))
-        return cv_token_read_number(reader, at, number);
-    number->kind = COVET_JSON_INT;
-    number->magnitude = cv_token_digits(word, count);
-    number->negative = negative;
+    if (CV_UNLIKELY(count - 1 >= 7 || (next != ',' && next != '}' && next != ']') ||
+                    (count > 1 && (char)word == '0')))
+        return NULL;
+    *magnitude = cv_token_digits(word, count);
     return first + count;
 }
 
@@ -204,19 +205,17 @@ static inline const char *cv_token_null(struct covet_json_reader *reader, const 
     return cv_token_fail(reader, at, -EBADMSG, "a value is expected");
 }
 
-// From a member's first byte, behind the opening brace or a comma and white space, to the first
-// byte of its value.
+// From the quotation mark of a key to the first byte of the member's value.
 static inline const char *cv_token_key(struct covet_json_reader *reader, const char *at,
                                        struct covet_span *key) {
+    const char *behind;
+
     if (CV_UNLIKELY(*at != '"'))
         return cv_token_fail(reader, at, -EBADMSG, "a key in quotation marks is expected");
-    at = cv_token_string(reader, at + 1, key);
-    if (CV_UNLIKELY(at == NULL))
-        return NULL;
-    at = cv_token_skip_space(reader, at);
-    if (CV_UNLIKELY(*at != ':'))
-        return cv_token_fail(reader, at, -EBADMSG, "a colon is expected behind a key");
-    return cv_token_skip_space(reader, at + 1);
+    behind = cv_token_string(reader, at + 1, key);
+    if (CV_LIKELY(behind != NULL && *behind == ':' && (unsigned char)behind[1] > ' '))
+        return behind + 1;
+    return cv_token_find_value(reader, behind);
 }
 
 #endif
