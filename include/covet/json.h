@@ -280,7 +280,8 @@ struct covet_json_memory {
 struct covet_json_failure {
     int error;          /* -EBADMSG: this is not JSON, or over the limits of depth and size
                          * -EDOM: it is, but does not fit the description
-                         * -ENOMEM: memory->alloc or bytes_left gave out
+                         * -E2BIG: bytes_left of the memory was not enough
+                         * -ENOMEM: its alloc returned NULL
                          * -EINVAL: the description has a mistake; `reason` is it */
     const char *reason; /* static text */
     size_t offset;      /* of the byte at fault, from 0 */
@@ -304,7 +305,7 @@ enum {
  * that is the error, even behind one of these.
  *
  * Returns 0 or failure->error; `failure` may be NULL and is written only then, and what is in
- * `target` is then of no use. `memory` may be NULL: then whatever needs some fails with -ENOMEM.
+ * `target` is then of no use. `memory` may be NULL: then whatever needs some fails with -E2BIG.
  * Any thread. */
 COVET_EXPORT int covet_json_parse(const struct covet_json *description, void *target,
                                   const char *data, size_t length, struct covet_json_memory *memory,
@@ -400,12 +401,31 @@ COVET_EXPORT struct covet_span covet_json_raw(struct covet_json_reader *reader,
 COVET_EXPORT int covet_json_close(struct covet_json_reader *reader,
                                   struct covet_json_failure *failure);
 
+/* Whether the key of a member is `key`. */
 static inline bool covet_json_key_is(const struct covet_json_value *value, const char *key) {
     size_t length = strlen(key);
 
     return value->key.length == length && value->key.data != NULL &&
            memcmp(value->key.data, key, length) == 0;
 }
+
+/* For requests: reads the whole body into `target`, as covet_json_parse does. Texts lie in the
+ * body, or in memory of the request: they live like covet_request_body. What cannot be used is
+ * answered here, and the request is finished; the handler only returns then:
+ *
+ *     -ENOTSUP  415: the Content-Type is not application/json and does not end in +json
+ *     -EBADMSG  400: the body is not JSON, or there is none
+ *     -EDOM     422: it does not fit the description
+ *     -E2BIG    413: it needs more than COVET_JSON_BODY_MEMORY_MAX bytes beside the body
+ *     -ENOMEM   500
+ *     -EINVAL   500: the description has a mistake; one log line says which
+ *
+ * The answer is {"error":{"message":"...","offset":0,"line":1,"column":1,"path":"..."}}; place and
+ * path are left out where there are none. Returns 0 or one of these; -EALREADY, and nothing is
+ * done, when the request has an answer. Worker's thread only. */
+#define COVET_JSON_BODY_MEMORY_MAX (16u << 20)
+COVET_EXPORT int covet_request_json(struct covet_request *request,
+                                    const struct covet_json *description, void *target);
 
 #ifndef __cplusplus
 

@@ -27,11 +27,11 @@ struct path {
     bool is_full;
 };
 
-// Behind the string that begins at `at`, or `end`.
-static const char *skip_string(const char *at, const char *end) {
+// The closing quotation mark of the string that begins at `at`, or `end`.
+static const char *find_quote(const char *at, const char *end) {
     for (at++; at < end && *at != '"'; at++)
         at += *at == '\\' && at + 1 < end;
-    return at < end ? at + 1 : end;
+    return at;
 }
 
 // Takes one byte, or a string.
@@ -45,10 +45,10 @@ static const char *step(struct walk *walk, const char *at, const char *end) {
         walk->line_start = behind;
         break;
     case '"':
-        behind = skip_string(at, end);
-        if (level != NULL && level->is_object && level->key.data == NULL)
-            level->key = cv_span_make(at + 1, (size_t)(behind - at) - 2);
-        break;
+        behind = find_quote(at, end);
+        if (behind < end && level != NULL && level->is_object && level->key.data == NULL)
+            level->key = cv_span_make(at + 1, (size_t)(behind - at) - 1);
+        return behind + (behind < end);
     case ',':
         if (level != NULL) {
             level->index++;

@@ -24,14 +24,16 @@ const char *cv_token_fail(struct covet_json_reader *reader, const char *at, int 
 
 void *cv_token_alloc(struct covet_json_reader *reader, const char *at, size_t bytes) {
     struct covet_json_memory *memory = reader->memory;
-    void *block = NULL;
+    void *block;
 
-    if (memory != NULL && bytes <= memory->bytes_left) {
-        block = memory->alloc(memory->context, bytes);
-        memory->bytes_left -= bytes;
+    if (memory == NULL || bytes > memory->bytes_left) {
+        cv_token_fail(reader, at, -E2BIG, "more memory is needed than is allowed");
+        return NULL;
     }
+    memory->bytes_left -= bytes;
+    block = memory->alloc(memory->context, bytes);
     if (block == NULL)
-        cv_token_fail(reader, at, -ENOMEM, "more memory is needed than there is");
+        cv_token_fail(reader, at, -ENOMEM, "no memory");
     return block;
 }
 
