@@ -87,6 +87,7 @@ bool cv_token_open(struct covet_json_reader *reader, const char *data, size_t le
 bool cv_token_close(struct covet_json_reader *reader, const char *at) {
     if (at == reader->last)
         return true;
+    at = cv_token_skip_space(reader, at);
     return cv_token_fail(reader, at, -EBADMSG, "something stands behind the value") != NULL;
 }
 
