@@ -134,7 +134,7 @@ struct covet_json_field {
 };
 
 struct covet_json {
-    struct covet_json_field *fields;
+    struct covet_json_field *fields; /* and one more behind the last, all 0 */
     uint32_t field_count;
     uint32_t bytes; /* of the struct */
 
@@ -431,10 +431,10 @@ COVET_EXPORT int covet_request_json(struct covet_request *request,
 
 #define COVET_JSON(variable, struct_type, ...) \
     static struct covet_json variable; \
-    static struct covet_json_field variable##_fields[] = {__VA_ARGS__}; \
+    static struct covet_json_field variable##_fields[] = {__VA_ARGS__, {.member = NULL}}; \
     static struct covet_json variable = { \
         .fields = variable##_fields, \
-        .field_count = sizeof(variable##_fields) / sizeof(variable##_fields[0]), \
+        .field_count = sizeof(variable##_fields) / sizeof(variable##_fields[0]) - 1, \
         .bytes = sizeof(struct_type), \
     }; \
     __attribute__((constructor)) static void variable##_compile(void) { \

@@ -42,8 +42,7 @@ static bool needs_escape(const char *key, size_t bytes) {
 }
 
 static bool has_pointer(const struct covet_json_field *field) {
-    return field->is_array || field->type == COVET_JSON_TYPE_SPAN ||
-           field->type == COVET_JSON_TYPE_TEXT || field->type == COVET_JSON_TYPE_RAW ||
+    return field->is_array || cv_description_is_text(field) || field->type == COVET_JSON_TYPE_RAW ||
            field->type == COVET_JSON_TYPE_POINTER;
 }
 
@@ -78,8 +77,7 @@ static const char *compile_nested(const struct covet_json_field *field) {
 }
 
 static void fill_fragment(struct covet_json_field *field) {
-    bool is_text = field->type == COVET_JSON_TYPE_SPAN || field->type == COVET_JSON_TYPE_TEXT;
-    char open = field->is_array ? '[' : is_text ? '"' : '\0';
+    char open = field->is_array ? '[' : cv_description_is_text(field) ? '"' : '\0';
     size_t bytes = AROUND_KEY_BYTES + field->key_bytes + (open != '\0');
 
     memset(field->fragment, 0, sizeof(field->fragment));
@@ -128,7 +126,7 @@ static int compile_field(struct covet_json *description, struct covet_json_field
     fill_fragment(field);
     bool is_plain = !field->is_array && field->fragment_bytes != 0 && field->present == 0 &&
                     !field->may_be_null;
-    field->step = is_plain ? field->type : COVET_JSON_TYPE_NONE;
+    field->step = is_plain ? field->type : CV_DESCRIPTION_OTHER;
     description->written_max += written_max(field);
     return description->written_max <= WRITTEN_MAX ? 0
                                                    : fail(description, field, "it is too large");

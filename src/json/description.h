@@ -2,8 +2,8 @@
 // - `key` is set, its length in `key_bytes`; keys are UTF-8, need no escape, and differ.
 // - A nested description is compiled before the one it is nested in, but for those that lead back
 //   to themselves through a pointer or an array; `bytes` of both agree.
-// - `step` is the type of a plain value, one that is always written and whose fragment is kept; 0
-//   for all others.
+// - `step` is the type of a plain value, one that is always written and whose fragment is kept;
+//   CV_DESCRIPTION_OTHER for all others; 0 behind the last field.
 // - `fragment` is what stands before a value in the text, comma first, with the quote or bracket
 //   that opens it. It is kept in a fixed size, so that it can be stored with one.
 #ifndef CV_JSON_DESCRIPTION_H
@@ -15,11 +15,20 @@
 
 #include "base/compiler.h"
 
+#define CV_DESCRIPTION_OTHER COVET_JSON_TYPE_COUNT
+
 enum cv_description_state {
     CV_DESCRIPTION_NEW = 0,
     CV_DESCRIPTION_OPEN = 1,  // Being compiled: seen again, it leads back to itself.
     CV_DESCRIPTION_DONE = 2,
 };
+
+// The object of a type at an address that only a description knows.
+#define CV_LOAD(type, address) (*(const type *)(const void *)(address))
+
+static inline bool cv_description_is_text(const struct covet_json_field *field) {
+    return field->type == COVET_JSON_TYPE_SPAN || field->type == COVET_JSON_TYPE_TEXT;
+}
 
 // Whether nothing is there to write: never for what must be there or is always there.
 static inline bool cv_description_is_absent(const struct covet_json_field *field,
@@ -28,9 +37,9 @@ static inline bool cv_description_is_absent(const struct covet_json_field *field
 
     if (field->flags == 0)
         return false;
-    if (field->present != 0 && !*(const bool *)(bytes + field->present - 1))
+    if (field->present != 0 && !CV_LOAD(bool, bytes + field->present - 1))
         return true;
-    return field->may_be_null && *(const void *const *)(bytes + field->offset) == NULL;
+    return field->may_be_null && CV_LOAD(void *, bytes + field->offset) == NULL;
 }
 
 // Can it be used? False for one with a mistake and for one that was not compiled.

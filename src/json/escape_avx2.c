@@ -1,93 +1,75 @@
-// The copying with AVX2, 32 bytes at a time.
-//
-// Most strings are shorter than one vector, and their lengths are what a predictor cannot learn. So
-// all from 4 to 32 bytes go one way, without a branch on the length: a masked load takes the whole
-// words, and the last four bytes, which may overlap them, fill the lanes behind. Every lane then
-// holds bytes of the text and is checked like any other. Stores may run past the end, loads do not.
+// The copying with AVX2, 32 bytes at a time; short texts: escape_avx2.h.
 #ifdef __x86_64__
 
-#include <immintrin.h>
-#include <stdint.h>
-#include <string.h>
+#include "json/escape_avx2.h"
 
-#include "json/escape.h"
+const struct cv_escape_avx2_constants cv_escape_avx2_constants = {
+    // 0 would find itself at its own place, so another byte stands there.
+    .quotes = {[0] = 1,
+               ['"' & 15] = '"',
+               ['\\' & 15] = '\\',
+               [16] = 1,
+               [16 + ('"' & 15)] = '"',
+               [16 + ('\\' & 15)] = '\\'},
+    .space = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ',
+              ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '},
+    .window = {-1, -1, -1, -1, -1, -1, -1, -1},
+};
 
-static inline __m256i load(const char *data) {
-    return _mm256_loadu_si256((const __m256i *)(const void *)data);
-}
+// Up to 3 bytes: first, middle and last one are all there are.
+static bool copy_tiny(char *out, const char *data, size_t length) {
+    if (length == 0)
+        return true;
+    char first = data[0];
+    char middle = data[length / 2];
+    char last = data[length - 1];
 
-static inline void store(char *out, __m256i bytes) {
-    _mm256_storeu_si256((__m256i *)(void *)out, bytes);
-}
-
-static inline __m256i quotes(__m256i bytes) {
-    return _mm256_or_si256(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('"')),
-                           _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('\\')));
-}
-
-// Set where a byte is no plain ASCII: as signed numbers, bytes from 0x80 are below the space too.
-static inline __m256i not_plain(__m256i bytes) {
-    return _mm256_or_si256(_mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), bytes), quotes(bytes));
-}
-
-static inline uint32_t escapes(__m256i bytes) {
-    __m256i control = _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(0x1f)), bytes);
-
-    return (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(control, quotes(bytes)));
-}
-
-static inline bool is_zero(__m256i bytes) {
-    return _mm256_testz_si256(bytes, bytes) != 0;
-}
-
-// The words that `words` (0 to 8) whole words fill: a window into this, from place 8 - `words`.
-static const int32_t window[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
-
-// 4 to 32 bytes; what is behind them are bytes of the text again.
-static inline __m256i load_short(const char *data, size_t length) {
-    __m256i mask = load((const char *)(window + 8 - length / 4));
-    __m256i words = _mm256_maskload_epi32((const int *)(const void *)data, mask);
-    int32_t last;
-
-    memcpy(&last, data + length - 4, sizeof(last));
-    return _mm256_blendv_epi8(_mm256_set1_epi32(last), words, mask);
-}
-
-static inline void store_short(char *out, __m256i bytes, const char *data, size_t length) {
-    store(out, bytes);
-    memcpy(out + length - 4, data + length - 4, 4);
+    out[0] = first;
+    out[length / 2] = middle;
+    out[length - 1] = last;
+    __m256i bytes = _mm256_set1_epi32((unsigned char)first | (unsigned char)middle << 8 |
+                                      (unsigned char)last << 16 | 'x' << 24);
+    return cv_escape_avx2_is_plain(
+        cv_escape_avx2_not_plain(cv_escape_avx2_load_constants(), bytes));
 }
 
 static bool copy_plain(char *out, const char *data, size_t length) {
-    if (CV_LIKELY(length - 4 <= 32 - 4)) {
-        __m256i bytes = load_short(data, length);
+    const struct cv_escape_avx2_constants *constants = cv_escape_avx2_load_constants();
 
-        store_short(out, bytes, data, length);
-        return is_zero(not_plain(bytes));
-    }
     if (length < 4)
-        return cv_escape_scalar.copy_plain(out, data, length);
+        return copy_tiny(out, data, length);
+    if (length <= 32)
+        return cv_escape_avx2_copy(out, data, length);
 
-    __m256i last = load(data + length - 32);
-    __m256i found = not_plain(last);
+    __m256i last = cv_escape_avx2_load(data + length - 32);
+    __m256i found = cv_escape_avx2_not_plain(constants, last);
     for (size_t at = 0; at < length - 32; at += 32) {
-        __m256i bytes = load(data + at);
+        __m256i bytes = cv_escape_avx2_load(data + at);
 
-        store(out + at, bytes);
-        found = _mm256_or_si256(found, not_plain(bytes));
+        cv_escape_avx2_store(out + at, bytes);
+        found = _mm256_or_si256(found, cv_escape_avx2_not_plain(constants, bytes));
     }
-    store(out + length - 32, last);
-    return is_zero(found);
+    cv_escape_avx2_store(out + length - 32, last);
+    return cv_escape_avx2_is_plain(found);
+}
+
+static uint32_t find_escapes(__m256i bytes) {
+    const struct cv_escape_avx2_constants *constants = cv_escape_avx2_load_constants();
+    __m256i not_control =
+        _mm256_cmpeq_epi8(_mm256_max_epu8(bytes, cv_escape_avx2_load(constants->space)), bytes);
+
+    return ~(uint32_t)_mm256_movemask_epi8(not_control) |
+           (uint32_t)_mm256_movemask_epi8(cv_escape_avx2_quotes(constants, bytes));
 }
 
 static size_t copy_run(char *out, const char *data, size_t length) {
     size_t at = 0;
 
     for (; length - at >= 32; at += 32) {
-        __m256i bytes = load(data + at);
-        uint32_t found = escapes(bytes);
+        __m256i bytes = cv_escape_avx2_load(data + at);
+        uint32_t found = find_escapes(bytes);
 
-        store(out + at, bytes);
+        cv_escape_avx2_store(out + at, bytes);
         if (found != 0)
             return at + _tzcnt_u32(found);
     }

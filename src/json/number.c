@@ -17,64 +17,29 @@
 #include "json/number.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
-#include "base/assert.h"
 #include "json/powers.h"
 
 typedef unsigned __int128 uint128;
 
 #define E8 UINT64_C(100000000)
 #define E16 UINT64_C(10000000000000000)
-#define ZEROS UINT64_C(0x3030303030303030)
 #define DIGITS_MAX 17
 
-// The eight digits of `value` (below 10^8), one a byte, the first one in the lowest: halves, then
-// pairs, then digits, each split by a multiplication in place of the division.
-static inline uint64_t eight_digits(uint32_t value) {
-    uint64_t halves = value / 10000 | (uint64_t)(value % 10000) << 32;
-    uint64_t hundreds = (halves * 10486 >> 20) & UINT64_C(0x7f0000007f);
-    uint64_t pairs = hundreds | (halves - hundreds * 100) << 16;
-    uint64_t tens = (pairs * 103 >> 10) & UINT64_C(0x000f000f000f000f);
-
-    return tens | (pairs - tens * 10) << 8;
-}
-
-static inline char *put_word(char *out, uint64_t word) {
-    memcpy(out, &word, sizeof(word));
-    return out + sizeof(word);
-}
-
-// Without leading zeros; one digit at least.
-static inline char *put_short(char *out, uint32_t value) {
-    uint64_t digits = eight_digits(value);
-    unsigned zeros = (unsigned)__builtin_ctzll(digits | UINT64_C(1) << 56) / 8;
-
-    put_word(out, (digits + ZEROS) >> 8 * zeros);
-    return out + 8 - zeros;
-}
-
 static inline char *put_eight(char *out, uint32_t value) {
-    return put_word(out, eight_digits(value) + ZEROS);
+    return cv_number_put_word(out, cv_number_digits(value) + CV_NUMBER_ZEROS);
 }
 
-char *cv_number_write_uint64(char *out, uint64_t value) {
-    if (CV_LIKELY(value < E8))
-        return put_short(out, (uint32_t)value);
+char *cv_number_write_long(char *out, uint64_t value) {
     if (value < E16) {
-        out = put_short(out, (uint32_t)(value / E8));
+        out = cv_number_write_short(out, (uint32_t)(value / E8));
         return put_eight(out, (uint32_t)(value % E8));
     }
-    out = put_short(out, (uint32_t)(value / E16));
+    out = cv_number_write_short(out, (uint32_t)(value / E16));
     out = put_eight(out, (uint32_t)(value / E8 % E8));
     return put_eight(out, (uint32_t)(value % E8));
-}
-
-char *cv_number_write_int64(char *out, int64_t value) {
-    uint64_t magnitude = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-
-    *out = '-';
-    return cv_number_write_uint64(out + (value < 0), magnitude);
 }
 
 // A decimal: digits * 10^exponent.
@@ -92,13 +57,11 @@ static inline int floor_log10_three_quarters(int q) {
     return (q * 315653 - 131072) >> 20;
 }
 
-// Whether `distance` is inside a half width, both with 64 bits behind the point; see the top.
-static inline bool is_within(uint128 distance, uint128 width, bool is_closed) {
-    return is_closed ? distance < width + 12 : distance + 12 < width;
-}
+// The decimal nearest to a border is the border itself or farther away than this; in 2^-64.
+#define BORDER UINT64_C(12)
 
 // The shortest decimal for c * 2^q. `is_power`: c is a power of two and the next lower value is
-// only half as far away as the next higher one.
+// only half as far away as the next higher one. Next to no branches: nobody can predict them.
 static inline struct decimal shortest(uint64_t c, int q, bool is_power) {
     int k = CV_UNLIKELY(is_power) ? floor_log10_three_quarters(q) : floor_log10(q);
     const struct cv_power *power = cv_powers_of_ten(-k);
@@ -110,133 +73,131 @@ static inline struct decimal shortest(uint64_t c, int q, bool is_power) {
     uint128 width_below = CV_UNLIKELY(is_power) ? width >> 1 : width;
     uint64_t whole = (uint64_t)(x >> 64);
     uint64_t fraction = (uint64_t)x;
-    uint128 above_ten = (uint128)(whole % 10) << 64 | fraction;
-    bool is_even = (c & 1) == 0;
+    uint64_t tens = whole - whole % 10;
+    uint128 above_tens = x - ((uint128)tens << 64);
 
+    // The nearest integer, the even one of two.
+    uint64_t unused;
+    uint64_t digits =
+        whole + __builtin_add_overflow(fraction, (UINT64_C(1) << 63) - 1 + (whole & 1), &unused);
     // What is on the border reads as the even neighbour.
-    if (is_within(above_ten, width_below, is_even))
-        return (struct decimal){whole - whole % 10, k};
-    if (is_within(((uint128)10 << 64) - above_ten, width, is_even))
-        return (struct decimal){whole - whole % 10 + 10, k};
-    bool up = fraction > UINT64_C(1) << 63 || (fraction == UINT64_C(1) << 63 && (whole & 1) != 0);
-    if (CV_UNLIKELY(is_power) && !is_within(fraction, width_below, is_even))
-        up = true;
-    return (struct decimal){whole + up, k};
+    uint64_t is_even = ~c & 1;
+    uint128 limit = width - BORDER + is_even * 2 * BORDER;
+    uint128 limit_below = width_below - BORDER + is_even * 2 * BORDER;
+
+    if (CV_UNLIKELY(is_power) && fraction >= limit_below)
+        digits = whole + 1;
+    digits = ((uint128)10 << 64) - above_tens < limit ? tens + 10 : digits;
+    digits = above_tens < limit_below ? tens : digits;
+    return (struct decimal){digits, k};
 }
 
-// "e+21" and the like, for exponents of at least two places.
+// "e+21" and the like.
 static char *put_exponent(char *out, int exponent) {
-    *out++ = 'e';
-    *out++ = exponent < 0 ? '-' : '+';
-    return put_short(out, (uint32_t)(exponent < 0 ? -exponent : exponent));
+    out[0] = 'e';
+    out[1] = exponent < 0 ? '-' : '+';
+    return cv_number_write_short(out + 2, (uint32_t)(exponent < 0 ? -exponent : exponent));
 }
 
-// The decimal 0.d1 d2 ... * 10^point, its digits from `digits`, in the form ECMAScript gives it.
-// `digits` may be read up to DIGITS_MAX + 15.
-static char *put_digits(char *out, const char *digits, int digit_count, int point) {
-    if (point > 0 && point <= 21) {
-        if (point >= digit_count) {
-            memcpy(out, digits, 16);
-            out[16] = digits[16];
-            memset(out + digit_count, '0', (size_t)(point - digit_count));
-            return out + point;
-        }
-        memcpy(out, digits, 16);
-        memcpy(out + point + 1, digits + point, 16);
-        out[point] = '.';
-        return out + digit_count + 1;
-    }
-    if (point > -6 && point <= 0) {
-        memcpy(out, "0.000000", 8);
-        out += 2 - point;
-        memcpy(out, digits, 16);
-        out[16] = digits[16];
-        return out + digit_count;
-    }
-    out[0] = digits[0];
-    out[1] = '.';
-    memcpy(out + 2, digits + 1, 16);
-    return put_exponent(out + (digit_count == 1 ? 1 : digit_count + 1), point - 1);
-}
+// A decimal's digits as text, in registers: a text in memory would be read back before it is there.
+struct digits {
+    char first;
+    uint64_t next;  // Eight, and
+    uint64_t last;  // eight more.
+    int count;      // Without zeros at the end.
+    int point;      // The decimal is 0.digits * 10^point.
+};
 
-static char *put_decimal(char *out, struct decimal decimal) {
-    char digits[DIGITS_MAX + 15];
-    int digit_count;
-
+static inline struct digits spell(struct decimal decimal) {
     // Doubles have 16 or 17 digits here; floats and the smallest doubles have fewer.
-    while (decimal.digits < E16) {
+    bool is_short = decimal.digits < E16;
+
+    decimal.digits = is_short ? decimal.digits * 10 : decimal.digits;
+    decimal.exponent -= is_short;
+    while (CV_UNLIKELY(decimal.digits < E16)) {
         decimal.digits *= 10;
         decimal.exponent--;
     }
-    uint64_t first = eight_digits((uint32_t)(decimal.digits / E8 % E8));
-    uint64_t second = eight_digits((uint32_t)(decimal.digits % E8));
+    uint64_t upper = decimal.digits / E8;
+    uint64_t next = cv_number_digits((uint32_t)(upper % E8));
+    uint64_t last = cv_number_digits((uint32_t)(decimal.digits % E8));
+    int count = DIGITS_MAX - __builtin_clzll(last | 1) / 8;
 
-    if (second != 0)
-        digit_count = DIGITS_MAX - __builtin_clzll(second) / 8;
-    else
-        digit_count = first == 0 ? 1 : DIGITS_MAX - 8 - __builtin_clzll(first) / 8;
-    digits[0] = (char)('0' + decimal.digits / E16);
-    put_word(digits + 1, first + ZEROS);
-    put_word(digits + 9, second + ZEROS);
-    return put_digits(out, digits, digit_count, decimal.exponent + DIGITS_MAX);
+    if (CV_UNLIKELY(last == 0))
+        count = next == 0 ? 1 : DIGITS_MAX - 8 - __builtin_clzll(next) / 8;
+    return (struct digits){
+        .first = (char)('0' + upper / E8),
+        .next = next + CV_NUMBER_ZEROS,
+        .last = last + CV_NUMBER_ZEROS,
+        .count = count,
+        .point = decimal.exponent + DIGITS_MAX,
+    };
 }
 
-// What people write: at most three places, below 10^5. A decimal of 15 digits or fewer is the
-// shortest for the double it reads as; and n / 1000 is rounded as a reader would round it.
-static inline bool find_thousandths(double value, uint32_t *thousandths) {
-    if (!(value < 1e5))
-        return false;
-    *thousandths = (uint32_t)(int32_t)(value * 1000 + 0.5);
-    return *thousandths / 1000.0 == value;
+static inline void put_digits(char *out, const struct digits *digits) {
+    *out = digits->first;
+    cv_number_put_word(out + 1, digits->next);
+    cv_number_put_word(out + 9, digits->last);
 }
 
-static char *put_thousandths(char *out, uint32_t thousandths) {
-    uint64_t digits = eight_digits(thousandths);
-    unsigned zeros = (unsigned)__builtin_ctzll(digits | UINT64_C(1) << 32) / 8;
-    uint32_t places = (uint32_t)(digits >> 40);
+// Lays the digits out as ECMAScript does (Number::toString, radix 10).
+static char *put_decimal(char *out, struct decimal decimal) {
+    struct digits digits = spell(decimal);
+    int count = digits.count;
+    int point = digits.point;
 
-    put_word(out, (digits + ZEROS) >> 8 * zeros);
-    out += 5 - zeros;
-    if (places == 0)
-        return out;
-    put_word(out, ((places | UINT64_C(0x303030)) << 8) | '.');
-    return out + 5 - (unsigned)__builtin_clz(places) / 8;
+    if (point > 0 && point <= 21) {
+        put_digits(out, &digits);
+        if (point >= count) {
+            memset(out + count, '0', (size_t)(point - count));
+            return out + point;
+        }
+        uint128 behind = ((uint128)digits.last << 64 | digits.next) >> 8 * (point - 1);
+        out[point] = '.';
+        memcpy(out + point + 1, &behind, sizeof(behind));
+        return out + count + 1;
+    }
+    if (point > -6 && point <= 0) {
+        memcpy(out, "0.000000", 8);
+        put_digits(out + 2 - point, &digits);
+        return out + 2 - point + count;
+    }
+    put_digits(out + 1, &digits);
+    out[0] = digits.first;
+    out[1] = '.';
+    return put_exponent(out + count + (count > 1), point - 1);
 }
 
-char *cv_number_write_double(char *out, double value) {
+char *cv_number_write_magnitude(char *out, double magnitude) {
     uint64_t bits;
-    uint32_t thousandths;
 
-    memcpy(&bits, &value, sizeof(bits));
-    uint64_t c = bits & (UINT64_MAX >> 12);
-    int e = (int)(bits >> 52 & 0x7ff);
-    double magnitude = __builtin_fabs(value);
-
-    CV_DEBUG_ASSERT(e != 0x7ff);
-    *out = '-';
-    out += bits >> 63;
-    if (find_thousandths(magnitude, &thousandths))
-        return put_thousandths(out, thousandths);
     if (magnitude < 0x1p53 && (double)(int64_t)magnitude == magnitude)
         return cv_number_write_uint64(out, (uint64_t)magnitude);
-    if (e == 0)
+    memcpy(&bits, &magnitude, sizeof(bits));
+    uint64_t c = bits & (UINT64_MAX >> 12);
+    int e = (int)(bits >> 52);
+
+    if (CV_UNLIKELY(e == 0x7ff))
+        return NULL;
+    if (CV_UNLIKELY(e == 0))
         return put_decimal(out, shortest(c, -1074, false));
     return put_decimal(out, shortest(c | UINT64_C(1) << 52, e - 1075, c == 0 && e > 1));
 }
 
 char *cv_number_write_float(char *out, float value) {
+    float magnitude = __builtin_fabsf(value);
     uint32_t bits;
 
-    memcpy(&bits, &value, sizeof(bits));
-    uint32_t c = bits & (UINT32_MAX >> 9);
-    int e = (int)(bits >> 23 & 0xff);
-    float magnitude = __builtin_fabsf(value);
-
-    CV_DEBUG_ASSERT(e != 0xff);
     *out = '-';
-    out += bits >> 31;
+    out += __builtin_signbit(value) != 0;
     if (magnitude < 0x1p24f && (float)(int32_t)magnitude == magnitude)
         return cv_number_write_uint64(out, (uint64_t)magnitude);
+    memcpy(&bits, &magnitude, sizeof(bits));
+    uint32_t c = bits & (UINT32_MAX >> 9);
+    int e = (int)(bits >> 23);
+
+    if (e == 0xff)
+        return NULL;
     if (e == 0)
         return put_decimal(out, shortest(c, -149, false));
     return put_decimal(out, shortest(c | UINT32_C(1) << 23, e - 150, c == 0 && e > 1));

@@ -5,7 +5,6 @@
 #include "json/writer.h"
 
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -98,7 +97,7 @@ static bool is_in_object(const struct covet_json_writer *writer) {
     return writer->depth > 0 && (writer->objects >> (writer->depth - 1) & 1) != 0;
 }
 
-bool cv_writer_open_value(struct covet_json_writer *writer) {
+bool cv_writer_open_next(struct covet_json_writer *writer) {
     bool in_object = is_in_object(writer);
 
     if (writer->error != 0)
@@ -114,9 +113,7 @@ bool cv_writer_open_value(struct covet_json_writer *writer) {
     return true;
 }
 
-static int begin(struct covet_json_writer *writer, bool is_object) {
-    if (!cv_writer_open_value(writer))
-        return writer->error;
+int cv_writer_push(struct covet_json_writer *writer, bool is_object) {
     if (writer->depth == COVET_JSON_DEPTH_MAX)
         return cv_writer_fail(writer, -ELOOP);
     uint64_t bit = UINT64_C(1) << writer->depth;
@@ -126,6 +123,10 @@ static int begin(struct covet_json_writer *writer, bool is_object) {
     writer->has_value = false;
     put_byte(writer, is_object ? '{' : '[');
     return writer->error;
+}
+
+static int begin(struct covet_json_writer *writer, bool is_object) {
+    return cv_writer_open_value(writer) ? cv_writer_push(writer, is_object) : writer->error;
 }
 
 static int end(struct covet_json_writer *writer, bool is_object) {
@@ -269,7 +270,10 @@ static char *open_number(struct covet_json_writer *writer, char *beside) {
     return cv_writer_open_value(writer) ? piece_place(writer, beside, CV_NUMBER_ROOM_BYTES) : NULL;
 }
 
+// `behind` NULL: it was no number.
 static int close_number(struct covet_json_writer *writer, const char *place, const char *behind) {
+    if (behind == NULL)
+        return cv_writer_fail(writer, -EDOM);
     put_piece(writer, place, (size_t)(behind - place));
     return writer->error;
 }
@@ -294,12 +298,18 @@ int covet_json_write_uint(struct covet_json_writer *writer, uint64_t value) {
 
 int covet_json_write_double(struct covet_json_writer *writer, double value) {
     char beside[CV_NUMBER_ROOM_BYTES];
-    char *place;
+    char *place = open_number(writer, beside);
 
-    if (!isfinite(value))
-        return cv_writer_fail(writer, -EDOM);
-    place = open_number(writer, beside);
     if (place == NULL)
         return writer->error;
     return close_number(writer, place, cv_number_write_double(place, value));
+}
+
+int cv_writer_put_float(struct covet_json_writer *writer, float value) {
+    char beside[CV_NUMBER_ROOM_BYTES];
+    char *place = open_number(writer, beside);
+
+    if (place == NULL)
+        return writer->error;
+    return close_number(writer, place, cv_number_write_float(place, value));
 }

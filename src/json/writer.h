@@ -25,8 +25,22 @@ static inline char *cv_writer_room(struct covet_json_writer *writer, char *at, s
     return CV_LIKELY(bytes <= (size_t)(writer->end - at)) ? at : cv_writer_grow(writer, at, bytes);
 }
 
+bool cv_writer_open_next(struct covet_json_writer *writer);
+
 // Begins a value: its comma, if one is due. False when none may stand here.
-bool cv_writer_open_value(struct covet_json_writer *writer);
+static inline bool cv_writer_open_value(struct covet_json_writer *writer) {
+    // The first value of all, nearly always.
+    if (CV_LIKELY((writer->depth | (unsigned)writer->error) == 0 && !writer->has_value)) {
+        writer->has_value = true;
+        return true;
+    }
+    return cv_writer_open_next(writer);
+}
+
+// Opens an object or array where a value was begun.
+int cv_writer_push(struct covet_json_writer *writer, bool is_object);
+
+int cv_writer_put_float(struct covet_json_writer *writer, float value);
 
 // A text's bytes, escaped where needed, and the closing quote, at writer->at. False with the error
 // set.

@@ -1,0 +1,27 @@
+// The writing of whole structs, once per code path (object_walk.h).
+#ifndef CV_JSON_OBJECT_H
+#define CV_JSON_OBJECT_H
+
+#include <stdbool.h>
+
+#include <covet/json.h>
+
+#include "base/cpu.h"
+
+struct cv_object_ops {
+    // Writes the object alone, where a value may stand, at writer->at. False with the error set;
+    // only what lies behind writer->at and writer->depth has changed then.
+    bool (*write)(struct covet_json_writer *writer, const struct covet_json *description,
+                  const void *value);
+};
+
+extern const struct cv_object_ops cv_object_scalar;
+extern const struct cv_object_ops cv_object_avx2;
+
+// The best one for this processor; set before main runs.
+extern struct cv_object_ops cv_object_chosen;
+
+// For tests: makes `simd` the chosen one, false when this processor lacks it. Not thread-safe.
+bool cv_object_force(enum cv_simd simd);
+
+#endif
