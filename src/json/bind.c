@@ -404,7 +404,7 @@ static const char *read_member(struct bind *bind, const char *at, const struct c
 }
 
 // Whether `field`'s fragment stands at `at`, but for its comma. A fragment that is too long to be
-// kept has no bytes, which are as many as there can never be.
+// kept has no bytes, as the entry behind the last field, and is never found.
 static inline bool has_fragment(const struct covet_json_reader *reader, const char *at,
                                 const struct covet_json_field *field) {
     const char *fragment = field->fragment + 1;
@@ -465,7 +465,6 @@ static const char *read_object(struct bind *bind, const char *at, const struct c
                                char *target) {
     struct covet_json_reader *reader = &bind->reader;
     const struct covet_json_field *expected = object->fields;
-    const struct covet_json_field *end = expected + object->field_count;
     const char *start = at;
     uint64_t seen = 0;
 
@@ -475,8 +474,7 @@ static const char *read_object(struct bind *bind, const char *at, const struct c
     if (CV_UNLIKELY(*at == '}' || *(at = cv_token_skip_space(reader, at)) == '}'))
         goto closed;
     for (;;) {
-        if (CV_LIKELY(expected < end && has_fragment(reader, at, expected) &&
-                      (seen >> expected->index & 1) == 0)) {
+        if (CV_LIKELY(has_fragment(reader, at, expected) && (seen >> expected->index & 1) == 0)) {
             const struct covet_json_field *field = expected++;
 
             seen |= UINT64_C(1) << field->index;

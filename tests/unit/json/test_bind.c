@@ -98,6 +98,7 @@ static struct covet_json node_json;
 static struct covet_json_field node_fields[] = {
     COVET_JSON_FIELD(struct node, value),
     COVET_JSON_POINTER(struct node, next, node_json, .flags = COVET_JSON_OPTIONAL),
+    {.member = NULL},
 };
 static struct covet_json node_json = {
     .fields = node_fields, .field_count = 2, .bytes = sizeof(struct node)};
@@ -478,6 +479,7 @@ static void test_bind_refuses_a_description_with_a_mistake(void **state) {
     static struct covet_json_field fields[] = {
         COVET_JSON_FIELD(struct rating, score),
         COVET_JSON_FIELD(struct rating, count, .key = "score"),
+        {.member = NULL},
     };
     static struct covet_json description = {
         .fields = fields, .field_count = 2, .bytes = sizeof(struct rating)};
