@@ -416,14 +416,15 @@ static inline bool covet_json_key_is(const struct covet_json_value *value, const
  *     -ENOTSUP  415: the Content-Type is not application/json and does not end in +json
  *     -EBADMSG  400: the body is not JSON, or there is none
  *     -EDOM     422: it does not fit the description
- *     -E2BIG    413: it needs more than COVET_JSON_BODY_MEMORY_MAX bytes beside the body
+ *     -E2BIG    413: it needs more than COVET_JSON_BODY_MEMORY_MAX bytes beside the body;
+ *                    for more, call covet_json_parse
  *     -ENOMEM   500
  *     -EINVAL   500: the description has a mistake; one log line says which
  *
  * The answer is {"error":{"message":"...","offset":0,"line":1,"column":1,"path":"..."}}; place and
  * path are left out where there are none. Returns 0 or one of these; -EALREADY, and nothing is
  * done, when the request has an answer. Worker's thread only. */
-#define COVET_JSON_BODY_MEMORY_MAX (16u << 20)
+#define COVET_JSON_BODY_MEMORY_MAX (8u << 20)
 COVET_EXPORT int covet_request_json(struct covet_request *request,
                                     const struct covet_json *description, void *target);
 
