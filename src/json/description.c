@@ -124,9 +124,10 @@ static int compile_field(struct covet_json *description, struct covet_json_field
     if ((field->flags & COVET_JSON_OPTIONAL) == 0)
         description->required |= UINT64_C(1) << field->index;
     fill_fragment(field);
-    bool is_plain = !field->is_array && field->fragment_bytes != 0 && field->present == 0 &&
-                    !field->may_be_null;
-    field->step = is_plain ? field->type : CV_DESCRIPTION_OTHER;
+    bool is_plain = field->fragment_bytes != 0 && field->present == 0 && !field->may_be_null;
+    field->step = !is_plain         ? CV_DESCRIPTION_OTHER
+                  : field->is_array ? CV_DESCRIPTION_ARRAY
+                                    : field->type;
     description->written_max += written_max(field);
     return description->written_max <= WRITTEN_MAX ? 0
                                                    : fail(description, field, "it is too large");

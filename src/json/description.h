@@ -2,8 +2,9 @@
 // - `key` is set, its length in `key_bytes`; keys are UTF-8, need no escape, and differ.
 // - A nested description is compiled before the one it is nested in, but for those that lead back
 //   to themselves through a pointer or an array; `bytes` of both agree.
-// - `step` is the type of a plain value, one that is always written and whose fragment is kept;
-//   CV_DESCRIPTION_OTHER for all others; 0 behind the last field.
+// - `step` is what to do: the type of a plain value, one that is always written and whose fragment
+//   is kept; CV_DESCRIPTION_ARRAY for plain arrays, CV_DESCRIPTION_OTHER for all others; 0 behind
+//   the last field.
 // - `fragment` is what stands before a value in the text, comma first, with the quote or bracket
 //   that opens it. It is kept in a fixed size, so that it can be stored with one.
 #ifndef CV_JSON_DESCRIPTION_H
@@ -15,7 +16,10 @@
 
 #include "base/compiler.h"
 
-#define CV_DESCRIPTION_OTHER COVET_JSON_TYPE_COUNT
+enum cv_description_step {
+    CV_DESCRIPTION_ARRAY = COVET_JSON_TYPE_COUNT,
+    CV_DESCRIPTION_OTHER = COVET_JSON_TYPE_COUNT + 1,
+};
 
 enum cv_description_state {
     CV_DESCRIPTION_NEW = 0,

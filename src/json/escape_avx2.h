@@ -9,6 +9,8 @@
 #ifndef CV_JSON_ESCAPE_AVX2_H
 #define CV_JSON_ESCAPE_AVX2_H
 
+#ifdef __AVX2__
+
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
@@ -75,4 +77,5 @@ static inline bool cv_escape_avx2_copy(char *out, const char *data, size_t lengt
     return cv_escape_avx2_is_plain(cv_escape_avx2_not_plain(constants, bytes));
 }
 
+#endif
 #endif

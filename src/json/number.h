@@ -38,8 +38,25 @@ static inline char *cv_number_put_word(char *out, uint64_t word) {
     return out + sizeof(word);
 }
 
-// `value` below 10^8 without leading zeros, one digit at least.
+// The same for four digits of a value below 10^4.
+static inline uint32_t cv_number_four_digits(uint32_t value) {
+    uint32_t a = value * 10486 >> 20;
+    uint32_t x = (value << 16) - a * ((100u << 16) - 1);
+
+    a = (x * 103 >> 10) & 0x000f000fu;
+    return (x << 8) - a * ((10u << 8) - 1);
+}
+
+// `value` below 10^8 without leading zeros, one digit at least. Most numbers are small.
 static inline char *cv_number_write_short(char *out, uint32_t value) {
+    if (CV_LIKELY(value < 10000)) {
+        uint32_t few = cv_number_four_digits(value);
+        unsigned none = (unsigned)__builtin_ctz(few | 1u << 24) / 8;
+        uint32_t text = (few + (uint32_t)CV_NUMBER_ZEROS) >> 8 * none;
+
+        memcpy(out, &text, sizeof(text));
+        return out + 4 - none;
+    }
     uint64_t digits = cv_number_digits(value);
     unsigned zeros = (unsigned)__builtin_ctzll(digits | UINT64_C(1) << 56) / 8;
 
@@ -72,7 +89,7 @@ static inline bool cv_number_is_thousandths(double magnitude, uint32_t *thousand
     return (int32_t)*thousandths / 1000.0 == magnitude;
 }
 
-static inline char *cv_number_write_thousandths(char *out, uint32_t thousandths) {
+static CV_ALWAYS_INLINE char *cv_number_write_thousandths(char *out, uint32_t thousandths) {
     uint64_t digits = cv_number_digits(thousandths);
     unsigned zeros = (unsigned)__builtin_ctzll(digits | UINT64_C(1) << 32) / 8;
     uint32_t places = (uint32_t)(digits >> 40);  // The last three digits.
@@ -91,7 +108,7 @@ char *cv_number_write_magnitude(char *out, double magnitude);
 // The shortest decimal that reads back as `value`, the one closest to it when there are several,
 // in the form of ECMAScript's Number::toString: 1, 0.1, 1e+21, 1e-7. Only minus zero differs: it
 // keeps its sign, "-0". NULL for NaN and infinity, which JSON has no form for.
-static inline char *cv_number_write_double(char *out, double value) {
+static CV_ALWAYS_INLINE char *cv_number_write_double(char *out, double value) {
     double magnitude = __builtin_fabs(value);
     uint32_t thousandths;
 

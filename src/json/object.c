@@ -5,12 +5,10 @@
 #include "json/object.h"
 
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/compiler.h"
 #include "json/description.h"
-#include "json/number.h"
 #include "json/writer.h"
 
 struct cv_object_ops cv_object_chosen;
@@ -138,21 +136,22 @@ static void put_object(struct covet_json_writer *writer, const struct covet_json
     covet_json_write_object_end(writer);
 }
 
+CV_COLD int cv_object_write_by_pieces(struct covet_json_writer *writer, uint32_t depth,
+                                      const struct covet_json *description, const void *value) {
+    if (writer->error != -ENOSPC)
+        return writer->error;
+    writer->error = 0;
+    writer->depth = depth;
+    cv_writer_push(writer, true);
+    put_fields(writer, description, value);
+    return covet_json_write_object_end(writer);
+}
+
 int covet_json_write_struct(struct covet_json_writer *writer, const struct covet_json *description,
                             const void *value) {
-    uint32_t depth = writer->depth;
-
     if (CV_UNLIKELY(!cv_description_is_right(description)))
         return cv_writer_fail(writer, -EINVAL);
     if (CV_UNLIKELY(!cv_writer_open_value(writer)))
         return writer->error;
-    if (CV_UNLIKELY(!cv_object_chosen.write(writer, description, value)) &&
-        writer->error == -ENOSPC) {
-        writer->error = 0;
-        writer->depth = depth;
-        cv_writer_push(writer, true);
-        put_fields(writer, description, value);
-        covet_json_write_object_end(writer);
-    }
-    return writer->error;
+    return cv_object_chosen.write(writer, description, value);
 }

@@ -9,10 +9,9 @@
 #include "base/cpu.h"
 
 struct cv_object_ops {
-    // Writes the object alone, where a value may stand, at writer->at. False with the error set;
-    // only what lies behind writer->at and writer->depth has changed then.
-    bool (*write)(struct covet_json_writer *writer, const struct covet_json *description,
-                  const void *value);
+    // Writes the object alone, where a value may stand. Returns the writer's error.
+    int (*write)(struct covet_json_writer *writer, const struct covet_json *description,
+                 const void *value);
 };
 
 extern const struct cv_object_ops cv_object_scalar;
@@ -20,6 +19,12 @@ extern const struct cv_object_ops cv_object_avx2;
 
 // The best one for this processor; set before main runs.
 extern struct cv_object_ops cv_object_chosen;
+
+// What to do when `write` failed: nothing, or for memory that is too short for it, to write the
+// object by pieces. writer->at is as it was before, `depth` what writer->depth was. Returns the
+// writer's error.
+int cv_object_write_by_pieces(struct covet_json_writer *writer, uint32_t depth,
+                              const struct covet_json *description, const void *value);
 
 // For tests: makes `simd` the chosen one, false when this processor lacks it. Not thread-safe.
 bool cv_object_force(enum cv_simd simd);

@@ -3,9 +3,9 @@
 
 #include "json/escape_avx2.h"
 
-static inline bool copy_plain(char *out, const char *data, size_t length) {
-    return cv_escape_avx2_copy(out, data, length);
-}
+#define CV_WALK_COPY_PLAIN(out, data, length) cv_escape_avx2_copy(out, data, length)
+#define CV_WALK_COPY_FRAGMENT(out, fragment) \
+    cv_escape_avx2_store(out, cv_escape_avx2_load(fragment))
 
 #include "json/object_walk.h"
 

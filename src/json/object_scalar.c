@@ -1,9 +1,8 @@
 // Structs to text in plain C.
 #include "json/escape.h"
 
-static inline bool copy_plain(char *out, const char *data, size_t length) {
-    return cv_escape_scalar.copy_plain(out, data, length);
-}
+#define CV_WALK_COPY_PLAIN(out, data, length) cv_escape_scalar.copy_plain(out, data, length)
+#define CV_WALK_COPY_FRAGMENT(out, fragment) memcpy(out, fragment, COVET_JSON_FRAGMENT_BYTES)
 
 #include "json/object_walk.h"
 

@@ -1,5 +1,6 @@
-// Structs to text, by their descriptions. Compiled once per code path: object_avx2.c and
-// object_scalar.c include this behind their copy_plain (escape.h).
+// Structs to text, by their descriptions. Compiled once per code path, by object_avx2.c and
+// object_scalar.c, which say in macros how texts (copy_plain of escape.h) and fragments
+// (COVET_JSON_FRAGMENT_BYTES) are copied.
 //
 // Before an object there is room for all of it that has a largest size; only texts, arrays and what
 // is pointed to ask for more. So a plain field costs one store of a fixed size for all that stands
@@ -12,11 +13,13 @@
 #ifndef CV_JSON_OBJECT_WALK_H
 #define CV_JSON_OBJECT_WALK_H
 
+#ifdef CV_WALK_COPY_PLAIN
+
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 
 #include "json/description.h"
+#include "json/escape.h"
 #include "json/number.h"
 #include "json/object.h"
 #include "json/writer.h"
@@ -65,7 +68,7 @@ static CV_ALWAYS_INLINE char *write_text(struct place place, char *at, const cha
     at = cv_writer_room(place.writer, at, place.reserve + length);
     if (CV_UNLIKELY(at == NULL))
         return NULL;
-    if (CV_UNLIKELY(!copy_plain(at, data, length)))
+    if (CV_UNLIKELY(!CV_WALK_COPY_PLAIN(at, data, length)))
         return write_text_slowly(place, at, data, length);
     at[length] = '"';
     return at + length + 1;
@@ -96,7 +99,7 @@ static char *write_pointed(struct place place, char *at, const struct covet_json
 }
 
 static inline char *write_fragment(char *at, const struct covet_json_field *field) {
-    memcpy(at, field->fragment, COVET_JSON_FRAGMENT_BYTES);
+    CV_WALK_COPY_FRAGMENT(at, field->fragment);
     return at + field->fragment_bytes;
 }
 
@@ -180,8 +183,8 @@ static char *write_elements(struct place place, char *at, const struct covet_jso
     return at;
 }
 
-static char *write_array(struct place place, char *at, const struct covet_json_field *field,
-                         const char *value) {
+static CV_NOINLINE char *write_array(struct place place, char *at,
+                                     const struct covet_json_field *field, const char *value) {
     const char *element = CV_LOAD(const char *, value + field->offset);
     size_t count = CV_LOAD(size_t, value + field->count_offset);
 
@@ -242,10 +245,9 @@ static CV_NOINLINE char *write_field(struct place place, char *at,
 static CV_ALWAYS_INLINE char *write_fields(struct place place, char *at,
                                            const struct covet_json_field *field,
                                            const char *value) {
-    const char *member;
-
-    for (;; field++) {
-        member = value + field->offset;
+    for (field--;;) {
+        field++;
+        const char *member = value + field->offset;
         switch (field->step) {
         case COVET_JSON_TYPE_NONE:
             return at;
@@ -289,12 +291,20 @@ static CV_ALWAYS_INLINE char *write_fields(struct place place, char *at,
         case COVET_JSON_TYPE_OBJECT:
             at = write_object(place, write_fragment(at, field), field->nested, member);
             break;
+        case CV_DESCRIPTION_ARRAY:
+            at = write_array(place, write_fragment(at, field), field, value);
+            break;
         case CV_DESCRIPTION_OTHER:
             at = write_field(place, at, field, value);
             break;
-        default:
+        case COVET_JSON_TYPE_FLOAT:
+        case COVET_JSON_TYPE_TEXT:
+        case COVET_JSON_TYPE_RAW:
+        case COVET_JSON_TYPE_POINTER:
             at = write_value(place, write_fragment(at, field), field, member);
             break;
+        default:
+            __builtin_unreachable();
         }
         if (CV_UNLIKELY(at == NULL))
             return NULL;
@@ -320,17 +330,19 @@ static char *write_object(struct place place, char *at, const struct covet_json 
     return at + 1;
 }
 
-static bool write_struct(struct covet_json_writer *writer, const struct covet_json *description,
-                         const void *value) {
+static int write_struct(struct covet_json_writer *writer, const struct covet_json *description,
+                        const void *value) {
     struct place place = {writer, description->written_max + SLACK_BYTES};
+    uint32_t depth = writer->depth;
     char *at = cv_writer_room(writer, writer->at, place.reserve);
 
     if (CV_LIKELY(at != NULL))
         at = write_object(place, at, description, value);
     if (CV_UNLIKELY(at == NULL))
-        return false;
+        return cv_object_write_by_pieces(writer, depth, description, value);
     writer->at = at;
-    return true;
+    return 0;
 }
 
+#endif
 #endif
