@@ -31,6 +31,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <covet/span.h>
 
@@ -143,8 +144,6 @@ struct covet_json {
     uint32_t state;       /* 0: not compiled, 1: being compiled, 2: compiled */
     uint32_t written_max; /* the most bytes of an object, but for texts, arrays, pointers, raw */
     uint64_t required;    /* bit i: the key of fields[i] must be there when read */
-    uint64_t lookup_factor;
-    uint8_t lookup[256]; /* from key to field, for reading */
 };
 
 /* Completes a description; the macro has it called at load time. Again: no effect. Returns 0, or
@@ -257,6 +256,177 @@ COVET_EXPORT int covet_response_json_struct(struct covet_response *response,
 /* What was written with a writer of covet_json_writer_init_request, from this request. */
 COVET_EXPORT int covet_response_json_writer(struct covet_response *response,
                                             struct covet_json_writer *writer);
+
+/* Reading.
+ *
+ * Two ways: into a struct by its description (covet_json_parse), or value by value
+ * (covet_json_next). Both read the text once, in place, and build no tree. Both are strict: what
+ * RFC 8259 does not allow is refused, and so is what is not UTF-8; a byte order mark, comments,
+ * trailing commas, NaN are not allowed. Numbers are exact where they fit 64 bits, and else the
+ * nearest double; one beyond all doubles is an error. */
+
+/* Memory for what cannot stay in the text: texts with escapes, arrays, structs behind pointers.
+ * Nothing is given back piece by piece: use an arena, and let it live as long as what was read.
+ * `alloc` returns memory aligned to 16 bytes, or NULL. `bytes_left` is what may still be asked
+ * for; it is the bound on what a hostile text can cost. */
+struct covet_json_memory {
+    covet_json_alloc_fn alloc;
+    void *context;
+    size_t bytes_left;
+};
+
+/* Why and where reading failed. */
+#define COVET_JSON_PATH_BYTES 128u
+struct covet_json_failure {
+    int error;          /* -EBADMSG: this is not JSON, or over the limits of depth and size
+                         * -EDOM: it is, but does not fit the description
+                         * -E2BIG: bytes_left of the memory was not enough
+                         * -ENOMEM: its alloc returned NULL
+                         * -EINVAL: the description has a mistake; `reason` is it */
+    const char *reason; /* static text */
+    size_t offset;      /* of the byte at fault, from 0 */
+    size_t line;        /* from 1 */
+    size_t column;      /* in bytes, from 1 */
+    char path[COVET_JSON_PATH_BYTES]; /* "items[3].price"; "" is the whole text; a long one begins
+                                         with "..." */
+};
+
+/* What is due in addition to the description. */
+enum {
+    COVET_JSON_REFUSE_UNKNOWN = 1 << 0 /* a key without a field is an error; else it is ignored */
+};
+
+/* Reads one text into `target`, a struct as `description` says. The struct is cleared first, so
+ * what is missing is 0, NULL, false. Texts without escapes stay where they are: `data` must live
+ * as long as the struct.
+ *
+ * A key may come once only; a number must be one the member can hold, an integer must be written
+ * without fraction and exponent; null is for nullable fields. When the text is not JSON at all
+ * that is the error, even behind one of these.
+ *
+ * Returns 0 or failure->error; `failure` may be NULL and is written only then, and what is in
+ * `target` is then of no use. `memory` may be NULL: then whatever needs some fails with -E2BIG.
+ * Any thread. */
+COVET_EXPORT int covet_json_parse(const struct covet_json *description, void *target,
+                                  const char *data, size_t length, struct covet_json_memory *memory,
+                                  unsigned flags, struct covet_json_failure *failure);
+
+/* Value by value.
+ *
+ *     struct covet_json_reader reader;
+ *     struct covet_json_value value;
+ *
+ *     covet_json_open(&reader, data, length, &memory);
+ *     if (covet_json_next(&reader, &value) == COVET_JSON_OBJECT)
+ *         while (covet_json_next(&reader, &value) > COVET_JSON_END)
+ *             if (covet_json_key_is(&value, "id"))
+ *                 id = value.int64;
+ *             else if (value.kind >= COVET_JSON_OBJECT)
+ *                 covet_json_leave(&reader);
+ *     if (covet_json_close(&reader, &failure) != 0)
+ *         ... nothing that was read counts
+ *
+ * A text whose covet_json_close returned 0 is valid JSON from its first byte to its last, whatever
+ * was asked for and whatever was left out. Until then, what next has returned is right by itself,
+ * but an error may follow. */
+enum covet_json_kind {
+    COVET_JSON_ERROR = -1, /* and from now on always */
+    COVET_JSON_DONE = 0,   /* the text is read */
+    COVET_JSON_END = 1,    /* the innermost object or array is left */
+    COVET_JSON_NULL = 2,
+    COVET_JSON_BOOL = 3,
+    COVET_JSON_INT = 4,    /* without fraction and exponent: fits int64_t */
+    COVET_JSON_UINT = 5,   /* the same above that, fits uint64_t */
+    COVET_JSON_DOUBLE = 6, /* any other number */
+    COVET_JSON_STRING = 7,
+    COVET_JSON_OBJECT = 8, /* entered: its members come next */
+    COVET_JSON_ARRAY = 9   /* entered: its elements come next */
+};
+
+struct covet_json_value {
+    enum covet_json_kind kind;
+    struct covet_span key; /* of a member; `data` is NULL elsewhere */
+    union {
+        struct covet_span text; /* STRING, in the text or decoded into memory */
+        bool boolean;           /* BOOL */
+        int64_t int64;          /* INT */
+        uint64_t uint64;        /* UINT */
+    };
+    double number;     /* INT, UINT and DOUBLE: the nearest one */
+    const char *start; /* the value's first byte in the text */
+};
+
+/* Opaque; here so that it can lie on the stack. */
+#define COVET_JSON_WINDOW_BYTES 4096u
+struct covet_json_reader {
+    const char *at, *begin, *end, *last, *window, *validated, *error_at;
+    struct covet_json_memory *memory;
+    const char *reason;
+    int error;
+    uint32_t depth;
+    uint64_t objects;
+    uint64_t length;
+    bool first;
+    uint32_t starts[COVET_JSON_DEPTH_MAX];
+    uint64_t stops[COVET_JSON_WINDOW_BYTES / 64 + 1];
+};
+
+/* Begins. `data`, `memory` (may be NULL, see above) and the reader must stay where they are until
+ * covet_json_close. */
+COVET_EXPORT void covet_json_open(struct covet_json_reader *reader, const char *data, size_t length,
+                                  struct covet_json_memory *memory);
+
+/* The next value in reading order. Returns value->kind; only `kind` is set for ERROR, DONE, END. */
+COVET_EXPORT enum covet_json_kind covet_json_next(struct covet_json_reader *reader,
+                                                  struct covet_json_value *value);
+
+/* The first member called `key` of the innermost object, wherever reading stands in it; reading
+ * goes on behind it, inside of it when it is an object or array. COVET_JSON_END when there is none:
+ * the object is not left then, reading stands at its end. Reads from the object's beginning, so
+ * walk with covet_json_next where many keys are wanted. Called outside of an object it is an error
+ * of the reader. */
+COVET_EXPORT enum covet_json_kind covet_json_find(struct covet_json_reader *reader, const char *key,
+                                                  struct covet_json_value *value);
+
+/* Reads to the end of the innermost object or array and leaves it. Returns false after an error. */
+COVET_EXPORT bool covet_json_leave(struct covet_json_reader *reader);
+
+/* The text of the value that next or find returned last, as it is. An object or array is left.
+ * `data` is NULL after an error. */
+COVET_EXPORT struct covet_span covet_json_raw(struct covet_json_reader *reader,
+                                              const struct covet_json_value *value);
+
+/* Reads what is left. Returns 0 or failure->error; `failure` may be NULL and is written only
+ * then. */
+COVET_EXPORT int covet_json_close(struct covet_json_reader *reader,
+                                  struct covet_json_failure *failure);
+
+/* Whether the key of a member is `key`. */
+static inline bool covet_json_key_is(const struct covet_json_value *value, const char *key) {
+    size_t length = strlen(key);
+
+    return value->key.length == length && value->key.data != NULL &&
+           memcmp(value->key.data, key, length) == 0;
+}
+
+/* For requests: reads the whole body into `target`, as covet_json_parse does. Texts lie in the
+ * body, or in memory of the request: they live like covet_request_body. What cannot be used is
+ * answered here, and the request is finished; the handler only returns then:
+ *
+ *     -ENOTSUP  415: the Content-Type is not application/json and does not end in +json
+ *     -EBADMSG  400: the body is not JSON, or there is none
+ *     -EDOM     422: it does not fit the description
+ *     -E2BIG    413: it needs more than COVET_JSON_BODY_MEMORY_MAX bytes beside the body;
+ *                    for more, call covet_json_parse
+ *     -ENOMEM   500
+ *     -EINVAL   500: the description has a mistake; one log line says which
+ *
+ * The answer is {"error":{"message":"...","offset":0,"line":1,"column":1,"path":"..."}}; place and
+ * path are left out where there are none. Returns 0 or one of these; -EALREADY, and nothing is
+ * done, when the request has an answer. Worker's thread only. */
+#define COVET_JSON_BODY_MEMORY_MAX (8u << 20)
+COVET_EXPORT int covet_request_json(struct covet_request *request,
+                                    const struct covet_json *description, void *target);
 
 #ifndef __cplusplus
 
