@@ -31,10 +31,16 @@ static const char *why(int error) {
     case -ENOMEM:
         return "no memory";
     case -EINVAL:
-        return "a call out of place, or a wrong description";
+        return "a call out of place";
     default:
         return "no room";
     }
+}
+
+static int refuse(struct covet_response *response, const char *reason, const char *member) {
+    cv_context_complain(cv_response_request(response)->worker, "json_refused",
+                        "why=\"%s\" member=%s", reason, member == NULL ? "-" : member);
+    return cv_response_fail(response);
 }
 
 int covet_response_json_writer(struct covet_response *response, struct covet_json_writer *writer) {
@@ -44,11 +50,8 @@ int covet_response_json_writer(struct covet_response *response, struct covet_jso
     if (response->state != CV_RESPONSE_OPEN)
         return -EALREADY;
     error = covet_json_writer_finish(writer, &text);
-    if (error != 0) {
-        cv_context_complain(cv_response_request(response)->worker, "json_refused", "why=\"%s\"",
-                            why(error));
-        return cv_response_fail(response);
-    }
+    if (error != 0)
+        return refuse(response, why(error), NULL);
     return covet_response_body(response, "application/json", text.data, text.length, COVET_REQUEST);
 }
 
@@ -57,9 +60,13 @@ int covet_response_json_struct(struct covet_response *response,
     struct covet_request *request = cv_response_request(response);
     struct covet_json_writer writer;
     size_t bytes = description->written_max + TEXT_BYTES;
+    const char *member;
+    const char *mistake = covet_json_error(description, &member);
 
     if (response->state != CV_RESPONSE_OPEN)
         return -EALREADY;
+    if (mistake != NULL)
+        return refuse(response, mistake, member);
     // Without memory the writer finds that out itself.
     char *memory = covet_request_alloc(request, bytes);
     covet_json_writer_init(&writer, memory, memory == NULL ? 0 : bytes, alloc, request);
