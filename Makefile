@@ -199,7 +199,7 @@ bench_libraries := $(if $(call has_header,simdjson.h),-lsimdjson) $(if $(call ha
 	$(if $(call has_header,http_parser.h),-lhttp_parser)
 $(B)/obj/%.o: %.cpp $(B)/flags.txt
 	@mkdir -p $(@D)
-	$(call quiet,CXX,$<)$(CXX) -std=c++17 -O3 -march=native -DNDEBUG -Wall -Wextra -c $< -o $@ -MMD -MP
+	$(call quiet,CXX,$<)$(CXX) -std=c++17 -O3 -march=native -DNDEBUG -Wall -Wextra -Iinclude -c $< -o $@ -MMD -MP
 $(B)/bench: $(call objects_of,$(bench_sources)) $(bench_peers) $(B)/libcovet.a
 	$(call quiet,LD,$@)$(if $(bench_peers),$(CXX),$(CC)) $(link_flags) $(program_flags) $(filter %.o %.a,$^) \
 		$(libraries) $(bench_libraries) -o $@

@@ -29,6 +29,7 @@
 
 #include <covet/app.h>
 #include <covet/memory.h>
+#include <covet/json.h>
 #include <covet/metrics.h>
 #include <covet/request.h>
 #include <covet/response.h>

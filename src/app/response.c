@@ -105,6 +105,11 @@ static int answer(struct covet_response *response, struct cv_span type, struct c
     return send(response, type, body, lifetime);
 }
 
+int cv_response_fail(struct covet_response *response) {
+    response->refused = true;
+    return answer(response, NOTHING, NOTHING, CV_BODY_COPY);
+}
+
 static int answer_error(struct covet_response *response, uint16_t status) {
     struct cv_span reason = cv_head_reason(status);
     char text[ERROR_TEXT_BYTES];

@@ -62,6 +62,9 @@ CV_MUST_USE bool cv_response_leave(struct covet_response *response);
 // Sends a 500 without any of the fields and finishes the request. Returns -EBADMSG.
 int cv_response_send_refused(struct covet_response *response);
 
+// The same for a response whose answer could not be made: runs the way out first.
+int cv_response_fail(struct covet_response *response);
+
 // The head as far as the application layer knows it.
 void cv_response_fill_head(struct covet_response *response, struct cv_span type, uint64_t length,
                            struct cv_head *head);

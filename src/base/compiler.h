@@ -5,6 +5,7 @@
 #define CV_MUST_USE __attribute__((warn_unused_result))
 #define CV_PRINTF(format_index, first_index) \
     __attribute__((format(printf, format_index, first_index)))
+#define CV_ALWAYS_INLINE inline __attribute__((always_inline))
 #define CV_NOINLINE __attribute__((noinline))
 #define CV_COLD __attribute__((cold, noinline))
 #define CV_CACHE_LINE_BYTES 64

@@ -7,7 +7,6 @@
 #include "demo/demo.h"
 
 #include <covet.h>
-#include <string.h>
 
 static void hello(struct covet_request *request, struct covet_response *response) {
     static const char text[] = "Hello, World!";
@@ -43,71 +42,37 @@ static void echo(struct covet_request *request, struct covet_response *response)
                         COVET_REQUEST);
 }
 
-// JSON text in memory of the request. Parameters are UTF-8 already, so only quotes, backslashes and
-// control bytes need an escape (RFC 8259 section 7).
-struct text {
-    char *data;
-    size_t length;
+// Parameters are UTF-8: a path that is not does not reach a handler.
+struct user {
+    struct covet_span id;
 };
 
-#define ESCAPED_BYTES_MAX 6u  // \u001f
+struct comments {
+    struct covet_span id;
+    struct covet_span post;
+    struct covet_span *comments;
+    size_t comment_count;
+};
 
-static void put(struct text *text, const char *piece) {
-    size_t length = strlen(piece);
+COVET_JSON(user_json, struct user, COVET_JSON_FIELD(struct user, id));
 
-    memcpy(text->data + text->length, piece, length);
-    text->length += length;
-}
-
-static void put_escaped(struct text *text, struct covet_span value) {
-    static const char hex[] = "0123456789abcdef";
-
-    for (size_t i = 0; i < value.length; i++) {
-        unsigned char c = (unsigned char)value.data[i];
-
-        if (c == '"' || c == '\\') {
-            text->data[text->length++] = '\\';
-        } else if (c < 0x20) {
-            put(text, "\\u00");
-            text->data[text->length++] = hex[c >> 4];
-            text->data[text->length++] = hex[c & 15];
-            continue;
-        }
-        text->data[text->length++] = (char)c;
-    }
-}
+COVET_JSON(comments_json, struct comments, COVET_JSON_FIELD(struct comments, id),
+           COVET_JSON_FIELD(struct comments, post),
+           COVET_JSON_ARRAY(struct comments, comments, comment_count));
 
 static void user(struct covet_request *request, struct covet_response *response) {
-    struct covet_span id = covet_request_param(request, "id");
-    size_t bytes = id.length * ESCAPED_BYTES_MAX + 16;
-    struct text text = {covet_request_alloc(request, bytes), 0};
+    struct user user = {.id = covet_request_param(request, "id")};
 
-    if (text.data == NULL) {
-        covet_response_error(response, 500);
-        return;
-    }
-    put(&text, "{\"id\":\"");
-    put_escaped(&text, id);
-    put(&text, "\"}");
-    covet_response_body(response, "application/json", text.data, text.length, COVET_REQUEST);
+    covet_response_json_struct(response, &user_json, &user);
 }
 
 static void comments(struct covet_request *request, struct covet_response *response) {
-    struct covet_span id = covet_request_param(request, "id");
-    struct covet_span post = covet_request_param(request, "post");
-    size_t bytes = (id.length + post.length) * ESCAPED_BYTES_MAX + 64;
-    struct text text = {covet_request_alloc(request, bytes), 0};
+    struct comments comments = {
+        .id = covet_request_param(request, "id"),
+        .post = covet_request_param(request, "post"),
+    };
 
-    if (text.data == NULL) {
-        covet_response_error(response, 500);
-        return;
-    }
-    put(&text, "{\"id\":\"");
-    put_escaped(&text, id);
-    put(&text, "\",\"post\":\"");
-    put_escaped(&text, post);
-    put(&text, "\",\"comments\":[]}");
-    covet_response_body(response, "application/json", text.data, text.length, COVET_REQUEST);
+    covet_response_json_struct(response, &comments_json, &comments);
 }
 
 int cv_demo_init(struct covet_app *app) {

@@ -142,6 +142,33 @@ def test_steady_load_allocates_no_memory(env):
 
 def test_steady_load_calls_no_malloc_in_a_worker(env):
     """Connections are open and warm; then 2,000 mixed requests cost not one allocation."""
+    requests = [
+        get_bytes("/"),
+        get_bytes("/api/users/7/posts/99/comments"),
+        get_bytes("/nothing"),
+        get_bytes("/api/json") * 16,
+        post_bytes("/echo", b"x" * 300),
+        post_bytes("/echo", b"y" * 60000),
+        chunked_bytes("/echo", [b"a" * 1000, b"b" * 3000]),
+    ]
+    check_no_malloc(env, requests)
+
+
+def test_json_bodies_call_no_malloc_in_a_worker(env):
+    path = os.path.join(env.module_dir or "", "json.so")
+    if not env.module_dir or not os.path.exists(path):
+        raise Skip("no json.so in --module-dir")
+    plain = b'{"name":"lamp","price":9.5,"quantity":2,"tags":["a","b"]}'
+    escaped = b'{"quantity": 2, "name": "l\\u00e4mp", "price": 1e-5, "size": {"width":1,"height":2}}'
+    tags = b'{"name":"","price":1,"quantity":1,"tags":[' + b'"tag",' * 2000 + b'""]}'
+    requests = [
+        post_bytes("/items", body, "Content-Type: application/json")
+        for body in (plain, escaped, tags, b"{]", b'{"name":1}')
+    ]
+    check_no_malloc(env, requests, "--module", path)
+
+
+def check_no_malloc(env, requests, *more):
     if env.is_sanitized:
         raise Skip("a sanitizer replaces malloc itself")
     library, counts = env.path("count_malloc.so"), env.path("counts")
@@ -153,16 +180,7 @@ def test_steady_load_calls_no_malloc_in_a_worker(env):
         file.write(bytes(16))
     os.chmod(counts, 0o666)
     environment = {"LD_PRELOAD": library, "COVET_TEST_COUNTS": counts}
-    requests = [
-        get_bytes("/"),
-        get_bytes("/api/users/7/posts/99/comments"),
-        get_bytes("/nothing"),
-        get_bytes("/api/json") * 16,
-        post_bytes("/echo", b"x" * 300),
-        post_bytes("/echo", b"y" * 60000),
-        chunked_bytes("/echo", [b"a" * 1000, b"b" * 3000]),
-    ]
-    options = ("--access-log", env.path("access.log"))
+    options = ("--access-log", env.path("access.log"), *more)
     with Server(env, *options, environment=environment) as server, server.client() as client:
         play_mix(client, requests, 400)
         before = read_counts(counts)
@@ -176,7 +194,7 @@ def play_mix(client, requests, count):
     for number in range(count):
         data = requests[number % len(requests)]
         client.send(data)
-        for _ in range(16 if number % len(requests) == 3 else 1):
+        for _ in range(max(1, data.count(b"GET /"))):
             client.read_final()
 
 
