@@ -402,27 +402,6 @@ static bool take_integer(const char *first, size_t count, struct cv_token_number
     return number->magnitude == (uint64_t)INT64_MAX + 1;
 }
 
-// Up to 7 digits, a point, up to 7 digits: exact as doubles, so one division rounds once. NULL for
-// any other.
-static inline const char *take_short_fraction(const struct covet_json_reader *reader,
-                                              const char *first, double *value) {
-    uint64_t word = cv_token_word(reader, first), fraction;
-    unsigned count = cv_token_digit_count(word), fraction_count;
-    const char *behind;
-
-    if (count - 1 >= 7 || first[count] != '.' || (count > 1 && *first == '0'))
-        return NULL;
-    behind = first + count + 1;
-    fraction = cv_token_word(reader, behind);
-    fraction_count = cv_token_digit_count(fraction);
-    if (fraction_count - 1 >= 7 || (behind[fraction_count] | 0x20) == 'e')
-        return NULL;
-    *value = (double)(cv_token_digits(word, count) * powers[fraction_count] +
-                      cv_token_digits(fraction, fraction_count)) /
-             (double)powers[fraction_count];
-    return behind + fraction_count;
-}
-
 // Integer digits, and what follows them.
 static const char *take_number(struct covet_json_reader *reader, const char *first,
                                struct cv_token_number *number) {
@@ -469,7 +448,7 @@ const char *cv_token_read_number(struct covet_json_reader *reader, const char *a
 
     number->negative = *at == '-';
     at += number->negative;
-    behind = take_short_fraction(reader, at, &number->value);
+    behind = cv_token_small_fraction(reader, at, &number->value);
     if (behind == NULL)
         return take_number(reader, at, number);
     number->kind = COVET_JSON_DOUBLE;

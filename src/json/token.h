@@ -169,19 +169,46 @@ static inline uint64_t cv_token_digits(uint64_t word, unsigned count) {
     return (digits * 10000 + (digits >> 32)) & 0xffffffff;
 }
 
-// Most numbers: up to 7 digits from `first` on, which may be any byte, and a comma or a closing
-// bracket behind. NULL, without an error, for any other.
+// A number goes on in `byte`, behind its first digits.
+static inline bool cv_token_goes_on(char byte) {
+    return byte == '.' || (byte | 0x20) == 'e';
+}
+
+// Most integers: up to 7 digits from `first` on, which may be any byte. NULL, without an error, for
+// any other number and for what is none.
 static inline const char *cv_token_small_integer(const struct covet_json_reader *reader,
                                                  const char *first, uint64_t *magnitude) {
     uint64_t word = cv_token_word(reader, first);
     unsigned count = cv_token_digit_count(word);
-    char next = (char)(word >> (8 * count & 63));
 
-    if (CV_UNLIKELY(count - 1 >= 7 || (next != ',' && next != '}' && next != ']') ||
-                    (count > 1 && (char)word == '0')))
+    if (CV_UNLIKELY(count - 1 >= 7 || cv_token_goes_on((char)(word >> 8 * count)) ||
+                    ((char)word == '0' && count > 1)))
         return NULL;
     *magnitude = cv_token_digits(word, count);
     return first + count;
+}
+
+// The same for most fractions, such as prices: 7 bytes with the point. Digits and power of ten are
+// exact as doubles, so one division rounds once.
+static inline const char *cv_token_small_fraction(const struct covet_json_reader *reader,
+                                                  const char *first, double *value) {
+    static const double powers[8] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7};
+    uint64_t word = cv_token_word(reader, first), fraction;
+    unsigned count = cv_token_digit_count(word), fraction_count;
+
+    if (CV_UNLIKELY(count - 1 >= 5 || (char)(word >> 8 * count) != '.' ||
+                    ((char)word == '0' && count > 1)))
+        return NULL;
+    fraction = word >> 8 * (count + 1);
+    fraction_count = cv_token_digit_count(fraction);
+    if (CV_UNLIKELY(fraction_count == 0 || count + fraction_count > 6 ||
+                    cv_token_goes_on((char)(fraction >> 8 * fraction_count))))
+        return NULL;
+    // The point taken out.
+    word = fraction << 8 * count | (word & ((UINT64_C(1) << 8 * count) - 1));
+    *value =
+        (double)(int64_t)cv_token_digits(word, count + fraction_count) / powers[fraction_count];
+    return first + count + 1 + fraction_count;
 }
 
 static inline const char *cv_token_bool(struct covet_json_reader *reader, const char *at,
