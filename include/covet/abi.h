@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define COVET_ABI_VERSION 1u
+#define COVET_ABI_VERSION 2u
 
 /* user_data of a submission, high bits to low:
  *
@@ -102,7 +102,11 @@ static inline uint32_t covet_user_data_slot(uint64_t user_data) {
     X(CQ_OVERFLOWS, "cq_overflows", COUNTER, "Completions the completion queue had no room for") \
     X(ACCEPT_PAUSES, "accept_pauses", COUNTER, "Times accepting stopped for want of descriptors") \
     X(LOG_DROPPED, "log_lines_dropped", COUNTER, "Access-log lines dropped, queue full") \
-    X(MESSAGES, "messages", COUNTER, "Messages received from other threads")
+    X(MESSAGES, "messages", COUNTER, "Messages received from other threads") \
+    X(ROUTE_CACHE_HITS, "route_cache_hits", COUNTER, \
+      "Requests whose route the table of static paths knew") \
+    X(ROUTE_CACHE_MISSES, "route_cache_misses", COUNTER, \
+      "Requests for which the tree of patterns was searched")
 
 enum covet_counter {
 #define COVET_COUNTER_ENUM(name, text, kind, help) COVET_COUNTER_##name,

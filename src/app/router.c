@@ -1,19 +1,20 @@
-// A tree with one level per path segment. Each node keeps its children by kind, in the order of
-// precedence; trying them in that order and coming back when a branch fails gives the best match.
+// The search. A static pattern that has the method wins over everything, so the perfect hash is
+// asked first; then the tree of the patterns with parameters:
 //
-//   GET /users/{id:int}         root -- "users" --+-- int   (GET)
-//   GET /users/{name}/posts                       +-- name -- "posts" (GET)
-//   GET /files/{rest...}             \- "files" --- rest    (GET)
+//   GET /users/{id:int}         "/users/" --+-- int         (GET)
+//   GET /users/{name}/posts                 +-- name -- "/posts" (GET)
+//   GET /files/{rest...}     \- "/files/" --- rest          (GET)
 //
-// A request visits each node at most once, since a node stands for one prefix of the path, so the
-// worst path costs what the tree holds and not the number of ways through it. Routes of one pattern
-// but other methods share a node.
+// A node's children by text come before those by parameter. Where both may go on, a fork remembers
+// the place: when a branch fails, the search goes on at the last fork. A node stands for one
+// beginning of a pattern and each of its segments takes one of the path, so no node is visited
+// twice: the worst path costs what the tree holds and not the number of ways through it.
+//
+// No byte outside the path is read. A word that would reach beyond the end is loaded so that it
+// ends there, and shifted down; what is missing is 0, which no text holds.
 #include "app/router.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "app/router_layout.h"
 #include "base/assert.h"
 #include "http/parser.h"
 
@@ -26,244 +27,123 @@ _Static_assert((int)COVET_GET == (int)CV_METHOD_GET && (int)COVET_HEAD == (int)C
                    (int)COVET_CONNECT == (int)CV_METHOD_CONNECT,
                "public and internal methods are the same bits");
 
-enum segment_kind { SEGMENT_TEXT, SEGMENT_INT, SEGMENT_NAME, SEGMENT_REST };
+#define WORD_BYTES 8u
+#define SLASHES (0x0101010101010101u * (uint64_t)'/')
 
-struct segment {
-    enum segment_kind kind;
-    struct cv_span text;  // The plain text, or the parameter's name.
+// A place to come back to: the segment at `at`, which `node` continues with.
+struct fork {
+    uint32_t node;
+    uint32_t at;
+    uint8_t param_count;
+    uint8_t next;  // enum way: what has not been tried yet.
 };
 
-struct leaf {                      // One route that ends at a node.
-    struct leaf *next;             // owned
-    const struct cv_route *route;  // borrowed until cv_router_deinit
+enum way { WAY_INTEGER, WAY_NAME, WAY_REST, WAY_NONE };
+
+struct search {
+    const struct cv_router *router;
+    struct cv_match *match;
+    const char *data;  // The path, or its copy.
+    const char *path;  // As given: what parameters point into.
+    size_t length;
+    size_t last_word;  // Where the last word of the path begins.
+    uint16_t method;
+    uint32_t fork_count;
+    struct fork fork[CV_PATTERN_SEGMENTS_MAX];
 };
 
-struct cv_router_node {
-    struct cv_span text;             // SEGMENT_TEXT; borrowed from the pattern that made the node
-    struct cv_router_node *sibling;  // owned; the next text child of the same parent
-    struct cv_router_node *texts;    // owned
-    struct cv_router_node *integer;  // owned
-    struct cv_router_node *name;     // owned
-    struct leaf *leaves;             // owned; paths that end here
-    struct leaf *rests;              // owned; {name...} below this node
-};
-
-void cv_router_init(struct cv_router *router) {
-    *router = (struct cv_router){0};
-}
-
-static void free_leaves(struct leaf *leaf) {
-    while (leaf != NULL) {
-        struct leaf *next = leaf->next;
-
-        free(leaf);
-        leaf = next;
-    }
-}
-
-static void free_node(struct cv_router_node *node) {
-    while (node != NULL) {
-        struct cv_router_node *sibling = node->sibling;
-
-        free_node(node->texts);
-        free_node(node->integer);
-        free_node(node->name);
-        free_leaves(node->leaves);
-        free_leaves(node->rests);
-        free(node);
-        node = sibling;
-    }
-}
-
-void cv_router_deinit(struct cv_router *router) {
-    free_node(router->root);
-    *router = (struct cv_router){0};
-}
-
-// Patterns.
-
-static bool is_name(struct cv_span text) {
-    if (text.length == 0 || text.length > CV_ROUTER_NAME_BYTES_MAX)
+// Chooses among the routes of one pattern; notes their methods for a 405.
+static inline bool choose(const struct cv_router *router, const struct cv_router_leaf *leaf,
+                          uint16_t method, struct cv_match *match) {
+    if ((leaf->takes & method) == 0) {
+        match->allowed |= leaf->methods;
         return false;
-    for (size_t i = 0; i < text.length; i++) {
-        char c = text.data[i];
-
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-              c == '_'))
-            return false;
     }
+    match->route = router->routes[leaf->route + leaf->of[__builtin_ctz(method)]];
     return true;
 }
 
-static bool ends_with(struct cv_span text, struct cv_span end) {
-    return text.length >= end.length &&
-           memcmp(text.data + text.length - end.length, end.data, end.length) == 0;
+// Static patterns.
+
+static inline const struct cv_router_slot *slot_of(const struct cv_router *router, uint64_t hash) {
+    uint32_t displacement = router->displacement[hash >> router->bucket_shift];
+
+    return &router->slot[((uint32_t)hash ^ displacement) & router->slot_mask];
 }
 
-// Returns NULL, or what is wrong with the segment.
-static const char *parse_segment(struct cv_span text, struct segment *segment) {
-    static const struct cv_span int_end = {":int", 4};
-    static const struct cv_span rest_end = {"...", 3};
+uint64_t cv_router_hash_long(const char *text, size_t length, uint64_t seed) {
+    uint64_t hash = seed ^ length;
+    size_t at = 0;
 
-    *segment = (struct segment){SEGMENT_TEXT, text};
-    if (text.length == 0 || text.data[0] != '{') {
-        if (text.length > 0 && (memchr(text.data, '{', text.length) != NULL ||
-                                memchr(text.data, '}', text.length) != NULL))
-            return "a parameter must be a whole segment";
-        return NULL;
+    for (; length - at > 2 * WORD_BYTES; at += 2 * WORD_BYTES)
+        hash = cv_router_mix(hash ^ cv_router_load(text + at),
+                             cv_router_load(text + at + WORD_BYTES) ^ CV_ROUTER_SALT_1);
+    return cv_router_mix(hash ^ cv_router_load(text + length - 2 * WORD_BYTES),
+                         cv_router_load(text + length - WORD_BYTES) ^ CV_ROUTER_SALT_2 ^ seed);
+}
+
+static CV_NOINLINE const struct cv_router_slot *find_long(const struct cv_router *router,
+                                                          struct cv_span path) {
+    const struct cv_router_slot *slot =
+        slot_of(router, cv_router_hash_long(path.data, path.length, router->seed));
+
+    return slot->length == path.length &&
+                   memcmp(router->texts + slot->long_text, path.data, path.length) == 0
+               ? slot
+               : NULL;
+}
+
+static inline const struct cv_router_slot *find_short(const struct cv_router *router,
+                                                      struct cv_span path) {
+    uint64_t word = cv_router_load_short(path.data, path.length);
+    struct cv_router_words words = {{word, word, word, word}};
+    const struct cv_router_slot *slot =
+        slot_of(router, cv_router_hash_words(&words, path.length, router->seed));
+
+    return slot->length == path.length && cv_router_load(slot->text) == word ? slot : NULL;
+}
+
+static inline const struct cv_router_slot *find_static(const struct cv_router *router,
+                                                       struct cv_span path) {
+    struct cv_router_words words;
+    size_t offset[4];
+    uint64_t different = 0;
+
+    if (path.length > CV_ROUTER_SLOT_TEXT_BYTES)
+        return find_long(router, path);
+    if (path.length < WORD_BYTES)
+        return find_short(router, path);
+    cv_router_word_offsets(path.length, offset);
+    for (int i = 0; i < 4; i++)
+        words.word[i] = cv_router_load(path.data + offset[i]);
+    const struct cv_router_slot *slot =
+        slot_of(router, cv_router_hash_words(&words, path.length, router->seed));
+    for (int i = 0; i < 4; i++)
+        different |= words.word[i] ^ cv_router_load(slot->text + offset[i]);
+    return different == 0 && slot->length == path.length ? slot : NULL;
+}
+
+// Patterns with parameters.
+
+// The bytes of the path from `at` on, which is inside it.
+static inline uint64_t word_at(const struct search *search, size_t at) {
+    size_t from = CV_MIN(at, search->last_word);
+
+    return cv_router_load(search->data + from) >> (8 * (at - from));
+}
+
+// The end of the segment that begins at `at`.
+static inline size_t segment_end(const struct search *search, size_t at) {
+    for (; at < search->length; at += WORD_BYTES) {
+        uint64_t other = word_at(search, at) ^ SLASHES;
+        // The lowest bit set is that of the first byte that is 0 now; those above may be wrong.
+        uint64_t found = (other - 0x0101010101010101u) & ~other & 0x8080808080808080u;
+
+        if (found != 0)
+            return at + (size_t)__builtin_ctzll(found) / 8;
     }
-    if (text.data[text.length - 1] != '}')
-        return "a parameter must be a whole segment";
-
-    struct cv_span name = cv_span_make(text.data + 1, text.length - 2);
-    segment->kind = SEGMENT_NAME;
-    if (ends_with(name, int_end)) {
-        segment->kind = SEGMENT_INT;
-        name.length -= int_end.length;
-    } else if (ends_with(name, rest_end)) {
-        segment->kind = SEGMENT_REST;
-        name.length -= rest_end.length;
-    }
-    segment->text = name;
-    return is_name(name) ? NULL : "a parameter is {name}, {name:int} or {name...}";
+    return search->length;
 }
-
-// A path that no request can have after decoding would be a route never reached.
-static bool is_reachable(struct cv_span text) {
-    return !cv_span_equal(text, CV_SPAN(".")) && !cv_span_equal(text, CV_SPAN(".."));
-}
-
-// Cuts the pattern into segments. Returns NULL, or what is wrong with it.
-static const char *parse_pattern(const char *pattern, struct segment *segments, uint32_t *count) {
-    size_t length = strlen(pattern);
-    const char *at = pattern, *end = pattern + length;
-    const char *wrong = NULL;
-
-    if (length == 0 || pattern[0] != '/')
-        return "a pattern begins with '/'";
-    if (length > CV_ROUTER_PATTERN_BYTES_MAX)
-        return "the pattern is too long";
-    for (*count = 0; wrong == NULL && at < end; (*count)++) {
-        const char *start = ++at;
-
-        if (*count == CV_ROUTER_SEGMENTS_MAX)
-            return "too many segments";
-        if (*count > 0 && segments[*count - 1].kind == SEGMENT_REST)
-            return "{name...} must be the last segment";
-        at = memchr(start, '/', (size_t)(end - start));
-        at = at == NULL ? end : at;
-        wrong = parse_segment(cv_span_make(start, (size_t)(at - start)), &segments[*count]);
-        if (wrong == NULL && segments[*count].kind == SEGMENT_TEXT &&
-            !is_reachable(segments[*count].text))
-            wrong = "no path keeps a dot segment";
-    }
-    return wrong;
-}
-
-static const char *take_names(struct cv_route *route, const struct segment *segments,
-                              uint32_t count) {
-    route->param_count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (segments[i].kind == SEGMENT_TEXT)
-            continue;
-        if (route->param_count == CV_ROUTER_PARAMS_MAX)
-            return "too many parameters";
-        for (uint32_t p = 0; p < route->param_count; p++)
-            if (cv_span_equal(route->param_name[p], segments[i].text))
-                return "a parameter name is used twice";
-        route->param_name[route->param_count++] = segments[i].text;
-    }
-    return NULL;
-}
-
-// Building.
-
-static struct cv_router_node **child_slot(struct cv_router_node *parent,
-                                          const struct segment *segment) {
-    struct cv_router_node **slot;
-
-    if (segment->kind == SEGMENT_INT)
-        return &parent->integer;
-    if (segment->kind == SEGMENT_NAME)
-        return &parent->name;
-    for (slot = &parent->texts; *slot != NULL; slot = &(*slot)->sibling)
-        if (cv_span_equal((*slot)->text, segment->text))
-            break;
-    return slot;
-}
-
-// Walks down to the node a pattern ends at, making what is missing. Returns where the route's leaf
-// goes; NULL without memory.
-static struct leaf **reach(struct cv_router *router, const struct segment *segments,
-                           uint32_t count) {
-    struct cv_router_node **slot = &router->root;
-
-    for (uint32_t i = 0;; i++) {
-        if (*slot == NULL) {
-            *slot = calloc(1, sizeof(**slot));
-            if (*slot == NULL)
-                return NULL;
-            if (i > 0)
-                (*slot)->text = segments[i - 1].text;
-        }
-        if (i == count)
-            return &(*slot)->leaves;
-        if (segments[i].kind == SEGMENT_REST)
-            return &(*slot)->rests;
-        slot = child_slot(*slot, &segments[i]);
-    }
-}
-
-static int refuse(const struct cv_route *route, const char *why, char *error, size_t error_bytes) {
-    snprintf(error, error_bytes, "route \"%.200s\": %s", route->pattern, why);
-    return -EINVAL;
-}
-
-static int refuse_conflict(const struct cv_route *route, const struct cv_route *other, char *error,
-                           size_t error_bytes) {
-    uint16_t common = route->methods & other->methods;
-    uint16_t first = (uint16_t)(common & -common);
-
-    snprintf(error, error_bytes,
-             "route \"%.200s\" matches the same paths with %s as route \"%.200s\"", route->pattern,
-             cv_parser_method_name(first), other->pattern);
-    return -EEXIST;
-}
-
-int cv_router_add(struct cv_router *router, struct cv_route *route, char *error,
-                  size_t error_bytes) {
-    struct segment segments[CV_ROUTER_SEGMENTS_MAX];
-    uint32_t count = 0;
-    const char *wrong = parse_pattern(route->pattern, segments, &count);
-
-    if (wrong == NULL)
-        wrong = take_names(route, segments, count);
-    if (wrong == NULL && (route->methods == 0 || (route->methods & ~COVET_ANY_METHOD) != 0))
-        wrong = "its methods must be some of GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
-    if (wrong != NULL)
-        return refuse(route, wrong, error, error_bytes);
-
-    struct leaf **leaves = reach(router, segments, count);
-    struct leaf *leaf = calloc(1, sizeof(*leaf));
-    if (leaves == NULL || leaf == NULL) {
-        free(leaf);
-        snprintf(error, error_bytes, "route \"%.200s\": no memory", route->pattern);
-        return -ENOMEM;
-    }
-    for (const struct leaf *other = *leaves; other != NULL; other = other->next) {
-        if ((other->route->methods & route->methods) != 0) {
-            free(leaf);
-            return refuse_conflict(route, other->route, error, error_bytes);
-        }
-    }
-    leaf->route = route;
-    leaf->next = *leaves;
-    *leaves = leaf;
-    router->methods |= route->methods;
-    return 0;
-}
-
-// Matching.
 
 static bool is_int(struct cv_span text) {
     bool negative = text.length > 0 && text.data[0] == '-';
@@ -273,81 +153,178 @@ static bool is_int(struct cv_span text) {
     return digits.length <= 19 && cv_span_to_uint64(digits, (uint64_t)INT64_MAX + negative, &value);
 }
 
-// Chooses among the routes of one pattern; notes their methods for a 405.
-static bool choose(const struct leaf *leaves, uint16_t method, struct cv_match *match) {
-    uint16_t methods = 0;
+// Does the path go on with the node's text?
+static inline bool has_text(const struct search *search, const struct cv_router_node *node,
+                            size_t at) {
+    size_t bytes = node->text_bytes;
+    uint64_t text;
 
-    for (const struct leaf *leaf = leaves; leaf != NULL; leaf = leaf->next)
-        methods |= leaf->route->methods;
-    match->allowed |= methods;
-    if (method == CV_METHOD_HEAD && (methods & CV_METHOD_HEAD) == 0)
-        method = CV_METHOD_GET;
-    for (const struct leaf *leaf = leaves; leaf != NULL; leaf = leaf->next) {
-        if ((leaf->route->methods & method) != 0) {
-            match->route = leaf->route;
-            return true;
+    if (bytes == 0)
+        return true;
+    if (search->length - at < bytes)
+        return false;
+    text = word_at(search, at) ^ cv_router_load(node->text);
+    if (bytes <= WORD_BYTES)
+        return text << (8 * (WORD_BYTES - bytes)) == 0;
+    return text == 0 && (word_at(search, at + WORD_BYTES) ^ cv_router_load(node->text + WORD_BYTES))
+                                << (8 * (2 * WORD_BYTES - bytes)) ==
+                            0;
+}
+
+static uint32_t wide_child(const struct cv_router *router, const struct cv_router_node *node,
+                           __m128i byte) {
+    const uint8_t *first = router->wide_first + node->wide;
+
+    for (uint32_t base = CV_ROUTER_VECTOR_BYTES; base < node->child_count;
+         base += CV_ROUTER_VECTOR_BYTES) {
+        __m128i vector = _mm_loadu_si128((const __m128i *)(const void *)first);
+        int found = _mm_movemask_epi8(_mm_cmpeq_epi8(vector, byte));
+
+        if (found != 0)
+            return node->children + base + (uint32_t)__builtin_ctz((unsigned)found);
+        first += CV_ROUTER_VECTOR_BYTES;
+    }
+    return 0;
+}
+
+// The child for the path's next byte, or 0.
+static inline uint32_t text_child(const struct cv_router *router, const struct cv_router_node *node,
+                                  char next) {
+    __m128i byte = _mm_set1_epi8(next);
+    __m128i vector = _mm_load_si128((const __m128i *)(const void *)node->first);
+    int found = _mm_movemask_epi8(_mm_cmpeq_epi8(vector, byte));
+
+    if (node->child_count == 0)
+        return 0;
+    if (CV_LIKELY(found != 0))
+        return node->children + (uint32_t)__builtin_ctz((unsigned)found);
+    return node->child_count > CV_ROUTER_VECTOR_BYTES ? wide_child(router, node, byte) : 0;
+}
+
+static inline void push(struct search *search, struct fork fork) {
+    CV_DEBUG_ASSERT(search->fork_count < CV_PATTERN_SEGMENTS_MAX);
+    search->fork[search->fork_count++] = fork;
+}
+
+static inline void take_param(struct search *search, size_t at, size_t end) {
+    search->match->param[search->match->param_count++] = cv_span_make(search->path + at, end - at);
+}
+
+// Takes the segment at `fork` as a parameter, in the ways that are left. Returns the node to go on
+// with, `*at` behind the segment; 0 when that is no way, or `*found` when {name...} took it all.
+static uint32_t take_segment(struct search *search, struct fork fork, size_t *at, bool *found) {
+    const struct cv_router *router = search->router;
+    const struct cv_router_node *node = &router->node[fork.node];
+    size_t end = segment_end(search, fork.at);
+
+    *at = end;
+    if (fork.next == WAY_INTEGER && node->integer != 0 &&
+        is_int(cv_span_make(search->path + fork.at, end - fork.at))) {
+        if (node->name != 0 || node->rest != 0)
+            push(search, (struct fork){fork.node, fork.at, fork.param_count, WAY_NAME});
+        take_param(search, fork.at, end);
+        return node->integer;
+    }
+    if (fork.next <= WAY_NAME && node->name != 0 && end > fork.at) {
+        if (node->rest != 0)
+            push(search, (struct fork){fork.node, fork.at, fork.param_count, WAY_REST});
+        take_param(search, fork.at, end);
+        return node->name;
+    }
+    if (node->rest != 0 &&
+        choose(router, &router->leaf[node->rest], search->method, search->match)) {
+        take_param(search, fork.at, search->length);
+        *found = true;
+    }
+    return 0;
+}
+
+static bool find_by_tree(struct search *search) {
+    const struct cv_router *router = search->router;
+    struct cv_match *match = search->match;
+    uint32_t index = 0;
+    size_t at = 0;
+
+    for (;;) {
+        const struct cv_router_node *node = &router->node[index];
+        struct fork fork = {index, 0, match->param_count, WAY_NONE};
+        bool found = false;
+
+        index = 0;
+        if (has_text(search, node, at)) {
+            at += node->text_bytes;
+            fork.at = (uint32_t)at;
+            fork.next = node->has_params ? WAY_INTEGER : WAY_NONE;
+            if (at < search->length) {
+                index = text_child(router, node, search->data[at]);
+            } else if (node->leaf != 0 &&
+                       choose(router, &router->leaf[node->leaf], search->method, match)) {
+                return true;
+            }
         }
-    }
-    return false;
-}
-
-static bool descend(const struct cv_router_node *node, uint16_t method, const char *at,
-                    const char *end, struct cv_match *match);
-
-static bool enter(const struct cv_router_node *child, uint16_t method, const char *at,
-                  const char *end, struct cv_match *match) {
-    if (at == end)
-        return choose(child->leaves, method, match);
-    return descend(child, method, at + 1, end, match);
-}
-
-// As `enter`, with the segment as a parameter that is taken back when the branch fails.
-static bool enter_param(const struct cv_router_node *child, uint16_t method, struct cv_span segment,
-                        const char *end, struct cv_match *match) {
-    if (child == NULL)
-        return false;
-    match->param[match->param_count++] = segment;
-    if (enter(child, method, segment.data + segment.length, end, match))
-        return true;
-    match->param_count--;
-    return false;
-}
-
-// `at` is the first byte of a segment. The recursion is as deep as the longest pattern.
-static bool descend(const struct cv_router_node *node, uint16_t method, const char *at,
-                    const char *end, struct cv_match *match) {
-    const char *slash = memchr(at, '/', (size_t)(end - at));
-    const char *stop = slash == NULL ? end : slash;
-    struct cv_span segment = cv_span_make(at, (size_t)(stop - at));
-
-    for (const struct cv_router_node *text = node->texts; text != NULL; text = text->sibling) {
-        if (!cv_span_equal(text->text, segment))
+        if (index != 0) {
+            if (fork.next != WAY_NONE)
+                push(search, fork);
+            at++;
             continue;
-        if (enter(text, method, stop, end, match))
+        }
+        if (fork.next != WAY_NONE)
+            index = take_segment(search, fork, &at, &found);
+        while (index == 0 && !found) {
+            if (search->fork_count == 0)
+                return false;
+            fork = search->fork[--search->fork_count];
+            match->param_count = fork.param_count;
+            index = take_segment(search, fork, &at, &found);
+        }
+        if (found)
             return true;
-        break;
     }
-    if (node->integer != NULL && is_int(segment) &&
-        enter_param(node->integer, method, segment, end, match))
-        return true;
-    if (segment.length > 0 && enter_param(node->name, method, segment, end, match))
-        return true;
-    if (node->rests == NULL || !choose(node->rests, method, match))
-        return false;
-    match->param[match->param_count++] = cv_span_make(at, (size_t)(end - at));
-    return true;
+}
+
+static bool search_tree(const struct cv_router *router, uint16_t method, struct cv_span path,
+                        struct cv_match *match) {
+    struct search search;
+    char copy[2 * WORD_BYTES];
+
+    search.router = router;
+    search.match = match;
+    search.path = path.data;
+    search.data = path.data;
+    search.length = path.length;
+    search.last_word = path.length - WORD_BYTES;
+    search.method = method;
+    search.fork_count = 0;
+    if (path.length < WORD_BYTES) {
+        uint64_t word = cv_router_load_short(path.data, path.length);
+
+        memcpy(copy, &word, sizeof(word));
+        memset(copy + sizeof(word), 0, sizeof(word));
+        search.data = copy;
+        search.last_word = WORD_BYTES;
+    }
+    return find_by_tree(&search);
 }
 
 enum cv_router_result cv_router_match(const struct cv_router *router, uint16_t method,
                                       struct cv_span path, struct cv_match *match) {
+    const struct cv_router_slot *slot;
+
     match->route = NULL;
     match->allowed = 0;
     match->param_count = 0;
-    if (router->root == NULL || path.length == 0 || path.data[0] != '/')
+    if (path.length == 0 || path.data[0] != '/')
         return CV_ROUTER_NOT_FOUND;
-    if (descend(router->root, method, path.data + 1, path.data + path.length, match))
+    slot = find_static(router, path);
+    if (slot != NULL && choose(router, &slot->leaf, method, match))
+        return CV_ROUTER_FOUND;
+    if (router->has_tree && path.length <= UINT32_MAX && search_tree(router, method, path, match))
         return CV_ROUTER_FOUND;
     return match->allowed != 0 ? CV_ROUTER_METHOD_NOT_ALLOWED : CV_ROUTER_NOT_FOUND;
+}
+
+uint16_t cv_router_methods(const struct cv_router *router) {
+    return router->methods;
 }
 
 struct cv_span cv_router_allow_text(uint16_t methods, char out[CV_ROUTER_ALLOW_BYTES_MAX]) {
