@@ -149,19 +149,20 @@ static void run_covet(void *context, uint32_t count) {
 
 // The floor.
 
+// The last word ends where the path does; shorter paths are one word.
 __attribute__((target("sse4.2"))) static uint32_t floor_hash(struct cv_span path) {
-    uint64_t hash = path.length;
-    size_t at = 0;
+    uint64_t hash = path.length, word = 0;
 
-    for (; path.length - at >= 8; at += 8) {
-        uint64_t word;
-
+    if (path.length < 8) {
+        memcpy(&word, path.data, path.length);
+        return (uint32_t)_mm_crc32_u64(hash, word) % SLOT_COUNT;
+    }
+    for (size_t at = 0; at + 8 < path.length; at += 8) {
         memcpy(&word, path.data + at, 8);
         hash = _mm_crc32_u64(hash, word);
     }
-    for (; at < path.length; at++)
-        hash = _mm_crc32_u8((uint32_t)hash, (unsigned char)path.data[at]);
-    return (uint32_t)hash % SLOT_COUNT;
+    memcpy(&word, path.data + path.length - 8, 8);
+    return (uint32_t)_mm_crc32_u64(hash, word) % SLOT_COUNT;
 }
 
 static void fill_floor(struct lookup *lookup) {

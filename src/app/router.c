@@ -10,8 +10,9 @@
 // beginning of a pattern and each of its segments takes one of the path, so no node is visited
 // twice: the worst path costs what the tree holds and not the number of ways through it.
 //
-// No byte outside the path is read. A word that would reach beyond the end is loaded so that it
-// ends there, and shifted down; what is missing is 0, which no text holds.
+// The path is looked at through a window of 16 bytes. No byte outside the path is read: where the
+// window would reach beyond the end, it lies on a copy of the last bytes with zeros behind them,
+// and 0 is in no pattern.
 #include "app/router.h"
 
 #include "app/router_layout.h"
@@ -28,7 +29,7 @@ _Static_assert((int)COVET_GET == (int)CV_METHOD_GET && (int)COVET_HEAD == (int)C
                "public and internal methods are the same bits");
 
 #define WORD_BYTES 8u
-#define SLASHES (0x0101010101010101u * (uint64_t)'/')
+#define WINDOW_BYTES 16u
 
 // A place to come back to: the segment at `at`, which `node` continues with.
 struct fork {
@@ -43,12 +44,13 @@ enum way { WAY_INTEGER, WAY_NAME, WAY_REST, WAY_NONE };
 struct search {
     const struct cv_router *router;
     struct cv_match *match;
-    const char *data;  // The path, or its copy.
-    const char *path;  // As given: what parameters point into.
+    const char *path;
     size_t length;
-    size_t last_word;  // Where the last word of the path begins.
-    uint16_t method;
+    size_t direct_end;  // From here on a window would reach beyond the path.
+    size_t tail_start;  // Where in the path the copy begins.
     uint32_t fork_count;
+    uint16_t method;
+    CV_CACHE_ALIGNED char tail[2 * WINDOW_BYTES];
     struct fork fork[CV_PATTERN_SEGMENTS_MAX];
 };
 
@@ -125,27 +127,32 @@ static inline const struct cv_router_slot *find_static(const struct cv_router *r
 
 // Patterns with parameters.
 
-// The bytes of the path from `at` on, which is inside it.
-static inline uint64_t word_at(const struct search *search, size_t at) {
-    size_t from = CV_MIN(at, search->last_word);
+// The 16 bytes of the path from `at` on; zeros behind its end, where `at` may be as well.
+static inline const char *window(const struct search *search, size_t at) {
+    return at < search->direct_end ? search->path + at : search->tail + (at - search->tail_start);
+}
 
-    return cv_router_load(search->data + from) >> (8 * (at - from));
+static inline __m128i load(const void *at) {
+    return _mm_loadu_si128(at);
+}
+
+// One bit for each byte that is equal.
+static inline unsigned equal_bytes(__m128i a, __m128i b) {
+    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(a, b));
 }
 
 // The end of the segment that begins at `at`.
 static inline size_t segment_end(const struct search *search, size_t at) {
-    for (; at < search->length; at += WORD_BYTES) {
-        uint64_t other = word_at(search, at) ^ SLASHES;
-        // The lowest bit set is that of the first byte that is 0 now; those above may be wrong.
-        uint64_t found = (other - 0x0101010101010101u) & ~other & 0x8080808080808080u;
+    for (; at < search->length; at += WINDOW_BYTES) {
+        unsigned found = equal_bytes(load(window(search, at)), _mm_set1_epi8('/'));
 
         if (found != 0)
-            return at + (size_t)__builtin_ctzll(found) / 8;
+            return at + (size_t)__builtin_ctz(found);
     }
     return search->length;
 }
 
-static bool is_int(struct cv_span text) {
+static bool is_long_int(struct cv_span text) {
     bool negative = text.length > 0 && text.data[0] == '-';
     struct cv_span digits = cv_span_make(text.data + negative, text.length - negative);
     uint64_t value;
@@ -153,22 +160,15 @@ static bool is_int(struct cv_span text) {
     return digits.length <= 19 && cv_span_to_uint64(digits, (uint64_t)INT64_MAX + negative, &value);
 }
 
-// Does the path go on with the node's text?
-static inline bool has_text(const struct search *search, const struct cv_router_node *node,
-                            size_t at) {
-    size_t bytes = node->text_bytes;
-    uint64_t text;
+static inline bool is_int(const struct search *search, size_t at, size_t end) {
+    // Bytes below '0' become large ones.
+    __m128i value = _mm_sub_epi8(load(window(search, at)), _mm_set1_epi8('0'));
+    unsigned digits = equal_bytes(value, _mm_min_epu8(value, _mm_set1_epi8(9)));
+    size_t length = end - at;
 
-    if (bytes == 0)
+    if (length - 1 < WINDOW_BYTES && (~digits & ((1u << length) - 1)) == 0)
         return true;
-    if (search->length - at < bytes)
-        return false;
-    text = word_at(search, at) ^ cv_router_load(node->text);
-    if (bytes <= WORD_BYTES)
-        return text << (8 * (WORD_BYTES - bytes)) == 0;
-    return text == 0 && (word_at(search, at + WORD_BYTES) ^ cv_router_load(node->text + WORD_BYTES))
-                                << (8 * (2 * WORD_BYTES - bytes)) ==
-                            0;
+    return is_long_int(cv_span_make(search->path + at, length));
 }
 
 static uint32_t wide_child(const struct cv_router *router, const struct cv_router_node *node,
@@ -177,28 +177,26 @@ static uint32_t wide_child(const struct cv_router *router, const struct cv_route
 
     for (uint32_t base = CV_ROUTER_VECTOR_BYTES; base < node->child_count;
          base += CV_ROUTER_VECTOR_BYTES) {
-        __m128i vector = _mm_loadu_si128((const __m128i *)(const void *)first);
-        int found = _mm_movemask_epi8(_mm_cmpeq_epi8(vector, byte));
+        unsigned found = equal_bytes(load(first), byte);
 
         if (found != 0)
-            return node->children + base + (uint32_t)__builtin_ctz((unsigned)found);
+            return node->children + base + (uint32_t)__builtin_ctz(found);
         first += CV_ROUTER_VECTOR_BYTES;
     }
     return 0;
 }
 
-// The child for the path's next byte, or 0.
+// The child for the path's next byte, or 0. At the end that byte is 0, and so is the vector of a
+// node without children: that is child 0 of none, which is 0 again.
 static inline uint32_t text_child(const struct cv_router *router, const struct cv_router_node *node,
                                   char next) {
     __m128i byte = _mm_set1_epi8(next);
-    __m128i vector = _mm_load_si128((const __m128i *)(const void *)node->first);
-    int found = _mm_movemask_epi8(_mm_cmpeq_epi8(vector, byte));
+    unsigned found = equal_bytes(load(node->first), byte);
 
-    if (node->child_count == 0)
-        return 0;
-    if (CV_LIKELY(found != 0))
-        return node->children + (uint32_t)__builtin_ctz((unsigned)found);
-    return node->child_count > CV_ROUTER_VECTOR_BYTES ? wide_child(router, node, byte) : 0;
+    if (found != 0)
+        return node->children + (uint32_t)__builtin_ctz(found);
+    return CV_UNLIKELY(node->child_count > CV_ROUTER_VECTOR_BYTES) ? wide_child(router, node, byte)
+                                                                   : 0;
 }
 
 static inline void push(struct search *search, struct fork fork) {
@@ -218,8 +216,7 @@ static uint32_t take_segment(struct search *search, struct fork fork, size_t *at
     size_t end = segment_end(search, fork.at);
 
     *at = end;
-    if (fork.next == WAY_INTEGER && node->integer != 0 &&
-        is_int(cv_span_make(search->path + fork.at, end - fork.at))) {
+    if (fork.next == WAY_INTEGER && node->integer != 0 && is_int(search, fork.at, end)) {
         if (node->name != 0 || node->rest != 0)
             push(search, (struct fork){fork.node, fork.at, fork.param_count, WAY_NAME});
         take_param(search, fork.at, end);
@@ -239,70 +236,86 @@ static uint32_t take_segment(struct search *search, struct fork fork, size_t *at
     return 0;
 }
 
+// Goes back to the last fork that leads on. As take_segment; 0 without `*found` when there is none.
+static uint32_t go_back(struct search *search, size_t *at, bool *found) {
+    uint32_t index = 0;
+
+    while (index == 0 && !*found && search->fork_count > 0) {
+        struct fork fork = search->fork[--search->fork_count];
+
+        search->match->param_count = fork.param_count;
+        index = take_segment(search, fork, at, found);
+    }
+    return index;
+}
+
 static bool find_by_tree(struct search *search) {
     const struct cv_router *router = search->router;
     struct cv_match *match = search->match;
     uint32_t index = 0;
     size_t at = 0;
+    bool found = false;
 
-    for (;;) {
+    do {
         const struct cv_router_node *node = &router->node[index];
-        struct fork fork = {index, 0, match->param_count, WAY_NONE};
-        bool found = false;
+        const char *bytes = window(search, at);
+        struct fork fork = {index, 0, match->param_count, WAY_INTEGER};
 
         index = 0;
-        if (has_text(search, node, at)) {
+        if ((~equal_bytes(load(bytes), load(node->text)) & node->text_mask) == 0) {
             at += node->text_bytes;
             fork.at = (uint32_t)at;
-            fork.next = node->has_params ? WAY_INTEGER : WAY_NONE;
-            if (at < search->length) {
-                index = text_child(router, node, search->data[at]);
-            } else if (node->leaf != 0 &&
-                       choose(router, &router->leaf[node->leaf], search->method, match)) {
-                return true;
+            index = text_child(router, node, bytes[node->text_bytes]);
+            if (index != 0) {
+                if (node->has_params)
+                    push(search, fork);
+                at++;
+                continue;
             }
+            if (at == search->length && node->leaf != 0 &&
+                choose(router, &router->leaf[node->leaf], search->method, match))
+                return true;
+            if (node->has_params)
+                index = take_segment(search, fork, &at, &found);
         }
-        if (index != 0) {
-            if (fork.next != WAY_NONE)
-                push(search, fork);
-            at++;
-            continue;
-        }
-        if (fork.next != WAY_NONE)
-            index = take_segment(search, fork, &at, &found);
-        while (index == 0 && !found) {
-            if (search->fork_count == 0)
-                return false;
-            fork = search->fork[--search->fork_count];
-            match->param_count = fork.param_count;
-            index = take_segment(search, fork, &at, &found);
-        }
-        if (found)
-            return true;
+        if (index == 0 && !found)
+            index = go_back(search, &at, &found);
+    } while (index != 0);
+    return found;
+}
+
+// Copies the last bytes of the path, all if it is short, and puts zeros behind them.
+static inline void copy_tail(struct search *search) {
+    const char *path = search->path;
+    size_t length = search->length;
+    size_t kept = CV_MIN(length, (size_t)WINDOW_BYTES);
+
+    memset(search->tail, 0, sizeof(search->tail));
+    if (length >= WINDOW_BYTES) {
+        memcpy(search->tail, path + length - WINDOW_BYTES, WINDOW_BYTES);
+    } else if (length >= WORD_BYTES) {
+        memcpy(search->tail, path, WORD_BYTES);
+        memcpy(search->tail + length - WORD_BYTES, path + length - WORD_BYTES, WORD_BYTES);
+    } else {
+        uint64_t word = cv_router_load_short(path, length);
+
+        memcpy(search->tail, &word, sizeof(word));
     }
+    search->tail_start = length - kept;
+    search->direct_end = length < WINDOW_BYTES ? 0 : length - WINDOW_BYTES + 1;
 }
 
 static bool search_tree(const struct cv_router *router, uint16_t method, struct cv_span path,
                         struct cv_match *match) {
     struct search search;
-    char copy[2 * WORD_BYTES];
 
     search.router = router;
     search.match = match;
     search.path = path.data;
-    search.data = path.data;
     search.length = path.length;
-    search.last_word = path.length - WORD_BYTES;
-    search.method = method;
     search.fork_count = 0;
-    if (path.length < WORD_BYTES) {
-        uint64_t word = cv_router_load_short(path.data, path.length);
-
-        memcpy(copy, &word, sizeof(word));
-        memset(copy + sizeof(word), 0, sizeof(word));
-        search.data = copy;
-        search.last_word = WORD_BYTES;
-    }
+    search.method = method;
+    copy_tail(&search);
     return find_by_tree(&search);
 }
 

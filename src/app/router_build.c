@@ -252,6 +252,7 @@ static void fill_node(struct build *build, uint32_t index, uint32_t low, uint32_
 
     memcpy(node->text, first->key + depth, bytes);
     node->text_bytes = (uint8_t)bytes;
+    node->text_mask = (uint16_t)((1u << bytes) - 1);
     depth += bytes;
     if (first->key_bytes == depth) {
         uint32_t leaf = add_leaf(build, low++);

@@ -31,21 +31,22 @@ struct cv_router_slot {
     struct cv_router_leaf leaf;
 } CV_CACHE_ALIGNED;
 
-#define CV_ROUTER_NODE_TEXT_BYTES 16u
 #define CV_ROUTER_VECTOR_BYTES 16u
+#define CV_ROUTER_NODE_TEXT_BYTES (CV_ROUTER_VECTOR_BYTES - 1)  // One more is read behind it.
 
 // A place in the tree, reached by a byte in the parent's vector or by a parameter: a cache line.
 struct cv_router_node {
     // The next byte of each child, in the order of the children; what is left repeats the first, so
     // that a search from the low end never finds it.
     uint8_t first[CV_ROUTER_VECTOR_BYTES];
-    char text[CV_ROUTER_NODE_TEXT_BYTES];  // What the path must go on with, then zeros.
-    uint32_t children;                     // The first child; the others follow it.
-    uint32_t wide;                         // In `wide_first`: the bytes of children 16 and up.
-    uint32_t integer;                      // Child behind {name:int}; only where a segment begins.
-    uint32_t name;                         // Child behind {name}.
-    uint32_t rest;                         // Leaf of {name...}.
-    uint32_t leaf;                         // Of paths that end here.
+    char text[CV_ROUTER_VECTOR_BYTES];  // What the path must go on with, then zeros.
+    uint32_t children;                  // The first child; the others follow it.
+    uint32_t wide;                      // In `wide_first`: the bytes of children 16 and up.
+    uint32_t integer;                   // Child behind {name:int}; only where a segment begins.
+    uint32_t name;                      // Child behind {name}.
+    uint32_t rest;                      // Leaf of {name...}.
+    uint32_t leaf;                      // Of paths that end here.
+    uint16_t text_mask;                 // A bit for each byte of the text.
     uint16_t child_count;
     uint8_t text_bytes;
     bool has_params;  // One of integer, name, rest is set.
