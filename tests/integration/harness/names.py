@@ -33,9 +33,12 @@ PARSE_ERRORS = "covet_parse_errors_total"
 LOG_LINES_DROPPED = "covet_log_lines_dropped_total"
 ENTERS = "covet_enters_total"
 CQ_OVERFLOWS = "covet_cq_overflows_total"
+ROUTE_CACHE = ("covet_route_cache_hits_total", "covet_route_cache_misses_total")
 
 # Words in the log (regular expressions).
 STARTED = r"event=start\b"
+RELOADED = "event=reloaded"
+GENERATION_FREED = "event=generation_freed"
 CRASH_LINE = r"event=crash"
 # What a checking tool adds to the crash a test caused; its reports of other errors read otherwise.
 CRASH_OF_SANITIZED = r"Sanitizer.*(SEGV|DEADLYSIGNAL|can not provide|nested bug)"
