@@ -10,7 +10,7 @@ import threading
 import time
 
 from harness import Skip, limit_s, metrics, names, procfs, slow
-from harness.client import Client, get_bytes, get_once, post_bytes
+from harness.client import Client, Silence, get_bytes, get_once, post_bytes
 from harness.load import Load
 from harness.server import Server
 
@@ -228,13 +228,42 @@ def test_a_thousand_reloads_of_a_module_grow_nothing(env):
     assert grown_kib < 2048 * env.slack, f"{grown_kib} KiB more"
 
 
-def test_blocked_worker_delays_the_freeing_only(env):
-    """One worker sits in a handler, the other serves what is replaced meanwhile."""
+def test_changes_within_one_turn_are_kept_to_its_end(env):
     with churning(env) as server:
         with server.client() as client:
             text = post(client, "/replace/300")
-        # All of them within one turn of the only worker: nothing could be freed before its end.
+        # The only worker was inside a handler: nothing could be freed before it came out.
         assert figures(text)["alive"] == 3 + 900, text
+        only_one_table(server)
+        assert figures_now(server)["alive"] == 3
+
+
+def client_of_another_worker(server):
+    """A client whose worker answers while the first one is blocked."""
+    for _ in range(30):
+        client = server.client(timeout_s=0.3)
+        client.send(get_bytes("/version"))
+        try:
+            client.read_final()
+            client.timeout_s = 5.0
+            return client
+        except Silence:
+            client.close()
+    raise AssertionError("every worker is blocked")
+
+
+def test_blocked_worker_delays_the_freeing_and_no_reader(env):
+    with churning(env, cores="0-1") as server, server.client() as blocking:
+        blocking.send(get_bytes("/block/3000"))
+        time.sleep(0.2)
+        with client_of_another_worker(server) as client:
+            for _ in range(20):
+                before = version_of(client.get("/version").body.decode())
+                post(client, "/replace/1")
+                assert version_of(client.get("/version").body.decode()) > before
+            assert tables(server)["tables"] > 20, "freed under a worker that may still read"
+            assert figures(client.get("/figures").body.decode())["alive"] >= 60
+        assert blocking.read_final().status == 200
         only_one_table(server)
         assert figures_now(server)["alive"] == 3
 

@@ -7,15 +7,18 @@
  *     POST /churn/{n:int}     a thread replaces /version n times while everything goes on
  *     GET  /figures           "made=N alive=N done=N errors=N busy=0|1"
  *     POST /finish
+ *     GET  /block/{ms:int}    keeps its worker busy for so long
  *
  * A version is freed by on_removed, and spoilt before, so that a late reader shows it.
  */
+#define _GNU_SOURCE
 #include <covet.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define KEPT_MAX 16
 #define ROUTES_BESIDE 200
@@ -203,6 +206,14 @@ static void hello(struct covet_request *request, struct covet_response *response
     covet_response_text(response, "hello\n");
 }
 
+static void block(struct covet_request *request, struct covet_response *response) {
+    int64_t ms = 0;
+
+    covet_request_param_int(request, "ms", &ms);
+    usleep((useconds_t)(ms * 1000));
+    covet_response_text(response, "blocked\n");
+}
+
 static enum covet_next mark(struct covet_request *request, struct covet_response *response,
                             void *context) {
     (void)request;
@@ -229,6 +240,7 @@ int covet_module_init(struct covet_app *app) {
     covet_route(app, COVET_POST, "/replace/{n:int}", replace, NULL);
     covet_route(app, COVET_POST, "/churn/{n:int}", churn, NULL);
     covet_route(app, COVET_POST, "/finish", finish, NULL);
+    covet_route(app, COVET_GET, "/block/{ms:int}", block, NULL);
     covet_route(app, COVET_GET, "/figures", show_figures, NULL);
     covet_handler(app, "hello", hello, NULL);
     return covet_group_handler(group, "marked", hello, NULL);
