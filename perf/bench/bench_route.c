@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/router.h"
+#include "app/routes.h"
 #include "http/parser.h"
 
 #define ROUTES_MAX 1024u
@@ -283,6 +283,42 @@ static const struct {
 #include "bench_route_github.h"
 };
 
+// One route of the thousand is replaced: compiled, published, the old table freed.
+static void run_replace(void *context, uint32_t count) {
+    struct cv_routes *routes = context;
+    struct covet_route_options options = {
+        .methods = COVET_GET, .pattern = "/users/search", .handler = handle};
+    struct cv_route *route;
+    char error[256];
+
+    for (uint32_t i = 0; i < count; i++)
+        if (cv_routes_make(&route, "", &options, error, sizeof(error)) != 0 ||
+            cv_routes_add(routes, route, CV_ROUTES_REPLACE, error, sizeof(error)) != 0)
+            abort();
+}
+
+static void add_replace(const struct set *set) {
+    static struct cv_routes routes;
+    struct cv_route *route;
+    char error[256];
+
+    if (cv_routes_init(&routes) != 0)
+        abort();
+    routes.worker_count = 1;
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct covet_route_options options = {
+            .methods = COVET_GET, .pattern = set->route[i].pattern, .handler = handle};
+
+        if (cv_routes_make(&route, "", &options, error, sizeof(error)) != 0 ||
+            cv_routes_add(&routes, route, CV_ROUTES_ADD, error, sizeof(error)) != 0)
+            abort();
+    }
+    if (cv_routes_publish(&routes) != 0)
+        abort();
+    bench_add(&(struct bench){
+        .name = "route_1000/replace", .impl = "covet", .run = run_replace, .context = &routes});
+}
+
 void bench_route(void) {
     struct set *thousand = new_set(), *hub = new_set();
 
@@ -291,6 +327,7 @@ void bench_route(void) {
     add_pair("route_1000/static", make_lookup(thousand, router, 0));
     add_pair("route_1000/params1", make_lookup(thousand, router, 1));
     add_pair("route_1000/params2", make_lookup(thousand, router, 2));
+    add_replace(thousand);
     for (size_t i = 0; i < sizeof(github) / sizeof(github[0]); i++)
         add_route(hub, github[i].method, github[i].pattern);
     add_pair("route_github/all", make_lookup(hub, build_router(hub), -1));

@@ -33,7 +33,9 @@ static const char *take_text(struct cv_pattern *pattern, struct cv_span text) {
     if (text.length > 0 && (memchr(text.data, '{', text.length) != NULL ||
                             memchr(text.data, '}', text.length) != NULL))
         return "a parameter must be a whole segment";
-    // A path that no request can have after decoding would be a route never reached.
+    // What no path can hold after decoding would be a route never reached.
+    if (text.length > 0 && memchr(text.data, CV_PATTERN_PARAM, text.length) != NULL)
+        return "no path holds a byte 0xff, it is not UTF-8";
     if (cv_span_equal(text, CV_SPAN(".")) || cv_span_equal(text, CV_SPAN("..")))
         return "no path keeps a dot segment";
     put(pattern, text);
@@ -94,7 +96,7 @@ const char *cv_pattern_parse(struct cv_pattern *pattern, const char *text) {
 
         struct cv_span segment = cv_span_make(start, (size_t)(at - start));
         put(pattern, CV_SPAN("/"));
-        if (segment.length > 0 && segment.data[0] == CV_PATTERN_PARAM)
+        if (segment.length > 0 && segment.data[0] == '{')
             wrong = take_param(pattern, segment, &kind);
         else
             wrong = take_text(pattern, segment);

@@ -13,8 +13,9 @@
 #define CV_PATTERN_BYTES_MAX 1023u
 #define CV_PATTERN_NAME_BYTES_MAX 63u
 
-// In a key a parameter is this byte, which no text may hold, and one that says which kind.
-#define CV_PATTERN_PARAM '{'
+// In a key a parameter is this byte, which no text may hold and which sorts behind all others, and
+// one that says which kind.
+#define CV_PATTERN_PARAM '\xff'
 enum cv_pattern_kind {
     CV_PATTERN_INT = 'i',
     CV_PATTERN_NAME = 'n',
@@ -22,9 +23,9 @@ enum cv_pattern_kind {
 };
 
 struct cv_pattern {
-    // The pattern with every parameter cut down to its kind, "/users/{i/{r" for
-    // "/users/{id:int}/{rest...}": two patterns match the same paths when their keys are equal.
-    // It ends in NUL, and no key holds another one.
+    // The pattern with every parameter cut down to its kind, "/users/*i/*r" for
+    // "/users/{id:int}/{rest...}" if * stands for the byte above: two patterns match the same paths
+    // when their keys are equal. It ends in NUL, and no key holds another one.
     char key[CV_PATTERN_BYTES_MAX + 1];
     uint32_t key_bytes;
     uint32_t param_count;

@@ -1,9 +1,9 @@
 // The search. A static pattern that has the method wins over everything, so the perfect hash is
 // asked first; then the tree of the patterns with parameters:
 //
-//   GET /users/{id:int}         "/users/" --+-- int         (GET)
-//   GET /users/{name}/posts                 +-- name -- "/posts" (GET)
-//   GET /files/{rest...}     \- "/files/" --- rest          (GET)
+//   GET /users/{id:int}         "/" --+-- "users" --+-- /int                (GET)
+//   GET /users/{name}/posts           |             +-- /name -- "/posts"   (GET)
+//   GET /files/{rest...}              +-- "files" ----- /rest               (GET)
 //
 // A node's children by text come before those by parameter. Where both may go on, a fork remembers
 // the place: when a branch fails, the search goes on at the last fork. A node stands for one
@@ -112,7 +112,7 @@ static inline const struct cv_router_slot *find_static(const struct cv_router *r
     uint64_t different = 0;
 
     if (path.length > CV_ROUTER_SLOT_TEXT_BYTES)
-        return find_long(router, path);
+        return path.length > router->static_bytes_max ? NULL : find_long(router, path);
     if (path.length < WORD_BYTES)
         return find_short(router, path);
     cv_router_word_offsets(path.length, offset);
@@ -204,6 +204,10 @@ static inline void push(struct search *search, struct fork fork) {
     search->fork[search->fork_count++] = fork;
 }
 
+static inline struct fork fork_at(const struct search *search, uint32_t node, size_t at) {
+    return (struct fork){node, (uint32_t)at, search->match->param_count, WAY_INTEGER};
+}
+
 static inline void take_param(struct search *search, size_t at, size_t end) {
     search->match->param[search->match->param_count++] = cv_span_make(search->path + at, end - at);
 }
@@ -259,27 +263,28 @@ static bool find_by_tree(struct search *search) {
     do {
         const struct cv_router_node *node = &router->node[index];
         const char *bytes = window(search, at);
-        struct fork fork = {index, 0, match->param_count, WAY_INTEGER};
+        uint32_t child = 0;
 
-        index = 0;
         if ((~equal_bytes(load(bytes), load(node->text)) & node->text_mask) == 0) {
+            char next = bytes[node->text_bytes];
+            bool may_be_param = node->has_params && next == '/';
+
             at += node->text_bytes;
-            fork.at = (uint32_t)at;
-            index = text_child(router, node, bytes[node->text_bytes]);
-            if (index != 0) {
-                if (node->has_params)
-                    push(search, fork);
+            child = text_child(router, node, next);
+            if (child != 0) {
+                if (may_be_param)
+                    push(search, fork_at(search, index, at + 1));
+                index = child;
                 at++;
                 continue;
             }
-            if (at == search->length && node->leaf != 0 &&
-                choose(router, &router->leaf[node->leaf], search->method, match))
+            if (may_be_param)
+                child = take_segment(search, fork_at(search, index, at + 1), &at, &found);
+            else if (at == search->length && node->leaf != 0 &&
+                     choose(router, &router->leaf[node->leaf], search->method, match))
                 return true;
-            if (node->has_params)
-                index = take_segment(search, fork, &at, &found);
         }
-        if (index == 0 && !found)
-            index = go_back(search, &at, &found);
+        index = child != 0 || found ? child : go_back(search, &at, &found);
     } while (index != 0);
     return found;
 }

@@ -39,6 +39,7 @@ struct build {
     struct cv_router_slot *static_slot;  // owned; in the order of the entries
     uint64_t *hash;                      // owned; of each
     uint32_t static_count;
+    uint32_t static_bytes_max;
     uint32_t *order;         // owned; static slots by bucket
     uint32_t *bucket_start;  // owned; in `order`
     uint32_t *displacement;  // owned
@@ -141,8 +142,9 @@ static uint32_t common_text(const struct build *build, uint32_t low, uint32_t hi
     const char *last = dynamic_route(build, high - 1)->key;
     uint32_t at = depth;
 
+    // The '/' before a parameter belongs to the parameter. The last key has one if any key has.
     while (at < first->key_bytes && at - depth < CV_ROUTER_NODE_TEXT_BYTES &&
-           first->key[at] == last[at] && first->key[at] != CV_PATTERN_PARAM)
+           first->key[at] == last[at] && !(last[at] == '/' && last[at + 1] == CV_PATTERN_PARAM))
         at++;
     return at - depth;
 }
@@ -184,14 +186,27 @@ static void fill_params(struct build *build, uint32_t index, uint32_t low, uint3
     }
 }
 
+// Where in the keys from `low` to `end`, which have the same byte at `depth`, those begin that go
+// on with a parameter there.
+static uint32_t params_start(const struct build *build, uint32_t low, uint32_t end,
+                             uint32_t depth) {
+    if (key_byte(build, low, depth) != '/')
+        return end;
+    while (end > low && (char)key_byte(build, end - 1, depth + 1) == CV_PATTERN_PARAM)
+        end--;
+    return end;
+}
+
 static uint16_t count_children(const struct build *build, uint32_t low, uint32_t high,
                                uint32_t depth) {
     uint16_t count = 0;
 
     while (low < high) {
-        if (key_byte(build, low, depth) != CV_PATTERN_PARAM)
+        uint32_t end = byte_end(build, low, high, depth);
+
+        if (params_start(build, low, end, depth) > low)
             count++;
-        low = byte_end(build, low, high, depth);
+        low = end;
     }
     return count;
 }
@@ -231,13 +246,13 @@ static void fill_children(struct build *build, uint32_t index, uint32_t low, uin
     add_children(build, index, count_children(build, low, high, depth));
     while (low < high && !build->failed) {
         uint32_t end = byte_end(build, low, high, depth);
-        unsigned char byte = key_byte(build, low, depth);
+        uint32_t params = params_start(build, low, end, depth);
 
-        if (byte == CV_PATTERN_PARAM) {
-            fill_params(build, index, low, end, depth);
-        } else {
-            set_first(build, index, child, byte);
-            fill_node(build, node_at(build, index)->children + child, low, end, depth + 1);
+        if (params < end)
+            fill_params(build, index, params, end, depth + 1);
+        if (params > low && !build->failed) {
+            set_first(build, index, child, key_byte(build, low, depth));
+            fill_node(build, node_at(build, index)->children + child, low, params, depth + 1);
             child++;
         }
         low = end;
@@ -422,6 +437,7 @@ static void sort_out(struct build *build) {
             slot->long_text = (uint32_t)build->text_bytes;
             build->text_bytes += route->key_bytes;
         }
+        build->static_bytes_max = CV_MAX(build->static_bytes_max, route->key_bytes);
         key++;
     }
     build->static_count = key;
@@ -513,6 +529,7 @@ static struct cv_router *assemble(const struct build *build, uint32_t worker_cou
     router->seed = build->seed;
     router->bucket_shift = 64 - build->bucket_bits;
     router->slot_mask = build->slot_count - 1;
+    router->static_bytes_max = build->static_bytes_max;
     router->has_tree = build->dynamic_count > 0;
     router->worker_count = worker_count;
     router->bytes = layout.end;

@@ -42,9 +42,9 @@ struct cv_router_node {
     char text[CV_ROUTER_VECTOR_BYTES];  // What the path must go on with, then zeros.
     uint32_t children;                  // The first child; the others follow it.
     uint32_t wide;                      // In `wide_first`: the bytes of children 16 and up.
-    uint32_t integer;                   // Child behind {name:int}; only where a segment begins.
-    uint32_t name;                      // Child behind {name}.
-    uint32_t rest;                      // Leaf of {name...}.
+    uint32_t integer;                   // Child behind "/{name:int}", which follows the text.
+    uint32_t name;                      // Child behind "/{name}".
+    uint32_t rest;                      // Leaf of "/{name...}".
     uint32_t leaf;                      // Of paths that end here.
     uint16_t text_mask;                 // A bit for each byte of the text.
     uint16_t child_count;
@@ -72,6 +72,7 @@ struct cv_router {
     uint64_t seed;
     uint32_t bucket_shift;  // Bucket of a hash: its high bits.
     uint32_t slot_mask;
+    uint32_t static_bytes_max;  // The longest static path.
     bool has_tree;
     uint16_t methods;
     // app/routes
