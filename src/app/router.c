@@ -31,28 +31,35 @@ _Static_assert((int)COVET_GET == (int)CV_METHOD_GET && (int)COVET_HEAD == (int)C
 #define WORD_BYTES 8u
 #define WINDOW_BYTES 16u
 
-// A place to come back to: the segment at `at`, which `node` continues with.
+// Where a search is: at `node`, `at` being what it may go on with.
+struct place {
+    const struct cv_router_node *node;  // NULL: nowhere
+    const char *at;
+};
+
+// A place to come back to: the segment at `at`, as a parameter behind `node`.
 struct fork {
-    uint32_t node;
-    uint32_t at;
+    const struct cv_router_node *node;
+    const char *at;
     uint8_t param_count;
     uint8_t next;  // enum way: what has not been tried yet.
 };
 
-enum way { WAY_INTEGER, WAY_NAME, WAY_REST, WAY_NONE };
+enum way { WAY_INTEGER, WAY_NAME, WAY_REST };
 
 struct search {
     const struct cv_router *router;
     struct cv_match *match;
-    const char *path;
-    size_t length;
-    size_t direct_end;  // From here on a window would reach beyond the path.
-    size_t tail_start;  // Where in the path the copy begins.
+    const char *end;          // Of the path.
+    const char *direct_end;   // From here on a window would reach beyond the path.
+    uintptr_t tail_distance;  // From a place in the path to the same in the copy.
     uint32_t fork_count;
     uint16_t method;
     CV_CACHE_ALIGNED char tail[2 * WINDOW_BYTES];
     struct fork fork[CV_PATTERN_SEGMENTS_MAX];
 };
+
+static const struct place nowhere = {NULL, NULL};
 
 // Chooses among the routes of one pattern; notes their methods for a 405.
 static inline bool choose(const struct cv_router *router, const struct cv_router_leaf *leaf,
@@ -127,9 +134,12 @@ static inline const struct cv_router_slot *find_static(const struct cv_router *r
 
 // Patterns with parameters.
 
-// The 16 bytes of the path from `at` on; zeros behind its end, where `at` may be as well.
-static inline const char *window(const struct search *search, size_t at) {
-    return at < search->direct_end ? search->path + at : search->tail + (at - search->tail_start);
+// The 16 bytes of the path from `at` on; zeros behind its end, where `at` may be as well. Every
+// path ends at another byte, so a branch would be guessed wrong once per search.
+static inline const char *window(const struct search *search, const char *at) {
+    uintptr_t is_in_tail = at >= search->direct_end;
+
+    return (const char *)((uintptr_t)at + (search->tail_distance & -is_in_tail));
 }
 
 static inline __m128i load(const void *at) {
@@ -141,15 +151,20 @@ static inline unsigned equal_bytes(__m128i a, __m128i b) {
     return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(a, b));
 }
 
-// The end of the segment that begins at `at`.
-static inline size_t segment_end(const struct search *search, size_t at) {
-    for (; at < search->length; at += WINDOW_BYTES) {
-        unsigned found = equal_bytes(load(window(search, at)), _mm_set1_epi8('/'));
+// The end of the segment that begins at `at`: the next '/', or the zeros behind the path.
+static inline const char *segment_end(const struct search *search, const char *at) {
+    for (;; at += WINDOW_BYTES) {
+        __m128i bytes = load(window(search, at));
+        unsigned slashes = equal_bytes(bytes, _mm_set1_epi8('/'));
+        unsigned found = slashes | equal_bytes(bytes, _mm_setzero_si128());
 
-        if (found != 0)
-            return at + (size_t)__builtin_ctz(found);
+        if (CV_LIKELY(found != 0)) {
+            at += __builtin_ctz(found);
+            if (CV_LIKELY(at >= search->end || *at == '/'))
+                return at;
+            at -= WINDOW_BYTES - 1;  // A NUL inside the path.
+        }
     }
-    return search->length;
 }
 
 static bool is_long_int(struct cv_span text) {
@@ -160,15 +175,15 @@ static bool is_long_int(struct cv_span text) {
     return digits.length <= 19 && cv_span_to_uint64(digits, (uint64_t)INT64_MAX + negative, &value);
 }
 
-static inline bool is_int(const struct search *search, size_t at, size_t end) {
+static inline bool is_int(const struct search *search, const char *at, const char *end) {
     // Bytes below '0' become large ones.
     __m128i value = _mm_sub_epi8(load(window(search, at)), _mm_set1_epi8('0'));
     unsigned digits = equal_bytes(value, _mm_min_epu8(value, _mm_set1_epi8(9)));
-    size_t length = end - at;
+    size_t length = (size_t)(end - at);
 
     if (length - 1 < WINDOW_BYTES && (~digits & ((1u << length) - 1)) == 0)
         return true;
-    return is_long_int(cv_span_make(search->path + at, length));
+    return is_long_int(cv_span_make(at, length));
 }
 
 static uint32_t wide_child(const struct cv_router *router, const struct cv_router_node *node,
@@ -186,8 +201,7 @@ static uint32_t wide_child(const struct cv_router *router, const struct cv_route
     return 0;
 }
 
-// The child for the path's next byte, or 0. At the end that byte is 0, and so is the vector of a
-// node without children: that is child 0 of none, which is 0 again.
+// The child for the path's next byte, or 0. At the end that byte is 0, which no child has.
 static inline uint32_t text_child(const struct cv_router *router, const struct cv_router_node *node,
                                   char next) {
     __m128i byte = _mm_set1_epi8(next);
@@ -199,115 +213,113 @@ static inline uint32_t text_child(const struct cv_router *router, const struct c
                                                                    : 0;
 }
 
-static inline void push(struct search *search, struct fork fork) {
+static inline void push(struct search *search, const struct cv_router_node *node, const char *at,
+                        enum way next) {
     CV_DEBUG_ASSERT(search->fork_count < CV_PATTERN_SEGMENTS_MAX);
-    search->fork[search->fork_count++] = fork;
+    search->fork[search->fork_count++] =
+        (struct fork){node, at, search->match->param_count, (uint8_t)next};
 }
 
-static inline struct fork fork_at(const struct search *search, uint32_t node, size_t at) {
-    return (struct fork){node, (uint32_t)at, search->match->param_count, WAY_INTEGER};
+static inline struct place take_param(struct search *search, const char *at, const char *end,
+                                      uint32_t child) {
+    search->match->param[search->match->param_count++] = cv_span_make(at, (size_t)(end - at));
+    return (struct place){&search->router->node[child], end};
 }
 
-static inline void take_param(struct search *search, size_t at, size_t end) {
-    search->match->param[search->match->param_count++] = cv_span_make(search->path + at, end - at);
-}
+// Takes the segment at `at` as a parameter behind `node`, in the ways from `next` on. {name...}
+// takes all that is left: then the match has its route and the place is nowhere.
+static CV_ALWAYS_INLINE struct place take_segment(struct search *search,
+                                                  const struct cv_router_node *node, const char *at,
+                                                  enum way next) {
+    const char *end = segment_end(search, at);
 
-// Takes the segment at `fork` as a parameter, in the ways that are left. Returns the node to go on
-// with, `*at` behind the segment; 0 when that is no way, or `*found` when {name...} took it all.
-static uint32_t take_segment(struct search *search, struct fork fork, size_t *at, bool *found) {
-    const struct cv_router *router = search->router;
-    const struct cv_router_node *node = &router->node[fork.node];
-    size_t end = segment_end(search, fork.at);
-
-    *at = end;
-    if (fork.next == WAY_INTEGER && node->integer != 0 && is_int(search, fork.at, end)) {
+    if (next == WAY_INTEGER && node->integer != 0 && is_int(search, at, end)) {
         if (node->name != 0 || node->rest != 0)
-            push(search, (struct fork){fork.node, fork.at, fork.param_count, WAY_NAME});
-        take_param(search, fork.at, end);
-        return node->integer;
+            push(search, node, at, WAY_NAME);
+        return take_param(search, at, end, node->integer);
     }
-    if (fork.next <= WAY_NAME && node->name != 0 && end > fork.at) {
+    if (next <= WAY_NAME && node->name != 0 && end > at) {
         if (node->rest != 0)
-            push(search, (struct fork){fork.node, fork.at, fork.param_count, WAY_REST});
-        take_param(search, fork.at, end);
-        return node->name;
+            push(search, node, at, WAY_REST);
+        return take_param(search, at, end, node->name);
     }
     if (node->rest != 0 &&
-        choose(router, &router->leaf[node->rest], search->method, search->match)) {
-        take_param(search, fork.at, search->length);
-        *found = true;
-    }
-    return 0;
+        choose(search->router, &search->router->leaf[node->rest], search->method, search->match))
+        (void)take_param(search, at, search->end, 0);
+    return nowhere;
 }
 
-// Goes back to the last fork that leads on. As take_segment; 0 without `*found` when there is none.
-static uint32_t go_back(struct search *search, size_t *at, bool *found) {
-    uint32_t index = 0;
+// Goes on at the last fork that leads somewhere.
+static CV_NOINLINE struct place go_back(struct search *search) {
+    struct place place = nowhere;
 
-    while (index == 0 && !*found && search->fork_count > 0) {
+    while (place.node == NULL && search->match->route == NULL && search->fork_count > 0) {
         struct fork fork = search->fork[--search->fork_count];
 
         search->match->param_count = fork.param_count;
-        index = take_segment(search, fork, at, found);
+        place = take_segment(search, fork.node, fork.at, (enum way)fork.next);
     }
-    return index;
+    return place;
 }
 
-static bool find_by_tree(struct search *search) {
+// One node further; nowhere when the branch ends here, with or without a route.
+static inline struct place step(struct search *search, struct place place) {
     const struct cv_router *router = search->router;
-    struct cv_match *match = search->match;
-    uint32_t index = 0;
-    size_t at = 0;
-    bool found = false;
+    const struct cv_router_node *node = place.node;
+    const char *bytes = window(search, place.at);
 
-    do {
-        const struct cv_router_node *node = &router->node[index];
-        const char *bytes = window(search, at);
-        uint32_t child = 0;
+    if ((~equal_bytes(load(bytes), load(node->text)) & node->text_mask) != 0)
+        return nowhere;
 
-        if ((~equal_bytes(load(bytes), load(node->text)) & node->text_mask) == 0) {
-            char next = bytes[node->text_bytes];
-            bool may_be_param = node->has_params && next == '/';
+    const char *at = place.at + node->text_bytes;
+    char next = bytes[node->text_bytes];
+    bool may_be_param = node->has_params && next == '/';
+    uint32_t child = text_child(router, node, next);
+    if (child != 0) {
+        if (may_be_param)
+            push(search, node, at + 1, WAY_INTEGER);
+        return (struct place){&router->node[child], at + 1};
+    }
+    if (may_be_param)
+        return take_segment(search, node, at + 1, WAY_INTEGER);
+    if (at == search->end && node->leaf != 0)
+        (void)choose(router, &router->leaf[node->leaf], search->method, search->match);
+    return nowhere;
+}
 
-            at += node->text_bytes;
-            child = text_child(router, node, next);
-            if (child != 0) {
-                if (may_be_param)
-                    push(search, fork_at(search, index, at + 1));
-                index = child;
-                at++;
-                continue;
-            }
-            if (may_be_param)
-                child = take_segment(search, fork_at(search, index, at + 1), &at, &found);
-            else if (at == search->length && node->leaf != 0 &&
-                     choose(router, &router->leaf[node->leaf], search->method, match))
-                return true;
-        }
-        index = child != 0 || found ? child : go_back(search, &at, &found);
-    } while (index != 0);
-    return found;
+static bool find_by_tree(struct search *search, const char *path) {
+    struct place place = {search->router->node, path};
+
+    for (;;) {
+        do
+            place = step(search, place);
+        while (place.node != NULL);
+        if (search->match->route != NULL)
+            return true;
+        place = go_back(search);
+        if (place.node == NULL)
+            return search->match->route != NULL;
+    }
 }
 
 // Copies the last bytes of the path, all if it is short, and puts zeros behind them.
-static inline void copy_tail(struct search *search) {
-    const char *path = search->path;
-    size_t length = search->length;
-    size_t kept = CV_MIN(length, (size_t)WINDOW_BYTES);
+static inline void copy_tail(struct search *search, struct cv_span path) {
+    size_t kept = CV_MIN(path.length, (size_t)WINDOW_BYTES);
 
     memset(search->tail, 0, sizeof(search->tail));
-    if (length >= WINDOW_BYTES) {
-        memcpy(search->tail, path + length - WINDOW_BYTES, WINDOW_BYTES);
-    } else if (length >= WORD_BYTES) {
-        memcpy(search->tail, path, WORD_BYTES);
-        memcpy(search->tail + length - WORD_BYTES, path + length - WORD_BYTES, WORD_BYTES);
+    if (path.length >= WINDOW_BYTES) {
+        memcpy(search->tail, path.data + path.length - WINDOW_BYTES, WINDOW_BYTES);
+    } else if (path.length >= WORD_BYTES) {
+        memcpy(search->tail, path.data, WORD_BYTES);
+        memcpy(search->tail + path.length - WORD_BYTES, path.data + path.length - WORD_BYTES,
+               WORD_BYTES);
     } else {
-        uint64_t word = cv_router_load_short(path, length);
+        uint64_t word = cv_router_load_short(path.data, path.length);
 
         memcpy(search->tail, &word, sizeof(word));
     }
-    search->tail_start = length - kept;
-    search->direct_end = length < WINDOW_BYTES ? 0 : length - WINDOW_BYTES + 1;
+    search->tail_distance = (uintptr_t)search->tail - (uintptr_t)(search->end - kept);
+    search->direct_end = path.length < WINDOW_BYTES ? path.data : search->end - kept + 1;
 }
 
 static bool search_tree(const struct cv_router *router, uint16_t method, struct cv_span path,
@@ -316,12 +328,11 @@ static bool search_tree(const struct cv_router *router, uint16_t method, struct 
 
     search.router = router;
     search.match = match;
-    search.path = path.data;
-    search.length = path.length;
+    search.end = path.data + path.length;
     search.fork_count = 0;
     search.method = method;
-    copy_tail(&search);
-    return find_by_tree(&search);
+    copy_tail(&search, path);
+    return find_by_tree(&search, path.data);
 }
 
 enum cv_router_result cv_router_match(const struct cv_router *router, uint16_t method,
@@ -336,7 +347,7 @@ enum cv_router_result cv_router_match(const struct cv_router *router, uint16_t m
     slot = find_static(router, path);
     if (slot != NULL && choose(router, &slot->leaf, method, match))
         return CV_ROUTER_FOUND;
-    if (router->has_tree && path.length <= UINT32_MAX && search_tree(router, method, path, match))
+    if (router->has_tree && search_tree(router, method, path, match))
         return CV_ROUTER_FOUND;
     return match->allowed != 0 ? CV_ROUTER_METHOD_NOT_ALLOWED : CV_ROUTER_NOT_FOUND;
 }

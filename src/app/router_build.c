@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "http/parser.h"
 
+#define DEAD_NODE 1u
 #define SEEDS_MAX 64u
 #define SEEDS_PER_SIZE 8u
 
@@ -219,7 +220,7 @@ static void add_children(struct build *build, uint32_t index, uint16_t count) {
                               : (count - 1) / CV_ROUTER_VECTOR_BYTES * CV_ROUTER_VECTOR_BYTES;
     uint32_t wide = wide_bytes > 0 ? grow(build, &build->wide, wide_bytes) : 0;
 
-    if (build->failed)
+    if (build->failed || count == 0)
         return;
     node_at(build, index)->children = children;
     node_at(build, index)->child_count = count;
@@ -259,6 +260,11 @@ static void fill_children(struct build *build, uint32_t index, uint32_t low, uin
     }
 }
 
+static void set_childless(struct cv_router_node *node) {
+    memset(node->first, CV_PATTERN_PARAM, sizeof(node->first));
+    node->children = DEAD_NODE;
+}
+
 static void fill_node(struct build *build, uint32_t index, uint32_t low, uint32_t high,
                       uint32_t depth) {
     uint32_t bytes = common_text(build, low, high, depth);
@@ -274,17 +280,26 @@ static void fill_node(struct build *build, uint32_t index, uint32_t low, uint32_
 
         node_at(build, index)->leaf = leaf;
     }
+    set_childless(node_at(build, index));
     if (low < high)
         fill_children(build, index, low, high, depth);
+}
+
+static void make_dead(struct cv_router_node *node) {
+    set_childless(node);
+    memset(node->text, CV_PATTERN_PARAM, sizeof(node->text));
+    node->text_mask = UINT16_MAX;
 }
 
 static void build_tree(struct build *build) {
     if (build->failed || build->dynamic_count == 0)
         return;
-    (void)grow(build, &build->nodes, 1);
+    (void)grow(build, &build->nodes, 2);
     (void)grow(build, &build->leaves, 1);
-    if (!build->failed)
-        fill_node(build, 0, 0, build->dynamic_count, 0);
+    if (build->failed)
+        return;
+    make_dead(node_at(build, DEAD_NODE));
+    fill_node(build, 0, 0, build->dynamic_count, 0);
 }
 
 // The perfect hash.

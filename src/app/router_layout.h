@@ -4,7 +4,8 @@
 //                    | first bytes of wide nodes | texts of long static paths
 //
 // Everything but the pins and the list fields is written once, before it is published. Indexes of 0
-// mean "none": node 0 is the root, which is nobody's child, and leaf 0 is not used.
+// mean "none": node 0 is the root, which is nobody's child, and leaf 0 is not used. Node 1 is dead:
+// its text is in no path, and nothing comes behind it.
 #ifndef CV_APP_ROUTER_LAYOUT_H
 #define CV_APP_ROUTER_LAYOUT_H
 
@@ -37,7 +38,8 @@ struct cv_router_slot {
 // A place in the tree, reached by a byte in the parent's vector or by a parameter: a cache line.
 struct cv_router_node {
     // The next byte of each child, in the order of the children; what is left repeats the first, so
-    // that a search from the low end never finds it.
+    // that a search from the low end never finds it. Without children, CV_PATTERN_PARAM: it leads
+    // to the dead node.
     uint8_t first[CV_ROUTER_VECTOR_BYTES];
     char text[CV_ROUTER_VECTOR_BYTES];  // What the path must go on with, then zeros.
     uint32_t children;                  // The first child; the others follow it.
