@@ -55,7 +55,7 @@ struct search {
     uintptr_t tail_distance;  // From a place in the path to the same in the copy.
     uint32_t fork_count;
     uint16_t method;
-    CV_CACHE_ALIGNED char tail[2 * WINDOW_BYTES];
+    char tail[2 * WINDOW_BYTES];
     struct fork fork[CV_PATTERN_SEGMENTS_MAX];
 };
 
@@ -102,8 +102,8 @@ static CV_NOINLINE const struct cv_router_slot *find_long(const struct cv_router
                : NULL;
 }
 
-static inline const struct cv_router_slot *find_short(const struct cv_router *router,
-                                                      struct cv_span path) {
+static CV_NOINLINE const struct cv_router_slot *find_short(const struct cv_router *router,
+                                                           struct cv_span path) {
     uint64_t word = cv_router_load_short(path.data, path.length);
     struct cv_router_words words = {{word, word, word, word}};
     const struct cv_router_slot *slot =
@@ -112,14 +112,16 @@ static inline const struct cv_router_slot *find_short(const struct cv_router *ro
     return slot->length == path.length && cv_router_load(slot->text) == word ? slot : NULL;
 }
 
-static inline const struct cv_router_slot *find_static(const struct cv_router *router,
-                                                       struct cv_span path) {
+static CV_ALWAYS_INLINE const struct cv_router_slot *find_static(const struct cv_router *router,
+                                                                 struct cv_span path) {
     struct cv_router_words words;
     size_t offset[4];
     uint64_t different = 0;
 
+    if (path.length > router->static_bytes_max)
+        return NULL;
     if (path.length > CV_ROUTER_SLOT_TEXT_BYTES)
-        return path.length > router->static_bytes_max ? NULL : find_long(router, path);
+        return find_long(router, path);
     if (path.length < WORD_BYTES)
         return find_short(router, path);
     cv_router_word_offsets(path.length, offset);
@@ -137,9 +139,9 @@ static inline const struct cv_router_slot *find_static(const struct cv_router *r
 // The 16 bytes of the path from `at` on; zeros behind its end, where `at` may be as well. Every
 // path ends at another byte, so a branch would be guessed wrong once per search.
 static inline const char *window(const struct search *search, const char *at) {
-    uintptr_t is_in_tail = at >= search->direct_end;
+    const char *copy = (const char *)((uintptr_t)at + search->tail_distance);
 
-    return (const char *)((uintptr_t)at + (search->tail_distance & -is_in_tail));
+    return __builtin_expect_with_probability(at >= search->direct_end, 1, 0.5) ? copy : at;
 }
 
 static inline __m128i load(const void *at) {
@@ -151,16 +153,19 @@ static inline unsigned equal_bytes(__m128i a, __m128i b) {
     return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(a, b));
 }
 
-// The end of the segment that begins at `at`: the next '/', or the zeros behind the path.
+// The end of the segment that begins at `at`: the next '/', or the zeros behind the path. One
+// guess, that it is near, is right nearly always; which of the two it is would be guessed wrong too
+// often.
 static inline const char *segment_end(const struct search *search, const char *at) {
     for (;; at += WINDOW_BYTES) {
         __m128i bytes = load(window(search, at));
         unsigned slashes = equal_bytes(bytes, _mm_set1_epi8('/'));
-        unsigned found = slashes | equal_bytes(bytes, _mm_setzero_si128());
+        unsigned ends = slashes | equal_bytes(bytes, _mm_setzero_si128());
 
-        if (CV_LIKELY(found != 0)) {
-            at += __builtin_ctz(found);
-            if (CV_LIKELY(at >= search->end || *at == '/'))
+        if (CV_LIKELY(ends != 0)) {
+            unsigned is_slash = slashes & ends & -ends;
+            at += __builtin_ctz(ends);
+            if (CV_LIKELY((is_slash != 0) | (at >= search->end)))
                 return at;
             at -= WINDOW_BYTES - 1;  // A NUL inside the path.
         }
@@ -186,6 +191,7 @@ static inline bool is_int(const struct search *search, const char *at, const cha
     return is_long_int(cv_span_make(at, length));
 }
 
+// The child for a byte behind the first 16 of a node, or 0.
 static uint32_t wide_child(const struct cv_router *router, const struct cv_router_node *node,
                            __m128i byte) {
     const uint8_t *first = router->wide_first + node->wide;
@@ -199,18 +205,6 @@ static uint32_t wide_child(const struct cv_router *router, const struct cv_route
         first += CV_ROUTER_VECTOR_BYTES;
     }
     return 0;
-}
-
-// The child for the path's next byte, or 0. At the end that byte is 0, which no child has.
-static inline uint32_t text_child(const struct cv_router *router, const struct cv_router_node *node,
-                                  char next) {
-    __m128i byte = _mm_set1_epi8(next);
-    unsigned found = equal_bytes(load(node->first), byte);
-
-    if (found != 0)
-        return node->children + (uint32_t)__builtin_ctz(found);
-    return CV_UNLIKELY(node->child_count > CV_ROUTER_VECTOR_BYTES) ? wide_child(router, node, byte)
-                                                                   : 0;
 }
 
 static inline void push(struct search *search, const struct cv_router_node *node, const char *at,
@@ -262,28 +256,39 @@ static CV_NOINLINE struct place go_back(struct search *search) {
     return place;
 }
 
+static inline struct place enter_child(struct search *search, const struct cv_router_node *node,
+                                       uint32_t child, const char *at) {
+    if (CV_UNLIKELY(node->has_fork) && *at == '/')
+        push(search, node, at + 1, WAY_INTEGER);
+    return (struct place){&search->router->node[child], at + 1};
+}
+
 // One node further; nowhere when the branch ends here, with or without a route.
 static inline struct place step(struct search *search, struct place place) {
-    const struct cv_router *router = search->router;
     const struct cv_router_node *node = place.node;
     const char *bytes = window(search, place.at);
 
     if ((~equal_bytes(load(bytes), load(node->text)) & node->text_mask) != 0)
         return nowhere;
 
+    // The next byte; at the end it is 0, which no child has.
     const char *at = place.at + node->text_bytes;
     char next = bytes[node->text_bytes];
-    bool may_be_param = node->has_params && next == '/';
-    uint32_t child = text_child(router, node, next);
-    if (child != 0) {
-        if (may_be_param)
-            push(search, node, at + 1, WAY_INTEGER);
-        return (struct place){&router->node[child], at + 1};
+    __m128i vector = _mm_set1_epi8(next);
+    unsigned found = equal_bytes(vector, load(node->first));
+    if (found != 0)
+        return enter_child(search, node, node->children + (uint32_t)__builtin_ctz(found), at);
+    if (CV_UNLIKELY(node->child_count > CV_ROUTER_VECTOR_BYTES)) {
+        uint32_t child = wide_child(search->router, node, vector);
+
+        if (child != 0)
+            return enter_child(search, node, child, at);
     }
-    if (may_be_param)
+    if (next == '/' && node->has_params)
         return take_segment(search, node, at + 1, WAY_INTEGER);
     if (at == search->end && node->leaf != 0)
-        (void)choose(router, &router->leaf[node->leaf], search->method, search->match);
+        (void)choose(search->router, &search->router->leaf[node->leaf], search->method,
+                     search->match);
     return nowhere;
 }
 

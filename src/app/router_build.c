@@ -251,6 +251,7 @@ static void fill_children(struct build *build, uint32_t index, uint32_t low, uin
 
         if (params < end)
             fill_params(build, index, params, end, depth + 1);
+        node_at(build, index)->has_fork |= low < params && params < end;
         if (params > low && !build->failed) {
             set_first(build, index, child, key_byte(build, low, depth));
             fill_node(build, node_at(build, index)->children + child, low, params, depth + 1);

@@ -52,6 +52,7 @@ struct cv_router_node {
     uint16_t child_count;
     uint8_t text_bytes;
     bool has_params;  // One of integer, name, rest is set.
+    bool has_fork;    // Then, too, there is a child for '/'.
 } CV_CACHE_ALIGNED;
 
 // A worker's own line in a table.
