@@ -1,11 +1,13 @@
 /* An application: its routes, groups, middleware and worker hooks.
  *
- * Everything here is called from covet_module_init (or the function given to covet_main), on the
- * main thread, before any worker sees the application. Afterwards it is fixed: a reload builds a
- * new one and the old one goes when its last request is finished. The first registration that fails
- * is remembered: the application is then refused as a whole, with a message that names it, even
- * where a module ignored the error. Once a worker may see the application, every function here
- * returns -EPERM (or NULL) and changes nothing.
+ * It is built in covet_module_init (or the function given to covet_main), on the main thread,
+ * before any worker sees it. The first registration that fails is remembered: the application is
+ * then refused as a whole, with a message that names it, even where a module ignored the error.
+ *
+ * Once workers serve it, routes may still be added, replaced and removed (see "Live routes" below);
+ * everything else is fixed: its functions return -EPERM (or NULL) and change nothing. A reload
+ * builds a new application, without what was changed live, and the old one goes when its last
+ * request is finished.
  */
 #ifndef COVET_APP_H
 #define COVET_APP_H
@@ -21,7 +23,7 @@ extern "C" {
 #define COVET_VERSION "0.1.0"
 
 /* Raised by every change that breaks a compiled module. */
-#define COVET_API_VERSION 1
+#define COVET_API_VERSION 2
 
 struct covet_app;
 struct covet_group;
@@ -68,11 +70,12 @@ typedef void (*covet_handler_fn)(struct covet_request *request, struct covet_res
  * A path that is matched only with other methods is answered with 405 and Allow, one that is not
  * matched with 404, one that cannot be decoded with 400.
  *
- * `context` is what covet_request_context gives the handler; it is borrowed for the application's
- * life. */
+ * `context` is what covet_request_context gives the handler; it is borrowed until the route's
+ * on_removed is called, or for the application's life. */
 
 /* Adds a route for a set of methods. Returns 0; -EINVAL: a bad pattern, no method or one
- * that cannot be routed, or no handler; -EEXIST: another route is in the way; -ENOMEM. */
+ * that cannot be routed, or no handler; -EEXIST: another route is in the way; -EAGAIN: see "Live
+ * routes"; -ENOMEM. */
 COVET_EXPORT int covet_route(struct covet_app *app, unsigned methods, const char *pattern,
                              covet_handler_fn handler, void *context);
 
@@ -85,9 +88,38 @@ struct covet_route_options {
     void *context;
     uint64_t body_bytes_max; /* 0: the server's default; a longer body is answered with 413 */
     int stream_body;         /* not 0: the handler runs before the body: covet_request_on_body */
+    /* Called exactly once when no request can use the route any more, after it was replaced or
+     * removed or with the application, so that `context` can be freed. May change routes. Thread:
+     * any of the server's. Not called for a route that was refused. */
+    void (*on_removed)(void *context);
+    char *why; /* where a sentence goes if the route is refused; for a conflict it names both */
+    size_t why_bytes;
 };
 /* Returns as covet_route, and -EINVAL for a group of another application. */
 COVET_EXPORT int covet_route_with(struct covet_app *app, const struct covet_route_options *options);
+
+/* Live routes.
+ *
+ * covet_route, covet_route_with, covet_group_route and the two functions below may be called at any
+ * time, from any thread of the server process: handlers, timers, threads of the module's own. Those
+ * must have ended when the last worker hook `exit` returns. covet_worker_app gives a handler its
+ * application.
+ *
+ * A change is seen by every request whose route is looked up after the function returned; a request
+ * that is open keeps its route until it is finished, however long that takes. Workers never wait
+ * for a change, changes wait for each other (some ten microseconds for each 100 routes). What a
+ * change replaced stays in memory until each worker has come to the end of its turn and the last
+ * request that uses it is finished: -EAGAIN is returned when more than 256 MiB wait for that. */
+
+/* As covet_route_with, but routes of the same pattern (the names of parameters do not count) lose
+ * those methods to the new one instead of being in its way. There need not be any. */
+COVET_EXPORT int covet_route_replace(struct covet_app *app,
+                                     const struct covet_route_options *options);
+
+/* Takes the methods away from the routes of a pattern, which is written with the prefix of its
+ * group. A route without methods is gone. Returns 0; -EINVAL: not a pattern; -ENOENT: no route of
+ * it has any of the methods; -EAGAIN or -ENOMEM. */
+COVET_EXPORT int covet_route_remove(struct covet_app *app, unsigned methods, const char *pattern);
 
 /* Groups: a common prefix and common middleware. `prefix` is "" or begins with '/' and does not end
  * with one; it may hold {name} and {name:int}. NULL is returned (and remembered as a failure) for a
@@ -98,6 +130,16 @@ COVET_EXPORT struct covet_group *covet_group_in(struct covet_group *parent, cons
 /* Returns as covet_route, and -EINVAL for a NULL group. */
 COVET_EXPORT int covet_group_route(struct covet_group *group, unsigned methods, const char *pattern,
                                    covet_handler_fn handler, void *context);
+
+/* Registers a handler under a name of 1 to 63 bytes, for the admin address: POST
+ * /routes?method=GET&pattern=/x&handler=NAME there gives it a route, or one of another handler.
+ * With a group the middleware of the group runs around it, and the pattern must begin with the
+ * group's prefix. `context` is borrowed for the application's life. Returns 0; -EINVAL: no such
+ * name, no function or a NULL group; -EEXIST: the name is in use; -EPERM or -ENOMEM. */
+COVET_EXPORT int covet_handler(struct covet_app *app, const char *name, covet_handler_fn handler,
+                               void *context);
+COVET_EXPORT int covet_group_handler(struct covet_group *group, const char *name,
+                                     covet_handler_fn handler, void *context);
 
 /* Middleware: runs around every handler of the application or of one group, whether the route was
  * added before or after it. Outer groups come first; within one group the order of registration

@@ -14,12 +14,17 @@
 extern "C" {
 #endif
 
+struct covet_app;
 struct covet_timer;
 struct covet_worker;
 
 /* 0 to covet_worker_count - 1. */
 COVET_EXPORT uint32_t covet_worker_index(const struct covet_worker *worker);
 COVET_EXPORT uint32_t covet_worker_count(const struct covet_worker *worker);
+
+/* The application it runs: what covet_route_replace and the like take. Valid as long as the worker.
+ */
+COVET_EXPORT struct covet_app *covet_worker_app(const struct covet_worker *worker);
 
 /* The time of the current turn of the loop: CLOCK_MONOTONIC in milliseconds. Costs nothing. */
 COVET_EXPORT uint64_t covet_worker_now_ms(const struct covet_worker *worker);

@@ -21,9 +21,12 @@ struct covet_app *cv_app_create(void) {
 
     if (app == NULL)
         return NULL;
+    if (cv_routes_init(&app->routes) != 0) {
+        free(app);
+        return NULL;
+    }
     app->body_bytes_max = CV_APP_BODY_BYTES_MAX;
     app->root.app = app;
-    cv_router_init(&app->router);
     return app;
 }
 
@@ -36,13 +39,13 @@ static void free_group(struct covet_group *group) {
 void cv_app_destroy(struct covet_app *app) {
     if (app == NULL)
         return;
-    cv_router_deinit(&app->router);
-    while (app->routes != NULL) {
-        struct cv_route *route = app->routes;
+    cv_routes_deinit(&app->routes);
+    while (app->handlers != NULL) {
+        struct cv_app_handler *handler = app->handlers;
 
-        app->routes = route->next;
-        free((void *)(uintptr_t)route->pattern);
-        free(route);
+        app->handlers = handler->next;
+        free(handler->name);
+        free(handler);
     }
     while (app->groups != NULL) {
         struct covet_group *group = app->groups;
@@ -68,6 +71,21 @@ static int seal_group(struct covet_group *group) {
     return 0;
 }
 
+void cv_app_set_chain(struct cv_route *route) {
+    route->chain = route->group->chain.item;
+    route->chain_count = route->group->chain.count;
+}
+
+static void set_chain(void *context, const struct cv_router_entry *entry) {
+    (void)context;
+    cv_app_set_chain(entry->route);
+}
+
+static int publish_routes(struct covet_app *app) {
+    cv_routes_list(&app->routes, set_chain, NULL);
+    return cv_routes_publish(&app->routes);
+}
+
 int cv_app_seal(struct covet_app *app) {
     if (app->sealed)
         return app->error;
@@ -77,16 +95,14 @@ int cv_app_seal(struct covet_app *app) {
     for (struct covet_group *group = app->groups; group != NULL; group = group->next)
         if (app->error == 0)
             app->error = seal_group(group);
-    for (struct cv_route *route = app->routes; route != NULL; route = route->next) {
-        route->chain = route->group->chain.item;
-        route->chain_count = route->group->chain.count;
-    }
+    if (app->error == 0)
+        app->error = publish_routes(app);
     return app->error;
 }
 
 const char *cv_app_error(const struct covet_app *app) {
     if (app->error != 0 && app->error_text[0] == '\0')
-        return "the middleware of the application takes too much memory or too many levels";
+        return "the application takes too much memory, or its middleware too many levels";
     return app->error_text;
 }
 
@@ -121,6 +137,7 @@ static void leave(struct covet_worker *worker) {
     run_exit_hooks(worker);
     cv_context_drop_timers(worker);
     cv_wheel_stop(worker->env->wheel, &worker->recheck);
+    cv_routes_leave(&worker->app->routes, worker->env->worker_index);
     worker->released = true;
 }
 
@@ -156,6 +173,7 @@ int cv_app_attach(struct covet_app *app, struct cv_env *env, struct covet_worker
     made->app = app;
     made->recheck.on_expiry = on_recheck;
     cv_list_init(&made->timers);
+    cv_routes_enter(&app->routes, env->worker_index, env->turn);
     made->box = cv_post_create(made);
     error = made->box == NULL ? -ENOMEM : run_init_hooks(made);
     if (error != 0) {

@@ -1,8 +1,8 @@
 // One generation of an application: its routes, groups, middleware and hooks (<covet/app.h>).
 //
 // Built on the main thread by covet_module_init, sealed, then shared by the workers, which only
-// read it (but for the boxes of posted calls, which are made for that). The server creates one per
-// load, attaches the workers, and destroys it when every one of them is released.
+// read it (but for the boxes of posted calls and the routes, which are made for that). The server
+// creates one per load, attaches the workers, and destroys it when every one of them is released.
 #ifndef CV_APP_APP_H
 #define CV_APP_APP_H
 
@@ -15,11 +15,12 @@
 
 #include "app/context.h"
 #include "app/middleware.h"
-#include "app/router.h"
+#include "app/routes.h"
 #include "base/compiler.h"
 
 #define CV_APP_ERROR_BYTES 512u
 #define CV_APP_BODY_BYTES_MAX (1024u * 1024u)
+#define CV_APP_HANDLER_NAME_BYTES_MAX 63u
 
 struct cv_post_box;
 
@@ -38,12 +39,21 @@ struct cv_app_hook {
     void *context;
 };
 
+// A handler that the admin address may give a route.
+struct cv_app_handler {
+    char *name;                 // owned
+    struct covet_group *group;  // borrowed; NULL: none. Its routes begin with the prefix.
+    covet_handler_fn handler;
+    void *context;
+    struct cv_app_handler *next;
+};
+
 struct covet_app {
     uint64_t body_bytes_max;  // Of routes that set none. Set by the server before init.
-    struct cv_router router;
-    struct cv_route *routes;     // owned list
-    struct covet_group *groups;  // owned list, `root` not in it; parents behind their children
-    struct covet_group root;     // No prefix; the middleware of the whole application.
+    struct cv_routes routes;
+    struct cv_app_handler *handlers;  // owned list
+    struct covet_group *groups;       // owned list, `root` not in it; parents behind their children
+    struct covet_group root;          // No prefix; the middleware of the whole application.
     struct cv_app_hook hook[CV_CONTEXT_HOOKS_MAX];
     uint32_t hook_count;
     bool sealed;
@@ -65,6 +75,17 @@ CV_MUST_USE int cv_app_seal(struct covet_app *app);
 
 // A sentence for one log line; "" when nothing failed. Borrowed until cv_app_destroy.
 const char *cv_app_error(const struct covet_app *app);
+
+// As covet_route_with and covet_route_replace, with the sentence in `error`. `options->why` is not
+// used. Valid at any time, on any thread once sealed.
+CV_MUST_USE int cv_app_put_route(struct covet_app *app, const struct covet_route_options *options,
+                                 enum cv_routes_mode mode, char *error, size_t error_bytes);
+
+// Gives the route what its group is sealed with.
+void cv_app_set_chain(struct cv_route *route);
+
+// NULL when no handler was registered under that name.
+const struct cv_app_handler *cv_app_find_handler(const struct covet_app *app, struct cv_span name);
 
 // The four below: on the worker's own thread.
 

@@ -29,6 +29,10 @@ uint32_t covet_worker_count(const struct covet_worker *worker) {
     return worker->env->worker_count;
 }
 
+struct covet_app *covet_worker_app(const struct covet_worker *worker) {
+    return worker->app;
+}
+
 uint64_t covet_worker_now_ms(const struct covet_worker *worker) {
     return worker->env->clock->now_ms;
 }

@@ -17,6 +17,7 @@
 struct covet_app;
 struct covet_worker;
 struct cv_stats;
+struct cv_turn;
 
 // What a worker lends to everything that runs on it. Single thread but for `post`.
 struct cv_env {
@@ -27,6 +28,7 @@ struct cv_env {
     struct cv_clock *clock;
     struct covet_stats_worker *stats;  // This worker's slot group.
     const struct cv_stats *all_stats;  // Every worker's, for reading.
+    const struct cv_turn *turn;        // Where the worker is; NULL: always between two turns.
     // Handler time. The first handler of a delivery is timed alone, those behind it (pipelined
     // requests) together: two looks at the clock each would be a third of what such a request
     // costs.

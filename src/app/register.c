@@ -1,5 +1,6 @@
 // The registering half of <covet/app.h>. Whatever fails first is kept with its text, so that an
 // application that ignores a return value is refused all the same, and with the true reason.
+// Routes alone may change later.
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,53 +39,48 @@ static char *join(const char *prefix, const char *pattern) {
     return text;
 }
 
-static int add_route(struct covet_app *app, struct covet_group *group,
-                     const struct covet_route_options *options) {
-    char text[CV_APP_ERROR_BYTES];
-    const char *prefix = group->prefix == NULL ? "" : group->prefix;
+int cv_app_put_route(struct covet_app *app, const struct covet_route_options *options,
+                     enum cv_routes_mode mode, char *error, size_t error_bytes) {
+    struct covet_group *group = options->group == NULL ? &app->root : options->group;
     struct cv_route *route;
-    char *pattern;
-    int error;
+    int result;
 
-    if (options->pattern == NULL || options->pattern[0] != '/')
-        return fail(app, -EINVAL, "route \"%s%.200s\": a pattern begins with '/'", prefix,
-                    options->pattern == NULL ? "" : options->pattern);
-    if (options->handler == NULL)
-        return fail(app, -EINVAL, "route \"%s%.200s\": no handler", prefix, options->pattern);
-    if ((options->methods & ~(unsigned)COVET_ANY_METHOD) != 0)
-        return fail(app, -EINVAL, "route \"%s%.200s\": methods that cannot be routed", prefix,
-                    options->pattern);
-    route = calloc(1, sizeof(*route));
-    pattern = join(prefix, options->pattern);
-    if (route == NULL || pattern == NULL) {
-        free(route);
-        free(pattern);
-        return fail(app, -ENOMEM, "route \"%.200s\": no memory", options->pattern);
+    if (group->app != app) {
+        snprintf(error, error_bytes, "route \"%.200s\": a group of another application",
+                 options->pattern == NULL ? "" : options->pattern);
+        return -EINVAL;
     }
-    *route = (struct cv_route){
-        .pattern = pattern,
-        .methods = (uint16_t)options->methods,
-        .stream_body = options->stream_body != 0,
-        .body_bytes_max = options->body_bytes_max,
-        .handler = options->handler,
-        .context = options->context,
-        .group = group,
-        .next = app->routes,
-    };
-    app->routes = route;
-    error = cv_router_add(&app->router, route, text, sizeof(text));
-    return error == 0 ? 0 : fail(app, error, "%s", text);
+    result = cv_routes_make(&route, group->prefix == NULL ? "" : group->prefix, options, error,
+                            error_bytes);
+    if (result != 0)
+        return result;
+    route->group = group;
+    cv_app_set_chain(route);
+    return cv_routes_add(&app->routes, route, mode, error, error_bytes);
+}
+
+// The application remembers a failure while it is being built. Once it serves, only the caller is
+// told.
+static int put_route(struct covet_app *app, const struct covet_route_options *options,
+                     enum cv_routes_mode mode) {
+    char text[CV_APP_ERROR_BYTES];
+    int result;
+
+    CV_ASSERT(app != NULL);
+    result = cv_app_put_route(app, options, mode, text, sizeof(text));
+    if (result == 0)
+        return 0;
+    if (options->why != NULL && options->why_bytes > 0)
+        snprintf(options->why, options->why_bytes, "%s", text);
+    return app->sealed ? result : fail(app, result, "%s", text);
 }
 
 int covet_route_with(struct covet_app *app, const struct covet_route_options *options) {
-    struct covet_group *group = options->group == NULL ? &app->root : options->group;
+    return put_route(app, options, CV_ROUTES_ADD);
+}
 
-    if (is_closed(app))
-        return -EPERM;
-    if (group->app != app)
-        return fail(app, -EINVAL, "route \"%.200s\": a group of another application",
-                    options->pattern == NULL ? "" : options->pattern);
-    return add_route(app, group, options);
+int covet_route_replace(struct covet_app *app, const struct covet_route_options *options) {
+    return put_route(app, options, CV_ROUTES_REPLACE);
 }
 
 int covet_route(struct covet_app *app, unsigned methods, const char *pattern,
@@ -92,6 +88,14 @@ int covet_route(struct covet_app *app, unsigned methods, const char *pattern,
     return covet_route_with(
         app, &(struct covet_route_options){
                  .methods = methods, .pattern = pattern, .handler = handler, .context = context});
+}
+
+int covet_route_remove(struct covet_app *app, unsigned methods, const char *pattern) {
+    char text[CV_APP_ERROR_BYTES];
+
+    CV_ASSERT(app != NULL);
+    return cv_routes_remove(&app->routes, (uint16_t)(methods & COVET_ANY_METHOD),
+                            pattern == NULL ? "" : pattern, text, sizeof(text));
 }
 
 int covet_group_route(struct covet_group *group, unsigned methods, const char *pattern,
@@ -167,6 +171,56 @@ int covet_use(struct covet_app *app, covet_before_fn before, covet_after_fn afte
 int covet_group_use(struct covet_group *group, covet_before_fn before, covet_after_fn after,
                     void *context) {
     return group == NULL ? -EINVAL : add_middleware(group, before, after, context);
+}
+
+static bool is_handler_name(const char *name) {
+    size_t bytes = name == NULL ? 0 : strlen(name);
+
+    return bytes > 0 && bytes <= CV_APP_HANDLER_NAME_BYTES_MAX;
+}
+
+static int add_handler(struct covet_app *app, struct covet_group *group, const char *name,
+                       covet_handler_fn handler, void *context) {
+    struct cv_app_handler *item;
+
+    if (is_closed(app))
+        return -EPERM;
+    if (!is_handler_name(name) || handler == NULL)
+        return fail(app, -EINVAL, "handler \"%.200s\": no function, or no name of 1 to %u bytes",
+                    name == NULL ? "" : name, CV_APP_HANDLER_NAME_BYTES_MAX);
+    if (cv_app_find_handler(app, cv_span_of(name)) != NULL)
+        return fail(app, -EEXIST, "handler \"%.200s\": there is one of this name", name);
+    item = calloc(1, sizeof(*item));
+    if (item != NULL)
+        item->name = strdup(name);
+    if (item == NULL || item->name == NULL) {
+        free(item);
+        return fail(app, -ENOMEM, "handler \"%.200s\": no memory", name);
+    }
+    item->group = group;
+    item->handler = handler;
+    item->context = context;
+    item->next = app->handlers;
+    app->handlers = item;
+    return 0;
+}
+
+int covet_handler(struct covet_app *app, const char *name, covet_handler_fn handler,
+                  void *context) {
+    return add_handler(app, NULL, name, handler, context);
+}
+
+int covet_group_handler(struct covet_group *group, const char *name, covet_handler_fn handler,
+                        void *context) {
+    return group == NULL ? -EINVAL : add_handler(group->app, group, name, handler, context);
+}
+
+const struct cv_app_handler *cv_app_find_handler(const struct covet_app *app, struct cv_span name) {
+    const struct cv_app_handler *item = app->handlers;
+
+    while (item != NULL && !cv_span_equal(cv_span_of(item->name), name))
+        item = item->next;
+    return item;
 }
 
 int covet_on_worker(struct covet_app *app, covet_worker_init_fn init, covet_worker_exit_fn exit,

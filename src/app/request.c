@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/target.h"
+#include "metrics/counter.h"
 #include "metrics/histogram.h"
 
 static void on_notice(struct cv_timer *timer) {
@@ -30,7 +31,7 @@ void cv_request_init(struct covet_request *request, struct covet_worker *worker,
     request->body = (struct cv_span){0};
     request->state = CV_REQUEST_NEW;
     request->outcome = CV_REQUEST_NO_ROUTE;
-    request->pinned = false;
+    request->router = NULL;
     request->path_in_head = false;
     request->body_complete = false;
     request->running = false;
@@ -85,7 +86,7 @@ static bool find_path(struct covet_request *request) {
 }
 
 static enum cv_request_outcome find_route(struct covet_request *request) {
-    const struct cv_router *router = &request->worker->app->router;
+    struct covet_stats_worker *stats = request->worker->env->stats;
     uint16_t method = request->head->method;
 
     switch ((enum cv_target_form)request->head->target_form) {
@@ -100,7 +101,13 @@ static enum cv_request_outcome find_route(struct covet_request *request) {
     }
     if (!find_path(request))
         return (enum cv_request_outcome)request->outcome;
-    switch (cv_router_match(router, method, request->path, &request->match)) {
+
+    enum cv_router_result result =
+        cv_router_match(request->router, method, request->path, &request->match);
+    bool is_static = result == CV_ROUTER_FOUND && request->match.route->param_count == 0;
+    cv_counter_add(
+        stats, is_static ? COVET_COUNTER_ROUTE_CACHE_HITS : COVET_COUNTER_ROUTE_CACHE_MISSES, 1);
+    switch (result) {
     case CV_ROUTER_FOUND:
         return CV_REQUEST_HANDLER;
     case CV_ROUTER_METHOD_NOT_ALLOWED:
@@ -115,9 +122,9 @@ enum cv_request_plan cv_request_route(struct covet_request *request, uint64_t *b
     struct covet_app *app = request->worker->app;
     const struct cv_route *route;
 
-    CV_DEBUG_ASSERT(request->state == CV_REQUEST_NEW && !request->pinned);
+    CV_DEBUG_ASSERT(request->state == CV_REQUEST_NEW && request->router == NULL);
     request->worker->pins++;
-    request->pinned = true;
+    request->router = cv_routes_pin(&app->routes, request->worker->env->worker_index);
     request->outcome = (uint8_t)find_route(request);
     route = request->match.route;
     *body_bytes_max = app->body_bytes_max;
@@ -155,7 +162,7 @@ static void dispatch(struct covet_request *request) {
                                request->match.allowed);
         return;
     case CV_REQUEST_ALL_METHODS:
-        cv_response_send_allow(response, 204, request->worker->app->router.methods);
+        cv_response_send_allow(response, 204, cv_router_methods(request->router));
         return;
     case CV_REQUEST_NOT_IMPLEMENTED:
         cv_response_send_error(response, 501);
@@ -215,7 +222,7 @@ static void call(struct covet_request *request) {
 void cv_request_run(struct covet_request *request) {
     struct cv_env *env = request->worker->env;
 
-    CV_ASSERT(request->state == CV_REQUEST_NEW && request->pinned);
+    CV_ASSERT(request->state == CV_REQUEST_NEW && request->router != NULL);
     request->state = CV_REQUEST_RUNNING;
     request->running = true;
     if (env->handled_ns != 0) {
@@ -305,8 +312,11 @@ void cv_request_deinit(struct covet_request *request) {
     if (cv_timer_armed(&request->notice))
         cv_wheel_stop(request->worker->env->wheel, &request->notice);
     cv_arena_deinit(&request->arena);
-    if (request->pinned) {
-        request->pinned = false;
-        cv_app_unpin(request->worker);
+    if (request->router != NULL) {
+        struct covet_worker *worker = request->worker;
+
+        cv_routes_unpin(&worker->app->routes, request->router, worker->env->worker_index);
+        request->router = NULL;
+        cv_app_unpin(worker);
     }
 }

@@ -3,7 +3,7 @@
 // on the owning worker's thread only:
 //
 //     cv_request_init      the head is parsed
-//     cv_request_route     which route, how its body is taken; pins the route generation
+//     cv_request_route     which route, how its body is taken; pins table and generation
 //     cv_request_run       middleware and handler, once: with the whole body, or before it
 //     cv_request_body      streamed bodies only: bytes as they come, `last` exactly once
 //     cv_request_drained   output fell to half of CV_SINK_HIGH_WATER_BYTES from above it
@@ -53,17 +53,17 @@ struct covet_request {
     struct covet_worker *worker;        // borrowed; its generation is pinned from route to deinit
     const char *base;                   // borrowed: first byte of the head
     const struct cv_parser_head *head;  // borrowed until cv_request_deinit
+    struct cv_router *router;           // pinned from route to deinit; NULL before
     struct cv_arena arena;              // owned
     struct cv_span path;                // Decoded.
     struct cv_span body;                // Whole bodies: set before cv_request_run.
     uint8_t state;                      // enum cv_request_state
     uint8_t outcome;                    // enum cv_request_outcome
-    bool pinned;
-    bool path_in_head;     // `path` and the parameters lie in the head.
-    bool body_complete;    // Streamed bodies: the last byte was delivered.
-    bool running;          // Inside cv_request_run.
-    bool body_paused;      // As the handler wishes.
-    bool body_pause_told;  // As the sink knows.
+    bool path_in_head;                  // `path` and the parameters lie in the head.
+    bool body_complete;                 // Streamed bodies: the last byte was delivered.
+    bool running;                       // Inside cv_request_run.
+    bool body_paused;                   // As the handler wishes.
+    bool body_pause_told;               // As the sink knows.
     bool aborted;
     bool abort_told;
     bool in_sink;     // Inside the sink's begin or write.
@@ -93,10 +93,10 @@ enum cv_request_plan {
 void cv_request_init(struct covet_request *request, struct covet_worker *worker,
                      struct cv_sink *sink, const char *base, const struct cv_parser_head *head);
 
-// Finds the route and pins the generation. Also right for paths without a route (404), with other
-// methods (405, OPTIONS) or that cannot be decoded (400): cv_request_run then answers, and the plan
-// is CV_REQUEST_BODY_STREAM, so that no body is collected for nobody. `*body_bytes_max` is set for
-// both plans.
+// Finds the route and pins its table and the generation. Also right for paths without a route
+// (404), with other methods (405, OPTIONS) or that cannot be decoded (400): cv_request_run then
+// answers, and the plan is CV_REQUEST_BODY_STREAM, so that no body is collected for nobody.
+// `*body_bytes_max` is set for both plans.
 enum cv_request_plan cv_request_route(struct covet_request *request, uint64_t *body_bytes_max);
 
 // Runs middleware and handler. A handler that neither answers nor defers gets a 500 sent and

@@ -1,19 +1,21 @@
-// A tree with one level per path segment. Each node keeps its children by kind, in the order of
-// precedence; trying them in that order and coming back when a branch fails gives the best match.
+// The search. A static pattern that has the method wins over everything, so the perfect hash is
+// asked first; then the tree of the patterns with parameters:
 //
-//   GET /users/{id:int}         root -- "users" --+-- int   (GET)
-//   GET /users/{name}/posts                       +-- name -- "posts" (GET)
-//   GET /files/{rest...}             \- "files" --- rest    (GET)
+//   GET /users/{id:int}         "/" --+-- "users" --+-- /int                (GET)
+//   GET /users/{name}/posts           |             +-- /name -- "/posts"   (GET)
+//   GET /files/{rest...}              +-- "files" ----- /rest               (GET)
 //
-// A request visits each node at most once, since a node stands for one prefix of the path, so the
-// worst path costs what the tree holds and not the number of ways through it. Routes of one pattern
-// but other methods share a node.
+// A node's children by text come before those by parameter. Where both may go on, a fork remembers
+// the place: when a branch fails, the search goes on at the last fork. A node stands for one
+// beginning of a pattern and each of its segments takes one of the path, so no node is visited
+// twice: the worst path costs what the tree holds and not the number of ways through it.
+//
+// The path is looked at through a window of 16 bytes. No byte outside the path is read: where the
+// window would reach beyond the end, it lies on a copy of the last bytes with zeros behind them,
+// and 0 is in no pattern.
 #include "app/router.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "app/router_layout.h"
 #include "base/assert.h"
 #include "http/parser.h"
 
@@ -26,246 +28,151 @@ _Static_assert((int)COVET_GET == (int)CV_METHOD_GET && (int)COVET_HEAD == (int)C
                    (int)COVET_CONNECT == (int)CV_METHOD_CONNECT,
                "public and internal methods are the same bits");
 
-enum segment_kind { SEGMENT_TEXT, SEGMENT_INT, SEGMENT_NAME, SEGMENT_REST };
+#define WORD_BYTES 8u
+#define WINDOW_BYTES 16u
 
-struct segment {
-    enum segment_kind kind;
-    struct cv_span text;  // The plain text, or the parameter's name.
+// Where a search is: at `node`, `at` being what it may go on with.
+struct place {
+    const struct cv_router_node *node;  // NULL: nowhere
+    const char *at;
 };
 
-struct leaf {                      // One route that ends at a node.
-    struct leaf *next;             // owned
-    const struct cv_route *route;  // borrowed until cv_router_deinit
+// A place to come back to: the segment at `at`, as a parameter behind `node`.
+struct fork {
+    const struct cv_router_node *node;
+    const char *at;
+    uint8_t param_count;
+    uint8_t next;  // enum way: what has not been tried yet.
 };
 
-struct cv_router_node {
-    struct cv_span text;             // SEGMENT_TEXT; borrowed from the pattern that made the node
-    struct cv_router_node *sibling;  // owned; the next text child of the same parent
-    struct cv_router_node *texts;    // owned
-    struct cv_router_node *integer;  // owned
-    struct cv_router_node *name;     // owned
-    struct leaf *leaves;             // owned; paths that end here
-    struct leaf *rests;              // owned; {name...} below this node
+enum way { WAY_INTEGER, WAY_NAME, WAY_REST };
+
+struct search {
+    const struct cv_router *router;
+    struct cv_match *match;
+    const char *end;          // Of the path.
+    const char *direct_end;   // From here on a window would reach beyond the path.
+    uintptr_t tail_distance;  // From a place in the path to the same in the copy.
+    uint32_t fork_count;
+    uint16_t method;
+    char tail[2 * WINDOW_BYTES];
+    struct fork fork[CV_PATTERN_SEGMENTS_MAX];
 };
 
-void cv_router_init(struct cv_router *router) {
-    *router = (struct cv_router){0};
-}
+static const struct place nowhere = {NULL, NULL};
 
-static void free_leaves(struct leaf *leaf) {
-    while (leaf != NULL) {
-        struct leaf *next = leaf->next;
-
-        free(leaf);
-        leaf = next;
-    }
-}
-
-static void free_node(struct cv_router_node *node) {
-    while (node != NULL) {
-        struct cv_router_node *sibling = node->sibling;
-
-        free_node(node->texts);
-        free_node(node->integer);
-        free_node(node->name);
-        free_leaves(node->leaves);
-        free_leaves(node->rests);
-        free(node);
-        node = sibling;
-    }
-}
-
-void cv_router_deinit(struct cv_router *router) {
-    free_node(router->root);
-    *router = (struct cv_router){0};
-}
-
-// Patterns.
-
-static bool is_name(struct cv_span text) {
-    if (text.length == 0 || text.length > CV_ROUTER_NAME_BYTES_MAX)
+// Chooses among the routes of one pattern; notes their methods for a 405.
+static inline bool choose(const struct cv_router *router, const struct cv_router_leaf *leaf,
+                          uint16_t method, struct cv_match *match) {
+    if ((leaf->takes & method) == 0) {
+        match->allowed |= leaf->methods;
         return false;
-    for (size_t i = 0; i < text.length; i++) {
-        char c = text.data[i];
-
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-              c == '_'))
-            return false;
     }
+    match->route = router->routes[leaf->route + leaf->of[__builtin_ctz(method)]];
     return true;
 }
 
-static bool ends_with(struct cv_span text, struct cv_span end) {
-    return text.length >= end.length &&
-           memcmp(text.data + text.length - end.length, end.data, end.length) == 0;
+// Static patterns.
+
+static inline const struct cv_router_slot *slot_of(const struct cv_router *router, uint64_t hash) {
+    uint32_t displacement = router->displacement[hash >> router->bucket_shift];
+
+    return &router->slot[((uint32_t)hash ^ displacement) & router->slot_mask];
 }
 
-// Returns NULL, or what is wrong with the segment.
-static const char *parse_segment(struct cv_span text, struct segment *segment) {
-    static const struct cv_span int_end = {":int", 4};
-    static const struct cv_span rest_end = {"...", 3};
+uint64_t cv_router_hash_long(const char *text, size_t length, uint64_t seed) {
+    uint64_t hash = seed ^ length;
+    size_t at = 0;
 
-    *segment = (struct segment){SEGMENT_TEXT, text};
-    if (text.length == 0 || text.data[0] != '{') {
-        if (text.length > 0 && (memchr(text.data, '{', text.length) != NULL ||
-                                memchr(text.data, '}', text.length) != NULL))
-            return "a parameter must be a whole segment";
+    for (; length - at > 2 * WORD_BYTES; at += 2 * WORD_BYTES)
+        hash = cv_router_mix(hash ^ cv_router_load(text + at),
+                             cv_router_load(text + at + WORD_BYTES) ^ CV_ROUTER_SALT_1);
+    return cv_router_mix(hash ^ cv_router_load(text + length - 2 * WORD_BYTES),
+                         cv_router_load(text + length - WORD_BYTES) ^ CV_ROUTER_SALT_2 ^ seed);
+}
+
+static CV_NOINLINE const struct cv_router_slot *find_long(const struct cv_router *router,
+                                                          struct cv_span path) {
+    const struct cv_router_slot *slot =
+        slot_of(router, cv_router_hash_long(path.data, path.length, router->seed));
+
+    return slot->length == path.length &&
+                   memcmp(router->texts + slot->long_text, path.data, path.length) == 0
+               ? slot
+               : NULL;
+}
+
+static CV_NOINLINE const struct cv_router_slot *find_short(const struct cv_router *router,
+                                                           struct cv_span path) {
+    uint64_t word = cv_router_load_short(path.data, path.length);
+    struct cv_router_words words = {{word, word, word, word}};
+    const struct cv_router_slot *slot =
+        slot_of(router, cv_router_hash_words(&words, path.length, router->seed));
+
+    return slot->length == path.length && cv_router_load(slot->text) == word ? slot : NULL;
+}
+
+static CV_ALWAYS_INLINE const struct cv_router_slot *find_static(const struct cv_router *router,
+                                                                 struct cv_span path) {
+    struct cv_router_words words;
+    size_t offset[4];
+    uint64_t different = 0;
+
+    if (path.length > router->static_bytes_max)
         return NULL;
-    }
-    if (text.data[text.length - 1] != '}')
-        return "a parameter must be a whole segment";
-
-    struct cv_span name = cv_span_make(text.data + 1, text.length - 2);
-    segment->kind = SEGMENT_NAME;
-    if (ends_with(name, int_end)) {
-        segment->kind = SEGMENT_INT;
-        name.length -= int_end.length;
-    } else if (ends_with(name, rest_end)) {
-        segment->kind = SEGMENT_REST;
-        name.length -= rest_end.length;
-    }
-    segment->text = name;
-    return is_name(name) ? NULL : "a parameter is {name}, {name:int} or {name...}";
+    if (path.length > CV_ROUTER_SLOT_TEXT_BYTES)
+        return find_long(router, path);
+    if (path.length < WORD_BYTES)
+        return find_short(router, path);
+    cv_router_word_offsets(path.length, offset);
+    for (int i = 0; i < 4; i++)
+        words.word[i] = cv_router_load(path.data + offset[i]);
+    const struct cv_router_slot *slot =
+        slot_of(router, cv_router_hash_words(&words, path.length, router->seed));
+    for (int i = 0; i < 4; i++)
+        different |= words.word[i] ^ cv_router_load(slot->text + offset[i]);
+    return different == 0 && slot->length == path.length ? slot : NULL;
 }
 
-// A path that no request can have after decoding would be a route never reached.
-static bool is_reachable(struct cv_span text) {
-    return !cv_span_equal(text, CV_SPAN(".")) && !cv_span_equal(text, CV_SPAN(".."));
+// Patterns with parameters.
+
+// The 16 bytes of the path from `at` on; zeros behind its end, where `at` may be as well. Every
+// path ends at another byte, so a branch would be guessed wrong once per search.
+static inline const char *window(const struct search *search, const char *at) {
+    const char *copy = (const char *)((uintptr_t)at + search->tail_distance);
+
+    return __builtin_expect_with_probability(at >= search->direct_end, 1, 0.5) ? copy : at;
 }
 
-// Cuts the pattern into segments. Returns NULL, or what is wrong with it.
-static const char *parse_pattern(const char *pattern, struct segment *segments, uint32_t *count) {
-    size_t length = strlen(pattern);
-    const char *at = pattern, *end = pattern + length;
-    const char *wrong = NULL;
-
-    if (length == 0 || pattern[0] != '/')
-        return "a pattern begins with '/'";
-    if (length > CV_ROUTER_PATTERN_BYTES_MAX)
-        return "the pattern is too long";
-    for (*count = 0; wrong == NULL && at < end; (*count)++) {
-        const char *start = ++at;
-
-        if (*count == CV_ROUTER_SEGMENTS_MAX)
-            return "too many segments";
-        if (*count > 0 && segments[*count - 1].kind == SEGMENT_REST)
-            return "{name...} must be the last segment";
-        at = memchr(start, '/', (size_t)(end - start));
-        at = at == NULL ? end : at;
-        wrong = parse_segment(cv_span_make(start, (size_t)(at - start)), &segments[*count]);
-        if (wrong == NULL && segments[*count].kind == SEGMENT_TEXT &&
-            !is_reachable(segments[*count].text))
-            wrong = "no path keeps a dot segment";
-    }
-    return wrong;
+static inline __m128i load(const void *at) {
+    return _mm_loadu_si128(at);
 }
 
-static const char *take_names(struct cv_route *route, const struct segment *segments,
-                              uint32_t count) {
-    route->param_count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (segments[i].kind == SEGMENT_TEXT)
-            continue;
-        if (route->param_count == CV_ROUTER_PARAMS_MAX)
-            return "too many parameters";
-        for (uint32_t p = 0; p < route->param_count; p++)
-            if (cv_span_equal(route->param_name[p], segments[i].text))
-                return "a parameter name is used twice";
-        route->param_name[route->param_count++] = segments[i].text;
-    }
-    return NULL;
+// One bit for each byte that is equal.
+static inline unsigned equal_bytes(__m128i a, __m128i b) {
+    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(a, b));
 }
 
-// Building.
+// The end of the segment that begins at `at`: the next '/', or the zeros behind the path. One
+// guess, that it is near, is right nearly always; which of the two it is would be guessed wrong too
+// often.
+static inline const char *segment_end(const struct search *search, const char *at) {
+    for (;; at += WINDOW_BYTES) {
+        __m128i bytes = load(window(search, at));
+        unsigned slashes = equal_bytes(bytes, _mm_set1_epi8('/'));
+        unsigned ends = slashes | equal_bytes(bytes, _mm_setzero_si128());
 
-static struct cv_router_node **child_slot(struct cv_router_node *parent,
-                                          const struct segment *segment) {
-    struct cv_router_node **slot;
-
-    if (segment->kind == SEGMENT_INT)
-        return &parent->integer;
-    if (segment->kind == SEGMENT_NAME)
-        return &parent->name;
-    for (slot = &parent->texts; *slot != NULL; slot = &(*slot)->sibling)
-        if (cv_span_equal((*slot)->text, segment->text))
-            break;
-    return slot;
-}
-
-// Walks down to the node a pattern ends at, making what is missing. Returns where the route's leaf
-// goes; NULL without memory.
-static struct leaf **reach(struct cv_router *router, const struct segment *segments,
-                           uint32_t count) {
-    struct cv_router_node **slot = &router->root;
-
-    for (uint32_t i = 0;; i++) {
-        if (*slot == NULL) {
-            *slot = calloc(1, sizeof(**slot));
-            if (*slot == NULL)
-                return NULL;
-            if (i > 0)
-                (*slot)->text = segments[i - 1].text;
-        }
-        if (i == count)
-            return &(*slot)->leaves;
-        if (segments[i].kind == SEGMENT_REST)
-            return &(*slot)->rests;
-        slot = child_slot(*slot, &segments[i]);
-    }
-}
-
-static int refuse(const struct cv_route *route, const char *why, char *error, size_t error_bytes) {
-    snprintf(error, error_bytes, "route \"%.200s\": %s", route->pattern, why);
-    return -EINVAL;
-}
-
-static int refuse_conflict(const struct cv_route *route, const struct cv_route *other, char *error,
-                           size_t error_bytes) {
-    uint16_t common = route->methods & other->methods;
-    uint16_t first = (uint16_t)(common & -common);
-
-    snprintf(error, error_bytes,
-             "route \"%.200s\" matches the same paths with %s as route \"%.200s\"", route->pattern,
-             cv_parser_method_name(first), other->pattern);
-    return -EEXIST;
-}
-
-int cv_router_add(struct cv_router *router, struct cv_route *route, char *error,
-                  size_t error_bytes) {
-    struct segment segments[CV_ROUTER_SEGMENTS_MAX];
-    uint32_t count = 0;
-    const char *wrong = parse_pattern(route->pattern, segments, &count);
-
-    if (wrong == NULL)
-        wrong = take_names(route, segments, count);
-    if (wrong == NULL && (route->methods == 0 || (route->methods & ~COVET_ANY_METHOD) != 0))
-        wrong = "its methods must be some of GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
-    if (wrong != NULL)
-        return refuse(route, wrong, error, error_bytes);
-
-    struct leaf **leaves = reach(router, segments, count);
-    struct leaf *leaf = calloc(1, sizeof(*leaf));
-    if (leaves == NULL || leaf == NULL) {
-        free(leaf);
-        snprintf(error, error_bytes, "route \"%.200s\": no memory", route->pattern);
-        return -ENOMEM;
-    }
-    for (const struct leaf *other = *leaves; other != NULL; other = other->next) {
-        if ((other->route->methods & route->methods) != 0) {
-            free(leaf);
-            return refuse_conflict(route, other->route, error, error_bytes);
+        if (CV_LIKELY(ends != 0)) {
+            unsigned is_slash = slashes & ends & -ends;
+            at += __builtin_ctz(ends);
+            if (CV_LIKELY((is_slash != 0) | (at >= search->end)))
+                return at;
+            at -= WINDOW_BYTES - 1;  // A NUL inside the path.
         }
     }
-    leaf->route = route;
-    leaf->next = *leaves;
-    *leaves = leaf;
-    router->methods |= route->methods;
-    return 0;
 }
 
-// Matching.
-
-static bool is_int(struct cv_span text) {
+static bool is_long_int(struct cv_span text) {
     bool negative = text.length > 0 && text.data[0] == '-';
     struct cv_span digits = cv_span_make(text.data + negative, text.length - negative);
     uint64_t value;
@@ -273,81 +180,185 @@ static bool is_int(struct cv_span text) {
     return digits.length <= 19 && cv_span_to_uint64(digits, (uint64_t)INT64_MAX + negative, &value);
 }
 
-// Chooses among the routes of one pattern; notes their methods for a 405.
-static bool choose(const struct leaf *leaves, uint16_t method, struct cv_match *match) {
-    uint16_t methods = 0;
+static inline bool is_int(const struct search *search, const char *at, const char *end) {
+    // Bytes below '0' become large ones.
+    __m128i value = _mm_sub_epi8(load(window(search, at)), _mm_set1_epi8('0'));
+    unsigned digits = equal_bytes(value, _mm_min_epu8(value, _mm_set1_epi8(9)));
+    size_t length = (size_t)(end - at);
 
-    for (const struct leaf *leaf = leaves; leaf != NULL; leaf = leaf->next)
-        methods |= leaf->route->methods;
-    match->allowed |= methods;
-    if (method == CV_METHOD_HEAD && (methods & CV_METHOD_HEAD) == 0)
-        method = CV_METHOD_GET;
-    for (const struct leaf *leaf = leaves; leaf != NULL; leaf = leaf->next) {
-        if ((leaf->route->methods & method) != 0) {
-            match->route = leaf->route;
-            return true;
-        }
+    if (length - 1 < WINDOW_BYTES && (~digits & ((1u << length) - 1)) == 0)
+        return true;
+    return is_long_int(cv_span_make(at, length));
+}
+
+// The child for a byte behind the first 16 of a node, or 0.
+static uint32_t wide_child(const struct cv_router *router, const struct cv_router_node *node,
+                           __m128i byte) {
+    const uint8_t *first = router->wide_first + node->wide;
+
+    for (uint32_t base = CV_ROUTER_VECTOR_BYTES; base < node->child_count;
+         base += CV_ROUTER_VECTOR_BYTES) {
+        unsigned found = equal_bytes(load(first), byte);
+
+        if (found != 0)
+            return node->children + base + (uint32_t)__builtin_ctz(found);
+        first += CV_ROUTER_VECTOR_BYTES;
     }
-    return false;
+    return 0;
 }
 
-static bool descend(const struct cv_router_node *node, uint16_t method, const char *at,
-                    const char *end, struct cv_match *match);
-
-static bool enter(const struct cv_router_node *child, uint16_t method, const char *at,
-                  const char *end, struct cv_match *match) {
-    if (at == end)
-        return choose(child->leaves, method, match);
-    return descend(child, method, at + 1, end, match);
+static inline void push(struct search *search, const struct cv_router_node *node, const char *at,
+                        enum way next) {
+    CV_DEBUG_ASSERT(search->fork_count < CV_PATTERN_SEGMENTS_MAX);
+    search->fork[search->fork_count++] =
+        (struct fork){node, at, search->match->param_count, (uint8_t)next};
 }
 
-// As `enter`, with the segment as a parameter that is taken back when the branch fails.
-static bool enter_param(const struct cv_router_node *child, uint16_t method, struct cv_span segment,
-                        const char *end, struct cv_match *match) {
-    if (child == NULL)
-        return false;
-    match->param[match->param_count++] = segment;
-    if (enter(child, method, segment.data + segment.length, end, match))
-        return true;
-    match->param_count--;
-    return false;
+static inline struct place take_param(struct search *search, const char *at, const char *end,
+                                      uint32_t child) {
+    search->match->param[search->match->param_count++] = cv_span_make(at, (size_t)(end - at));
+    return (struct place){&search->router->node[child], end};
 }
 
-// `at` is the first byte of a segment. The recursion is as deep as the longest pattern.
-static bool descend(const struct cv_router_node *node, uint16_t method, const char *at,
-                    const char *end, struct cv_match *match) {
-    const char *slash = memchr(at, '/', (size_t)(end - at));
-    const char *stop = slash == NULL ? end : slash;
-    struct cv_span segment = cv_span_make(at, (size_t)(stop - at));
+// Takes the segment at `at` as a parameter behind `node`, in the ways from `next` on. {name...}
+// takes all that is left: then the match has its route and the place is nowhere.
+static CV_ALWAYS_INLINE struct place take_segment(struct search *search,
+                                                  const struct cv_router_node *node, const char *at,
+                                                  enum way next) {
+    const char *end = segment_end(search, at);
 
-    for (const struct cv_router_node *text = node->texts; text != NULL; text = text->sibling) {
-        if (!cv_span_equal(text->text, segment))
-            continue;
-        if (enter(text, method, stop, end, match))
-            return true;
-        break;
+    if (next == WAY_INTEGER && node->integer != 0 && is_int(search, at, end)) {
+        if (node->name != 0 || node->rest != 0)
+            push(search, node, at, WAY_NAME);
+        return take_param(search, at, end, node->integer);
     }
-    if (node->integer != NULL && is_int(segment) &&
-        enter_param(node->integer, method, segment, end, match))
-        return true;
-    if (segment.length > 0 && enter_param(node->name, method, segment, end, match))
-        return true;
-    if (node->rests == NULL || !choose(node->rests, method, match))
-        return false;
-    match->param[match->param_count++] = cv_span_make(at, (size_t)(end - at));
-    return true;
+    if (next <= WAY_NAME && node->name != 0 && end > at) {
+        if (node->rest != 0)
+            push(search, node, at, WAY_REST);
+        return take_param(search, at, end, node->name);
+    }
+    if (node->rest != 0 &&
+        choose(search->router, &search->router->leaf[node->rest], search->method, search->match))
+        (void)take_param(search, at, search->end, 0);
+    return nowhere;
+}
+
+// Goes on at the last fork that leads somewhere.
+static CV_NOINLINE struct place go_back(struct search *search) {
+    struct place place = nowhere;
+
+    while (place.node == NULL && search->match->route == NULL && search->fork_count > 0) {
+        struct fork fork = search->fork[--search->fork_count];
+
+        search->match->param_count = fork.param_count;
+        place = take_segment(search, fork.node, fork.at, (enum way)fork.next);
+    }
+    return place;
+}
+
+static inline struct place enter_child(struct search *search, const struct cv_router_node *node,
+                                       uint32_t child, const char *at) {
+    if (CV_UNLIKELY(node->has_fork) && *at == '/')
+        push(search, node, at + 1, WAY_INTEGER);
+    return (struct place){&search->router->node[child], at + 1};
+}
+
+// One node further; nowhere when the branch ends here, with or without a route.
+static inline struct place step(struct search *search, struct place place) {
+    const struct cv_router_node *node = place.node;
+    const char *bytes = window(search, place.at);
+
+    if ((~equal_bytes(load(bytes), load(node->text)) & node->text_mask) != 0)
+        return nowhere;
+
+    // The next byte; at the end it is 0, which no child has.
+    const char *at = place.at + node->text_bytes;
+    char next = bytes[node->text_bytes];
+    __m128i vector = _mm_set1_epi8(next);
+    unsigned found = equal_bytes(vector, load(node->first));
+    if (found != 0)
+        return enter_child(search, node, node->children + (uint32_t)__builtin_ctz(found), at);
+    if (CV_UNLIKELY(node->child_count > CV_ROUTER_VECTOR_BYTES)) {
+        uint32_t child = wide_child(search->router, node, vector);
+
+        if (child != 0)
+            return enter_child(search, node, child, at);
+    }
+    if (next == '/' && node->has_params)
+        return take_segment(search, node, at + 1, WAY_INTEGER);
+    if (at == search->end && node->leaf != 0)
+        (void)choose(search->router, &search->router->leaf[node->leaf], search->method,
+                     search->match);
+    return nowhere;
+}
+
+static bool find_by_tree(struct search *search, const char *path) {
+    struct place place = {search->router->node, path};
+
+    for (;;) {
+        do
+            place = step(search, place);
+        while (place.node != NULL);
+        if (search->match->route != NULL)
+            return true;
+        place = go_back(search);
+        if (place.node == NULL)
+            return search->match->route != NULL;
+    }
+}
+
+// Copies the last bytes of the path, all if it is short, and puts zeros behind them.
+static inline void copy_tail(struct search *search, struct cv_span path) {
+    size_t kept = CV_MIN(path.length, (size_t)WINDOW_BYTES);
+
+    memset(search->tail, 0, sizeof(search->tail));
+    if (path.length >= WINDOW_BYTES) {
+        memcpy(search->tail, path.data + path.length - WINDOW_BYTES, WINDOW_BYTES);
+    } else if (path.length >= WORD_BYTES) {
+        memcpy(search->tail, path.data, WORD_BYTES);
+        memcpy(search->tail + path.length - WORD_BYTES, path.data + path.length - WORD_BYTES,
+               WORD_BYTES);
+    } else {
+        uint64_t word = cv_router_load_short(path.data, path.length);
+
+        memcpy(search->tail, &word, sizeof(word));
+    }
+    search->tail_distance = (uintptr_t)search->tail - (uintptr_t)(search->end - kept);
+    search->direct_end = path.length < WINDOW_BYTES ? path.data : search->end - kept + 1;
+}
+
+static bool search_tree(const struct cv_router *router, uint16_t method, struct cv_span path,
+                        struct cv_match *match) {
+    struct search search;
+
+    search.router = router;
+    search.match = match;
+    search.end = path.data + path.length;
+    search.fork_count = 0;
+    search.method = method;
+    copy_tail(&search, path);
+    return find_by_tree(&search, path.data);
 }
 
 enum cv_router_result cv_router_match(const struct cv_router *router, uint16_t method,
                                       struct cv_span path, struct cv_match *match) {
+    const struct cv_router_slot *slot;
+
     match->route = NULL;
     match->allowed = 0;
     match->param_count = 0;
-    if (router->root == NULL || path.length == 0 || path.data[0] != '/')
+    if (path.length == 0 || path.data[0] != '/')
         return CV_ROUTER_NOT_FOUND;
-    if (descend(router->root, method, path.data + 1, path.data + path.length, match))
+    slot = find_static(router, path);
+    if (slot != NULL && choose(router, &slot->leaf, method, match))
+        return CV_ROUTER_FOUND;
+    if (router->has_tree && search_tree(router, method, path, match))
         return CV_ROUTER_FOUND;
     return match->allowed != 0 ? CV_ROUTER_METHOD_NOT_ALLOWED : CV_ROUTER_NOT_FOUND;
+}
+
+uint16_t cv_router_methods(const struct cv_router *router) {
+    return router->methods;
 }
 
 struct cv_span cv_router_allow_text(uint16_t methods, char out[CV_ROUTER_ALLOW_BYTES_MAX]) {

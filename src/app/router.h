@@ -1,6 +1,8 @@
-// Which route takes a path. Patterns and their precedence are described in <covet/app.h>.
+// Which route takes a path. Patterns and their precedence are described in <covet/app.h>, the
+// compiled form in docs/notes/0006-router.md.
 //
-// Filled once by one thread, then only read, by any number of them.
+// A router is built from a sorted list of routes, once, and then only read, by any number of
+// threads; app/routes replaces it as a whole.
 #ifndef CV_APP_ROUTER_H
 #define CV_APP_ROUTER_H
 
@@ -10,36 +12,50 @@
 
 #include <covet/app.h>
 
+#include "app/pattern.h"
 #include "base/compiler.h"
 #include "base/span.h"
 
-#define CV_ROUTER_PARAMS_MAX 16u
-#define CV_ROUTER_SEGMENTS_MAX 64u
-#define CV_ROUTER_PATTERN_BYTES_MAX 1023u
-#define CV_ROUTER_NAME_BYTES_MAX 63u
-
 struct cv_middleware;
-struct cv_router_node;
+struct cv_router;
 
+// One registered route; fixed once it is in a router. In one block of memory with its texts.
 struct cv_route {
-    const char *pattern;  // owned by the app, with the prefix of its group
-    uint16_t methods;     // As registered.
+    const char *pattern;  // With the prefix of its group.
+    const char *key;      // Of struct cv_pattern.
+    uint32_t key_bytes;
+    uint16_t methods;  // As registered. Part of them may have gone to other routes since.
     uint8_t param_count;
     bool stream_body;
     uint64_t body_bytes_max;  // 0: the app's default.
     covet_handler_fn handler;
-    void *context;                      // borrowed for the app's life
+    void *context;                      // borrowed until on_removed
+    void (*on_removed)(void *context);  // May be NULL.
     const struct cv_middleware *chain;  // borrowed from its group, outermost first
     uint32_t chain_count;
-    const struct covet_group *group;                  // borrowed from the app
-    struct cv_route *next;                            // The app's list.
-    struct cv_span param_name[CV_ROUTER_PARAMS_MAX];  // In `pattern`.
+    const struct covet_group *group;  // borrowed from the app
+    // app/routes: the tables that may hold it have numbers from `born` to below `died`.
+    uint64_t born;
+    uint64_t died;
+    struct cv_route *next;                             // While dead.
+    struct cv_span param_name[CV_PATTERN_PARAMS_MAX];  // In `pattern`.
 };
 
-struct cv_router {
-    struct cv_router_node *root;  // owned; NULL while there is no route
-    uint16_t methods;             // All methods of all routes.
+// A route and the methods it answers.
+struct cv_router_entry {
+    struct cv_route *route;
+    uint16_t methods;
 };
+
+// Compiles `count` entries, sorted by key (memcmp, then the shorter one first), in which no two of
+// one key share a method. Routes are borrowed. `worker_count` workers may pin it. NULL without
+// memory.
+CV_MUST_USE struct cv_router *cv_router_build(const struct cv_router_entry *entry, uint32_t count,
+                                              uint32_t worker_count);
+void cv_router_free(struct cv_router *router);  // NULL is ignored.
+
+// All methods of all routes.
+uint16_t cv_router_methods(const struct cv_router *router);
 
 enum cv_router_result {
     CV_ROUTER_FOUND,
@@ -51,21 +67,12 @@ struct cv_match {
     const struct cv_route *route;  // borrowed; FOUND only, else NULL
     uint16_t allowed;              // METHOD_NOT_ALLOWED: the methods that reach a route.
     uint8_t param_count;
-    struct cv_span param[CV_ROUTER_PARAMS_MAX];  // Into the path; param_count are set.
+    struct cv_span param[CV_PATTERN_PARAMS_MAX];  // Into the path; param_count are set.
 };
 
-void cv_router_init(struct cv_router *router);
-void cv_router_deinit(struct cv_router *router);
-
-// Adds `route`, of which `pattern` and `methods` are set, and sets its parameter names. Route and
-// pattern are borrowed until cv_router_deinit, even on failure. Returns 0; -EINVAL: not a pattern;
-// -EEXIST: another route matches the same paths with one of the methods; -ENOMEM. On failure
-// `error` holds a sentence that names the route, and the other one.
-CV_MUST_USE int cv_router_add(struct cv_router *router, struct cv_route *route, char *error,
-                              size_t error_bytes);
-
 // Finds the route for a decoded path and one method bit (CV_METHOD_OTHER matches none). GET routes
-// take HEAD where no HEAD route matches the same pattern. Takes no memory.
+// take HEAD where no HEAD route matches the same pattern. Takes no memory; reads no byte outside
+// the path.
 enum cv_router_result cv_router_match(const struct cv_router *router, uint16_t method,
                                       struct cv_span path, struct cv_match *match);
 

@@ -34,7 +34,7 @@ static void release(struct cv_exchange *exchange) {
     if (--exchange->holders > 0) {
         return;
     }
-    if (exchange->is_started || exchange->request.pinned) {
+    if (exchange->is_started || exchange->request.router != NULL) {
         cv_request_deinit(&exchange->request);
     }
     cv_buffer_clear(&exchange->body, exchange->pool);
@@ -66,7 +66,7 @@ struct cv_exchange *cv_exchange_create(struct cv_conn *conn) {
     exchange->sink.ops = &sink_ops;
     exchange->conn = conn;
     exchange->pool = pool;
-    exchange->request.pinned = false;
+    exchange->request.router = NULL;
     return exchange;
 }
 

@@ -97,12 +97,14 @@ static void fill_reply(const struct cv_parser_head *head, enum cv_parser_result 
         refuse(reply, 403, "not for scripts of web pages");
         return;
     }
-    if ((head->method & (CV_METHOD_GET | CV_METHOD_HEAD | CV_METHOD_POST)) == 0) {
-        refuse(reply, 501, "only GET, HEAD and POST are understood here");
+    if ((head->method & (CV_METHOD_GET | CV_METHOD_HEAD | CV_METHOD_POST | CV_METHOD_DELETE)) ==
+        0) {
+        refuse(reply, 501, "only GET, HEAD, POST and DELETE are understood here");
         return;
     }
     uint16_t method = head->method == CV_METHOD_HEAD ? CV_METHOD_GET : head->method;
-    answer(context, method, cv_parser_span(data, head->path), reply);
+    answer(context, method, cv_parser_span(data, head->path), cv_parser_span(data, head->query),
+           reply);
 }
 
 // Head and body in one block of memory.

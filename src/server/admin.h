@@ -27,9 +27,10 @@ struct cv_admin_reply {
     bool is_out_of_memory;  // Then a 500 is sent.
 };
 
-// Answers one request: `method` is GET (HEAD counts as that) or POST, `path` is without query.
+// Answers one request: `method` is GET (HEAD counts as that), POST or DELETE; `path` is without the
+// query; both are as they came.
 typedef void (*cv_admin_fn)(void *context, uint16_t method, struct cv_span path,
-                            struct cv_admin_reply *reply);
+                            struct cv_span query, struct cv_admin_reply *reply);
 
 struct cv_admin;
 

@@ -86,6 +86,9 @@ int cv_generation_create(struct cv_generation **generation_out, const struct cv_
         snprintf(error, error_bytes, "no memory");
     } else {
         generation->app->body_bytes_max = settings->limits.body_bytes_max;
+        if (settings->worker_count > 0) {
+            generation->app->routes.worker_count = settings->worker_count;
+        }
         result = fill(generation, settings, source, error, error_bytes);
     }
     if (result != 0) {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "app/app.h"
 #include "base/assert.h"
 #include "base/log.h"
 #include "server/worker.h"
@@ -109,6 +110,15 @@ int cv_rollout_set_limits(struct cv_rollout *rollout, const struct cv_limits *li
         cv_rollout_post(rollout, &message);
     }
     return result;
+}
+
+bool cv_rollout_reclaim(struct cv_rollout *rollout) {
+    bool waits = false;
+    for (struct cv_generation *generation = rollout->newest; generation != NULL;
+         generation = generation->next) {
+        waits |= cv_routes_reclaim(&generation->app->routes);
+    }
+    return waits;
 }
 
 static struct cv_generation *find(const struct cv_rollout *rollout, const void *app) {

@@ -51,6 +51,10 @@ CV_MUST_USE int cv_rollout_adopt(struct cv_rollout *rollout, struct cv_generatio
 // Hands out new limits. Returns 0 or -ENOMEM.
 CV_MUST_USE int cv_rollout_set_limits(struct cv_rollout *rollout, const struct cv_limits *limits);
 
+// Frees replaced route tables that nobody uses any more, in every generation. Returns true when
+// workers have a turn to pass first: call it again in a while.
+bool cv_rollout_reclaim(struct cv_rollout *rollout);
+
 // Takes note of a worker's answer (ADOPTED, RELEASED, LIMITS_TAKEN).
 enum cv_rollout_event cv_rollout_on_message(struct cv_rollout *rollout,
                                             const struct cv_message *message);

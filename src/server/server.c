@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,12 +32,15 @@
 #include "server/admin.h"
 #include "server/control.h"
 #include "server/lastwords.h"
+#include "server/liveroutes.h"
 #include "server/mailbox.h"
 #include "server/privileges.h"
 #include "server/rollout.h"
 #include "server/worker.h"
 
 #define MS_NS 1000000ull
+#define RECLAIM_PAUSE_MS_MIN 1u
+#define RECLAIM_PAUSE_MS_MAX 1000u
 #define IDLE_GRACE_MS 2000u  // For a last request on idle connections of a draining server.
 #define EXIT_BROKEN 70
 
@@ -59,6 +63,10 @@ struct server {
     bool is_draining;
     bool is_stopping;
     uint64_t stop_at_ns;  // While draining.
+    // Replaced route tables wait to be freed (app/routes).
+    _Atomic bool reclaim_is_wanted;  // By any thread, until it is done.
+    uint64_t reclaim_at_ns;          // UINT64_MAX: never
+    uint64_t reclaim_pause_ms;
     bool is_done;
     int exit_code;
     char features[512];
@@ -106,6 +114,48 @@ static int drop_user(const struct cv_settings *settings) {
     return 0;
 }
 
+// Any thread. The eventfd is written at most once per reclaim.
+static void want_reclaim(void *context) {
+    struct server *server = context;
+    const uint64_t one = 1;
+    if (!atomic_exchange(&server->reclaim_is_wanted, true) &&
+        write(server->eventfd, &one, sizeof(one)) < 0) {
+        cv_log(CV_LOG_ERROR, "wake_failed", "error=%d", errno);
+    }
+}
+
+// Before a worker or a thread of a module can see it.
+static void connect_routes(struct server *server, struct cv_generation *generation) {
+    generation->app->routes.want_context = server;
+    generation->app->routes.want_reclaim = want_reclaim;
+}
+
+// Frees what can be freed. Where a worker has a turn to pass first, tries again after 1 ms, 2 ms
+// and so on: most turns are over at once, and a blocked worker shall not cost more than a wake-up
+// per second.
+static void reclaim(struct server *server, uint64_t now_ns) {
+    atomic_store(&server->reclaim_is_wanted, false);
+    if (cv_rollout_reclaim(&server->rollout)) {
+        server->reclaim_at_ns = now_ns + server->reclaim_pause_ms * MS_NS;
+        server->reclaim_pause_ms =
+            CV_MIN(2 * server->reclaim_pause_ms, (uint64_t)RECLAIM_PAUSE_MS_MAX);
+    } else {
+        server->reclaim_at_ns = UINT64_MAX;
+        server->reclaim_pause_ms = RECLAIM_PAUSE_MS_MIN;
+    }
+}
+
+// A wish waits for a moment, so that a burst of changes costs one wake-up.
+static void reclaim_if_due(struct server *server, uint64_t now_ns) {
+    if (atomic_load(&server->reclaim_is_wanted)) {
+        server->reclaim_at_ns =
+            CV_MIN(server->reclaim_at_ns, now_ns + RECLAIM_PAUSE_MS_MIN * MS_NS);
+    }
+    if (now_ns >= server->reclaim_at_ns) {
+        reclaim(server, now_ns);
+    }
+}
+
 static int load(struct server *server) {
     struct cv_generation *first;
     char why[CV_APP_ERROR_BYTES + 128];
@@ -113,6 +163,7 @@ static int load(struct server *server) {
     int error = cv_generation_create(&first, &server->settings, server->options->module_fd,
                                      &server->options->source, why, sizeof(why));
     if (error == 0) {
+        connect_routes(server, first);
         error = cv_rollout_init(&server->rollout, first, &server->settings.limits);
         snprintf(why, sizeof(why), "no memory");
     }
@@ -363,6 +414,7 @@ static void reload(struct server *server, const struct cv_settings *settings) {
     int error = cv_generation_create(&generation, settings, message->fd, &server->options->source,
                                      why, sizeof(why));
     if (error == 0) {
+        connect_routes(server, generation);
         error = cv_rollout_adopt(&server->rollout, generation);
         snprintf(why, sizeof(why), "%u generations are still in use", CV_ROLLOUT_GENERATIONS_MAX);
     }
@@ -421,26 +473,31 @@ static int write_metrics(void *context, struct cv_span text) {
     return 0;
 }
 
-static void answer_metrics(const struct server *server, struct cv_admin_reply *reply) {
+static void answer_metrics(struct server *server, uint16_t method, struct cv_span query,
+                           struct cv_admin_reply *reply) {
+    (void)method, (void)query;
     reply->content_type = CV_SPAN(CV_EXPOSITION_CONTENT_TYPE);
     int result = cv_exposition_write(server->options->stats, COVET_VERSION, cv_clock_monotonic_ns(),
                                      write_metrics, reply);
     reply->status = result == 0 ? 200 : 500;
 }
 
-static void answer_routes(const struct server *server, struct cv_admin_reply *reply) {
-    for (const struct cv_route *route = server->rollout.newest->app->routes; route != NULL;
-         route = route->next) {
-        const char *separator = "";
-        for (unsigned bit = 1; bit <= CV_METHOD_PATCH; bit <<= 1) {
-            if ((route->methods & bit) != 0) {
-                cv_admin_reply_format(reply, "%s%s", separator,
-                                      cv_parser_method_name((uint16_t)bit));
-                separator = ",";
-            }
-        }
-        cv_admin_reply_format(reply, " %s\n", route->pattern);
-    }
+static void answer_health(struct server *server, uint16_t method, struct cv_span query,
+                          struct cv_admin_reply *reply) {
+    (void)method, (void)query;
+    reply->status = server->is_draining ? 503 : 200;
+    cv_admin_reply_write(reply, server->is_draining ? CV_SPAN("draining\n") : CV_SPAN("ok\n"));
+}
+
+static void answer_routes(struct server *server, uint16_t method, struct cv_span query,
+                          struct cv_admin_reply *reply) {
+    cv_liveroutes_answer(server->rollout.newest->app, method, query, reply);
+}
+
+static void answer_tables(struct server *server, uint16_t method, struct cv_span query,
+                          struct cv_admin_reply *reply) {
+    (void)method, (void)query;
+    cv_liveroutes_tables(server->rollout.newest->app, reply);
 }
 
 static void answer_order(struct server *server, enum cv_control_kind order,
@@ -450,36 +507,63 @@ static void answer_order(struct server *server, enum cv_control_kind order,
     cv_admin_reply_write(reply, CV_SPAN("accepted\n"));
 }
 
-static void answer_admin(void *context, uint16_t method, struct cv_span path,
+static void answer_reload(struct server *server, uint16_t method, struct cv_span query,
+                          struct cv_admin_reply *reply) {
+    (void)method, (void)query;
+    answer_order(server, CV_CONTROL_WANT_RELOAD, reply);
+}
+
+static void answer_drain(struct server *server, uint16_t method, struct cv_span query,
                          struct cv_admin_reply *reply) {
-    struct server *server = context;
-    bool is_get = method == CV_METHOD_GET;
-    bool is_order =
-        cv_span_equal(path, CV_SPAN("/reload")) || cv_span_equal(path, CV_SPAN("/drain"));
-    bool is_page = cv_span_equal(path, CV_SPAN("/metrics")) ||
-                   cv_span_equal(path, CV_SPAN("/healthz")) ||
-                   cv_span_equal(path, CV_SPAN("/routes"));
-    if (!is_order && !is_page) {
-        reply->status = 404;
-        cv_admin_reply_write(reply,
-                             CV_SPAN("GET /metrics /healthz /routes, POST /reload /drain\n"));
-    } else if (is_get == is_order) {
-        reply->status = 405;
-        cv_admin_reply_format(reply, "%s only\n", is_order ? "POST" : "GET");
-    } else if (is_order) {
-        bool is_reload = path.data[1] == 'r';
-        answer_order(server, is_reload ? CV_CONTROL_WANT_RELOAD : CV_CONTROL_WANT_DRAIN, reply);
-    } else if (path.data[1] == 'm') {
-        answer_metrics(server, reply);
-    } else if (path.data[1] == 'r') {
-        answer_routes(server, reply);
-    } else {
-        reply->status = server->is_draining ? 503 : 200;
-        cv_admin_reply_write(reply, server->is_draining ? CV_SPAN("draining\n") : CV_SPAN("ok\n"));
+    (void)method, (void)query;
+    answer_order(server, CV_CONTROL_WANT_DRAIN, reply);
+}
+
+static const struct admin_page {
+    const char *path;
+    const char *methods;
+    uint16_t method_bits;
+    void (*answer)(struct server *server, uint16_t method, struct cv_span query,
+                   struct cv_admin_reply *reply);
+} admin_pages[] = {
+    {"/metrics", "GET", CV_METHOD_GET, answer_metrics},
+    {"/healthz", "GET", CV_METHOD_GET, answer_health},
+    {"/routes", "GET, POST, DELETE", CV_METHOD_GET | CV_METHOD_POST | CV_METHOD_DELETE,
+     answer_routes},
+    {"/routes/tables", "GET", CV_METHOD_GET, answer_tables},
+    {"/reload", "POST", CV_METHOD_POST, answer_reload},
+    {"/drain", "POST", CV_METHOD_POST, answer_drain},
+};
+
+static void answer_admin(void *context, uint16_t method, struct cv_span path, struct cv_span query,
+                         struct cv_admin_reply *reply) {
+    for (size_t i = 0; i < CV_ARRAY_COUNT(admin_pages); i++) {
+        const struct admin_page *page = &admin_pages[i];
+        if (!cv_span_equal(path, cv_span_of(page->path))) {
+            continue;
+        }
+        if ((page->method_bits & method) != 0) {
+            page->answer(context, method, query, reply);
+        } else {
+            reply->status = 405;
+            cv_admin_reply_format(reply, "%s only\n", page->methods);
+        }
+        return;
+    }
+    reply->status = 404;
+    for (size_t i = 0; i < CV_ARRAY_COUNT(admin_pages); i++) {
+        cv_admin_reply_format(reply, "%s %s\n", admin_pages[i].methods, admin_pages[i].path);
     }
 }
 
 enum { POLL_CONTROL, POLL_EVENT, POLL_ADMIN, POLL_COUNT = POLL_ADMIN + CV_ADMIN_POLLS };
+
+// The shorter of a time limit (-1: none) and what is left until `at_ns`.
+static int sooner(int timeout_ms, uint64_t now_ns, uint64_t at_ns) {
+    uint64_t left_ns = at_ns > now_ns ? at_ns - now_ns : 0;
+    int left_ms = (int)CV_MIN(left_ns / MS_NS + 1, (uint64_t)INT32_MAX);
+    return timeout_ms < 0 ? left_ms : CV_MIN(timeout_ms, left_ms);
+}
 
 // Until every worker has a descriptor table of its own, and has closed there what is not for it,
 // only the workers are listened to.
@@ -495,9 +579,10 @@ static int prepare(const struct server *server, uint64_t now_ns, struct pollfd p
         cv_admin_prepare(server->admin, now_ns, polls + POLL_ADMIN, &timeout_ms);
     }
     if (server->is_draining && !server->is_stopping) {
-        uint64_t left_ns = server->stop_at_ns > now_ns ? server->stop_at_ns - now_ns : 0;
-        int left_ms = (int)CV_MIN(left_ns / MS_NS + 1, (uint64_t)INT32_MAX);
-        timeout_ms = timeout_ms < 0 ? left_ms : CV_MIN(timeout_ms, left_ms);
+        timeout_ms = sooner(timeout_ms, now_ns, server->stop_at_ns);
+    }
+    if (server->reclaim_at_ns != UINT64_MAX) {
+        timeout_ms = sooner(timeout_ms, now_ns, server->reclaim_at_ns);
     }
     return timeout_ms;
 }
@@ -523,6 +608,7 @@ static void run_loop(struct server *server) {
         if (server->log_is_active && is_up(server)) {
             server->log_is_active = cv_accesslog_run(&server->log, now_ns);
         }
+        reclaim_if_due(server, now_ns);
         stop_if_late(server, now_ns);
     }
 }
@@ -608,6 +694,8 @@ int cv_server_run(const struct cv_server_options *options) {
     server.options = options;
     server.settings = *options->settings;
     server.control_fd = options->control_fd;
+    server.reclaim_at_ns = UINT64_MAX;
+    server.reclaim_pause_ms = RECLAIM_PAUSE_MS_MIN;
     set_signals();
     if (!follow_supervisor(options)) {
         return EXIT_BROKEN;

@@ -49,6 +49,7 @@ struct cv_worker {
     uint32_t attached_count;  // Generations that are not released, the newest included.
     struct covet_worker *attached[CV_ROLLOUT_GENERATIONS_MAX];
     uint64_t wake_count;  // Where reads of the eventfd go.
+    struct cv_turn turn;
     struct cv_clock clock;
     struct cv_wheel wheel;
     struct cv_pool pool;
@@ -333,7 +334,10 @@ static uint32_t take_completions(struct cv_worker *worker) {
 }
 
 enum cv_worker_stop cv_worker_turn(struct cv_worker *worker, uint64_t deadline_ns) {
+    // What this turn and those before have read of the routes is in the pins now.
+    cv_turn_sleep(&worker->turn);
     int status = cv_ring_wait(worker->ring, wait_ns(worker, deadline_ns));
+    cv_turn_wake(&worker->turn);
     if (CV_UNLIKELY(status < 0)) {
         cv_log(CV_LOG_ERROR, "ring_failed", "worker=%u error=%d", worker->options.index, -status);
         abort();
@@ -402,6 +406,7 @@ static void pin(struct cv_worker *worker) {
 // On the worker's own thread, in the order that docs/notes/0001-core.md argues.
 static int start_up(struct cv_worker *worker) {
     const struct cv_worker_options *options = &worker->options;
+    cv_turn_wake(&worker->turn);
     pin(worker);
     if (unshare(CLONE_FILES) != 0) {
         return -errno;
@@ -428,6 +433,7 @@ static int start_up(struct cv_worker *worker) {
         .clock = &worker->clock,
         .stats = worker->stats,
         .all_stats = options->stats,
+        .turn = &worker->turn,
         .post = post,
     };
     worker->http1 = (struct cv_http1){

@@ -33,6 +33,7 @@ PARSE_ERRORS = "covet_parse_errors_total"
 LOG_LINES_DROPPED = "covet_log_lines_dropped_total"
 ENTERS = "covet_enters_total"
 CQ_OVERFLOWS = "covet_cq_overflows_total"
+ROUTE_CACHE = ("covet_route_cache_hits_total", "covet_route_cache_misses_total")
 
 MEMORY_LIVE = "covet_memory_live_bytes"
 MEMORY_PEAK = "covet_memory_peak_bytes"
@@ -41,6 +42,8 @@ MEMORY_SLABS = "covet_memory_slabs"
 
 # Words in the log (regular expressions).
 STARTED = r"event=start\b"
+RELOADED = "event=reloaded"
+GENERATION_FREED = "event=generation_freed"
 CRASH_LINE = r"event=crash"
 MEMORY_ERROR = r"event=memory_error kind=(\w+) address=0x[0-9a-f]+ bytes=\d+ class_bytes=\d+"
 # What a checking tool adds to the crash a test caused; its reports of other errors read otherwise.

@@ -64,17 +64,17 @@ static void test_module_refuses_what_is_none_of_ours(void **state) {
         const char *words[2];
     } cases[] = {
         {"empty.so", "int nothing;", -ENOEXEC, {"module empty.so", "covet_module_api"}},
-        {"old.so", API("977") COUNTING, -EPROTO, {"version 977", "this covet has 1"}},
-        {"init.so", API("1"), -ENOEXEC, {"module init.so", "covet_module_init"}},
+        {"old.so", API("977") COUNTING, -EPROTO, {"version 977", "this covet has 2"}},
+        {"init.so", API("2"), -ENOEXEC, {"module init.so", "covet_module_init"}},
         {"unbound.so",
-         API("1") "int covet_nowhere(void); int covet_module_init(void *a) "
+         API("2") "int covet_nowhere(void); int covet_module_init(void *a) "
                   "{ (void)a; return covet_nowhere(); }",
          -ENOEXEC,
          {"module unbound.so", "covet_nowhere"}},
     };
 
     (void)state;
-    assert_int_equal(COVET_API_VERSION, 1);
+    assert_int_equal(COVET_API_VERSION, 2);
     for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
         struct cv_module module = {0};
         char error[ERROR_BYTES] = "";
@@ -109,7 +109,7 @@ static void test_module_refuses_a_file_that_is_no_object(void **state) {
 static void test_module_in_a_fresh_copy_starts_afresh(void **state) {
     struct cv_module first = {0}, second = {0};
     char error[ERROR_BYTES] = "";
-    int first_fd = build(API("1") COUNTING), second_fd = build(API("1") COUNTING);
+    int first_fd = build(API("2") COUNTING), second_fd = build(API("2") COUNTING);
 
     (void)state;
     assert_true(first_fd >= 0 && second_fd >= 0);

@@ -78,6 +78,28 @@ static int too_many_hooks(struct covet_app *app) {
     return covet_on_worker(app, NULL, NULL, &key[16]);
 }
 
+static int name_twice(struct covet_app *app) {
+    assert_int_equal(covet_handler(app, "name", handler, NULL), 0);
+    return covet_group_handler(covet_group(app, "/g"), "name", handler, NULL);
+}
+
+static int no_name(struct covet_app *app) {
+    return covet_handler(app, "", handler, NULL);
+}
+
+static int long_name(struct covet_app *app) {
+    char name[CV_APP_HANDLER_NAME_BYTES_MAX + 2];
+
+    memset(name, 'n', sizeof(name));
+    name[sizeof(name) - 1] = '\0';
+    assert_int_equal(covet_handler(app, name + 1, handler, NULL), 0);
+    return covet_handler(app, name, handler, NULL);
+}
+
+static int no_function_to_name(struct covet_app *app) {
+    return covet_handler(app, "name", NULL, NULL);
+}
+
 static void test_register_remembers_the_first_failure(void **state) {
     static const struct {
         int (*init)(struct covet_app *);
@@ -96,6 +118,10 @@ static void test_register_remembers_the_first_failure(void **state) {
         {too_much_middleware, -ENOSPC, {"/g", "32"}},
         {hook_twice, -EEXIST, {"hooks", "same context"}},
         {too_many_hooks, -ENOSPC, {"hooks", "16"}},
+        {name_twice, -EEXIST, {"\"name\"", "there is one"}},
+        {no_name, -EINVAL, {"handler", "1 to 63"}},
+        {long_name, -EINVAL, {"nnnn", "1 to 63"}},
+        {no_function_to_name, -EINVAL, {"\"name\"", "no function"}},
     };
 
     (void)state;
@@ -143,12 +169,75 @@ static void test_register_is_over_when_sealed(void **state) {
     assert_int_equal(cv_app_seal(app), 0);
     assert_int_equal(cv_app_seal(app), 0);
     assert_string_equal(cv_app_error(app), "");
-    assert_int_equal(covet_route(app, COVET_GET, "/", handler, NULL), -EPERM);
-    assert_int_equal(covet_group_route(group, COVET_GET, "/", handler, NULL), -EPERM);
     assert_int_equal(covet_use(app, before, NULL, NULL), -EPERM);
     assert_int_equal(covet_group_use(group, before, NULL, NULL), -EPERM);
     assert_int_equal(covet_on_worker(app, NULL, NULL, NULL), -EPERM);
     assert_null(covet_group(app, "/h"));
+    assert_int_equal(covet_handler(app, "h", handler, NULL), -EPERM);
+    assert_int_equal(covet_group_handler(group, "h", handler, NULL), -EPERM);
+    cv_app_destroy(app);
+}
+
+static const struct cv_route *route_of(struct covet_app *app, uint16_t method, const char *path) {
+    struct cv_match match;
+
+    cv_router_match(atomic_load(&app->routes.current), method, cv_span_of(path), &match);
+    return match.route;
+}
+
+static void test_register_changes_routes_of_a_sealed_application(void **state) {
+    struct covet_app *app = cv_app_create();
+    struct covet_group *group = covet_group(app, "/g");
+    char why[128] = "";
+    int context;
+    struct covet_route_options options = {.group = group,
+                                          .methods = COVET_GET,
+                                          .pattern = "/{name}",
+                                          .handler = handler,
+                                          .context = &context,
+                                          .why = why,
+                                          .why_bytes = sizeof(why)};
+
+    (void)state;
+    assert_int_equal(covet_use(app, before, NULL, NULL), 0);
+    assert_int_equal(covet_group_use(group, before, NULL, NULL), 0);
+    assert_int_equal(cv_app_seal(app), 0);
+    assert_int_equal(covet_route(app, COVET_GET, "/", handler, NULL), 0);
+    assert_int_equal(route_of(app, COVET_GET, "/")->chain_count, 1);
+    assert_int_equal(covet_group_route(group, COVET_GET, "/{id}", handler, NULL), 0);
+    assert_int_equal(route_of(app, COVET_GET, "/g/7")->chain_count, 2);
+    // A mistake is told to the caller and to nobody else.
+    assert_int_equal(covet_route_with(app, &options), -EEXIST);
+    assert_non_null(strstr(why, "\"/g/{name}\""));
+    assert_non_null(strstr(why, "\"/g/{id}\""));
+    why[0] = '\0';
+    options.why_bytes = 0;
+    assert_int_equal(covet_route_with(app, &options), -EEXIST);
+    assert_string_equal(why, "");
+    assert_int_equal(covet_route(app, COVET_GET, "bad", handler, NULL), -EINVAL);
+    assert_string_equal(cv_app_error(app), "");
+    assert_int_equal(covet_route_replace(app, &options), 0);
+    assert_ptr_equal(route_of(app, COVET_GET, "/g/7")->context, &context);
+    assert_int_equal(route_of(app, COVET_GET, "/g/7")->chain_count, 2);
+    assert_int_equal(covet_route_remove(app, COVET_GET, "/{x}"), -ENOENT);
+    assert_int_equal(covet_route_remove(app, COVET_GET, NULL), -EINVAL);
+    assert_int_equal(covet_route_remove(app, COVET_CONNECT, "/g/{x}"), -ENOENT);
+    assert_int_equal(covet_route_remove(app, COVET_ANY_METHOD, "/g/{x}"), 0);
+    assert_null(route_of(app, COVET_GET, "/g/7"));
+    cv_app_destroy(app);
+}
+
+static void test_register_knows_handlers_by_name(void **state) {
+    struct covet_app *app = cv_app_create();
+    int context;
+
+    (void)state;
+    assert_int_equal(covet_handler(app, "one", handler, &context), 0);
+    assert_int_equal(covet_group_handler(NULL, "two", handler, NULL), -EINVAL);
+    assert_int_equal(cv_app_seal(app), 0);
+    assert_ptr_equal(cv_app_find_handler(app, CV_SPAN("one"))->context, &context);
+    assert_null(cv_app_find_handler(app, CV_SPAN("on")));
+    assert_null(cv_app_find_handler(app, CV_SPAN("")));
     cv_app_destroy(app);
 }
 
@@ -170,6 +259,8 @@ int main(void) {
         cmocka_unit_test(test_register_remembers_the_first_failure),
         cmocka_unit_test(test_register_limits_the_depth_of_middleware),
         cmocka_unit_test(test_register_is_over_when_sealed),
+        cmocka_unit_test(test_register_changes_routes_of_a_sealed_application),
+        cmocka_unit_test(test_register_knows_handlers_by_name),
         cmocka_unit_test(test_register_refuses_the_group_of_another_application),
     };
 

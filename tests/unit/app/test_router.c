@@ -9,20 +9,34 @@
 #include <cmocka.h>
 #include <errno.h>
 
-#include "app/router.h"
+#include "app/routes.h"
 #include "base/compiler.h"
 #include "http/parser.h"
+#include "support/guard.h"
+#include "support/naive_router.h"
 
 #define ERROR_BYTES 512u
+
+static void handle(struct covet_request *request, struct covet_response *response) {
+    (void)request, (void)response;
+}
 
 static struct cv_span path_of(const char *text) {
     return cv_span_of(text);
 }
 
-static int add(struct cv_router *router, struct cv_route *route, const char *pattern,
-               unsigned methods, char *error) {
-    *route = (struct cv_route){.pattern = pattern, .methods = (uint16_t)methods};
-    return cv_router_add(router, route, error, ERROR_BYTES);
+static int add(struct cv_routes *routes, const char *pattern, unsigned methods, char *error) {
+    struct covet_route_options options = {
+        .methods = methods, .pattern = pattern, .handler = handle};
+    struct cv_route *route;
+    int result = cv_routes_make(&route, "", &options, error, ERROR_BYTES);
+
+    return result == 0 ? cv_routes_add(routes, route, CV_ROUTES_ADD, error, ERROR_BYTES) : result;
+}
+
+static const struct cv_router *published(struct cv_routes *routes) {
+    assert_int_equal(cv_routes_publish(routes), 0);
+    return atomic_load(&routes->current);
 }
 
 static const char *const patterns[] = {
@@ -104,39 +118,59 @@ static void show_params(const struct cv_match *match, char *out, size_t room) {
                                match->param[i].data);
 }
 
-static void test_router_finds_the_best_route(void **state) {
-    struct cv_route routes[CV_ARRAY_COUNT(patterns)];
-    char error[ERROR_BYTES], params[256];
-    struct cv_router router;
+static void check_matches(const struct cv_router *router) {
+    char params[256];
 
+    for (size_t i = 0; i < CV_ARRAY_COUNT(match_cases); i++) {
+        const struct match_case *row = &match_cases[i];
+        struct cv_match match;
+        enum cv_router_result result =
+            cv_router_match(router, CV_METHOD_GET, path_of(row->path), &match);
+
+        if ((result == CV_ROUTER_FOUND) != (row->pattern != NULL))
+            fail_msg("%s: result %d", row->name, result);
+        if (row->pattern == NULL) {
+            assert_int_equal(result, CV_ROUTER_NOT_FOUND);
+            assert_null(match.route);
+            continue;
+        }
+        show_params(&match, params, sizeof(params));
+        if (strcmp(match.route->pattern, row->pattern) != 0 || strcmp(params, row->params) != 0)
+            fail_msg("%s: %s with \"%s\"", row->name, match.route->pattern, params);
+    }
+}
+
+static void test_router_finds_the_best_route(void **state) {
     (void)state;
     // The order of registration must not matter.
     for (int backwards = 0; backwards < 2; backwards++) {
-        cv_router_init(&router);
+        struct cv_routes routes;
+        char error[ERROR_BYTES];
+
+        assert_int_equal(cv_routes_init(&routes), 0);
         for (size_t i = 0; i < CV_ARRAY_COUNT(patterns); i++) {
             size_t at = backwards ? CV_ARRAY_COUNT(patterns) - 1 - i : i;
 
-            assert_int_equal(add(&router, &routes[at], patterns[at], COVET_GET, error), 0);
+            assert_int_equal(add(&routes, patterns[at], COVET_GET, error), 0);
         }
-        for (size_t i = 0; i < CV_ARRAY_COUNT(match_cases); i++) {
-            const struct match_case *row = &match_cases[i];
-            struct cv_match match;
-            enum cv_router_result result =
-                cv_router_match(&router, CV_METHOD_GET, path_of(row->path), &match);
-
-            if ((result == CV_ROUTER_FOUND) != (row->pattern != NULL))
-                fail_msg("%s: result %d", row->name, result);
-            if (row->pattern == NULL) {
-                assert_int_equal(result, CV_ROUTER_NOT_FOUND);
-                assert_null(match.route);
-                continue;
-            }
-            show_params(&match, params, sizeof(params));
-            if (strcmp(match.route->pattern, row->pattern) != 0 || strcmp(params, row->params) != 0)
-                fail_msg("%s: %s with \"%s\"", row->name, match.route->pattern, params);
-        }
-        cv_router_deinit(&router);
+        check_matches(published(&routes));
+        cv_routes_deinit(&routes);
     }
+}
+
+static void test_router_without_routes_finds_nothing(void **state) {
+    struct cv_routes routes;
+    struct cv_match match;
+
+    (void)state;
+    assert_int_equal(cv_routes_init(&routes), 0);
+    const struct cv_router *router = published(&routes);
+    for (const char *const *path = (const char *const[]){"/", "/a", "", "/0123456789abcdef", NULL};
+         *path != NULL; path++)
+        assert_int_equal(cv_router_match(router, CV_METHOD_GET, path_of(*path), &match),
+                         CV_ROUTER_NOT_FOUND);
+    assert_int_equal(cv_router_methods(router), 0);
+    cv_routes_deinit(&routes);
 }
 
 struct method_case {
@@ -163,23 +197,23 @@ static void test_router_knows_which_methods_a_path_has(void **state) {
         {CV_METHOD_HEAD, "/head/", "/head/", ""},
         {CV_METHOD_OPTIONS, "/own/x", "/own/x", ""},
     };
-    struct cv_route routes[6], head;
     char error[ERROR_BYTES], text[CV_ROUTER_ALLOW_BYTES_MAX];
-    struct cv_router router;
+    struct cv_routes routes;
 
     (void)state;
-    cv_router_init(&router);
-    assert_int_equal(add(&router, &routes[0], "/x", COVET_GET, error), 0);
-    assert_int_equal(add(&router, &routes[1], "/x", COVET_POST, error), 0);
-    assert_int_equal(add(&router, &routes[2], "/{any}", COVET_PUT, error), 0);
-    assert_int_equal(add(&router, &routes[3], "/head/", COVET_GET, error), 0);
-    assert_int_equal(add(&router, &head, "/head/", COVET_HEAD, error), 0);
-    assert_int_equal(add(&router, &routes[5], "/own/x", COVET_OPTIONS, error), 0);
+    assert_int_equal(cv_routes_init(&routes), 0);
+    assert_int_equal(add(&routes, "/x", COVET_GET, error), 0);
+    assert_int_equal(add(&routes, "/x", COVET_POST, error), 0);
+    assert_int_equal(add(&routes, "/{any}", COVET_PUT, error), 0);
+    assert_int_equal(add(&routes, "/head/", COVET_GET, error), 0);
+    assert_int_equal(add(&routes, "/head/", COVET_HEAD, error), 0);
+    assert_int_equal(add(&routes, "/own/x", COVET_OPTIONS, error), 0);
+    const struct cv_router *router = published(&routes);
     for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
         const struct method_case *row = &cases[i];
         struct cv_match match;
         enum cv_router_result result =
-            cv_router_match(&router, row->method, path_of(row->path), &match);
+            cv_router_match(router, row->method, path_of(row->path), &match);
         struct cv_span allow = cv_router_allow_text(match.allowed, text);
 
         if (row->pattern != NULL) {
@@ -191,14 +225,14 @@ static void test_router_knows_which_methods_a_path_has(void **state) {
         assert_true(cv_span_equal(allow, cv_span_of(row->allow)));
     }
     struct cv_match match;
-    assert_int_equal(cv_router_match(&router, CV_METHOD_HEAD, path_of("/head/"), &match),
+    assert_int_equal(cv_router_match(router, CV_METHOD_HEAD, path_of("/head/"), &match),
                      CV_ROUTER_FOUND);
-    assert_ptr_equal(match.route, &head);
-    assert_true(cv_span_equal(cv_router_allow_text(router.methods, text),
+    assert_int_equal(match.route->methods, COVET_HEAD);
+    assert_true(cv_span_equal(cv_router_allow_text(cv_router_methods(router), text),
                               cv_span_of("GET, HEAD, POST, PUT, OPTIONS")));
     assert_true(cv_span_equal(cv_router_allow_text(0x7f, text),
                               cv_span_of("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH")));
-    cv_router_deinit(&router);
+    cv_routes_deinit(&routes);
 }
 
 static void test_router_names_both_routes_of_a_conflict(void **state) {
@@ -223,21 +257,20 @@ static void test_router_names_both_routes_of_a_conflict(void **state) {
 
     (void)state;
     for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
-        struct cv_route first, second;
         char error[ERROR_BYTES] = "";
-        struct cv_router router;
+        struct cv_routes routes;
         int result;
 
-        cv_router_init(&router);
-        assert_int_equal(add(&router, &first, cases[i].first, cases[i].first_methods, error), 0);
-        result = add(&router, &second, cases[i].second, cases[i].second_methods, error);
+        assert_int_equal(cv_routes_init(&routes), 0);
+        assert_int_equal(add(&routes, cases[i].first, cases[i].first_methods, error), 0);
+        result = add(&routes, cases[i].second, cases[i].second_methods, error);
         if (result != cases[i].result)
             fail_msg("%s and %s: %d", cases[i].first, cases[i].second, result);
         if (result != 0) {
             assert_non_null(strstr(error, cases[i].first));
             assert_non_null(strstr(error, cases[i].second));
         }
-        cv_router_deinit(&router);
+        cv_routes_deinit(&routes);
     }
 }
 
@@ -247,117 +280,179 @@ static void test_router_refuses_what_is_no_pattern(void **state) {
         "/{a",      "/a}",     "/x{a}",   "/{a}x",    "/{a}{b}",      "/{a b}",
         "/{a-b}",   "/{:int}", "/{...}",  "/{a:str}", "/{a:int}/{a}", "/{r...}/x",
         "/{r...}/", "/a/./b",  "/a/../b", "/..",      "/{a:int...}",  "/{a......}",
+        "/\xff",
     };
-    char error[ERROR_BYTES], text[CV_ROUTER_PATTERN_BYTES_MAX + 8];
-    struct cv_router router;
-    struct cv_route route;
+    char error[ERROR_BYTES];
+    struct cv_routes routes;
 
     (void)state;
-    cv_router_init(&router);
+    assert_int_equal(cv_routes_init(&routes), 0);
     for (size_t i = 0; i < CV_ARRAY_COUNT(bad); i++) {
         error[0] = '\0';
-        if (add(&router, &route, bad[i], COVET_GET, error) != -EINVAL)
+        if (add(&routes, bad[i], COVET_GET, error) != -EINVAL)
             fail_msg("\"%s\" was taken", bad[i]);
         assert_non_null(strstr(error, bad[i]));
     }
-    assert_int_equal(add(&router, &route, "/m", 0, error), -EINVAL);
-    assert_int_equal(add(&router, &route, "/m", COVET_TRACE, error), -EINVAL);
-    assert_int_equal(add(&router, &route, "/m", COVET_GET | COVET_CONNECT, error), -EINVAL);
+    assert_int_equal(add(&routes, "/m", 0, error), -EINVAL);
+    assert_int_equal(add(&routes, "/m", COVET_TRACE, error), -EINVAL);
+    assert_int_equal(add(&routes, "/m", COVET_GET | COVET_CONNECT, error), -EINVAL);
+    cv_routes_deinit(&routes);
+}
 
-    // Limits, each at its end and one beyond.
+// Each limit at its end and one beyond.
+static void test_router_keeps_limits_of_patterns(void **state) {
+    char error[ERROR_BYTES], text[CV_PATTERN_BYTES_MAX + 2];
+    char deep[2 * CV_PATTERN_SEGMENTS_MAX + 3], many[256] = "", one_more[280];
+    struct cv_routes routes;
+    struct cv_match match;
+
+    (void)state;
+    assert_int_equal(cv_routes_init(&routes), 0);
     memset(text, 'a', sizeof(text));
     text[0] = '/';
-    text[CV_ROUTER_PATTERN_BYTES_MAX] = '\0';
-    struct cv_route longest, deepest, most;
-    assert_int_equal(add(&router, &longest, text, COVET_GET, error), 0);
-    char longer[CV_ROUTER_PATTERN_BYTES_MAX + 8];
-    memcpy(longer, text, CV_ROUTER_PATTERN_BYTES_MAX);
-    strcpy(longer + CV_ROUTER_PATTERN_BYTES_MAX, "a");
-    assert_int_equal(add(&router, &route, longer, COVET_GET, error), -EINVAL);
-
-    char deep[2 * CV_ROUTER_SEGMENTS_MAX + 3];
-    for (size_t i = 0; i < CV_ROUTER_SEGMENTS_MAX + 1; i++)
+    text[sizeof(text) - 1] = '\0';
+    assert_int_equal(add(&routes, text, COVET_GET, error), -EINVAL);
+    text[CV_PATTERN_BYTES_MAX] = '\0';
+    assert_int_equal(add(&routes, text, COVET_GET, error), 0);
+    for (size_t i = 0; i < CV_PATTERN_SEGMENTS_MAX + 1; i++)
         memcpy(deep + 2 * i, "/s", 2);
-    deep[2 * CV_ROUTER_SEGMENTS_MAX + 2] = '\0';
-    assert_int_equal(add(&router, &route, deep, COVET_GET, error), -EINVAL);
-    assert_int_equal(add(&router, &deepest, deep + 2, COVET_GET, error), 0);
-
-    char many[256] = "", one_more[280];
-    for (size_t i = 0; i < CV_ROUTER_PARAMS_MAX; i++)
+    deep[sizeof(deep) - 1] = '\0';
+    assert_int_equal(add(&routes, deep, COVET_GET, error), -EINVAL);
+    assert_int_equal(add(&routes, deep + 2, COVET_GET, error), 0);
+    for (size_t i = 0; i < CV_PATTERN_PARAMS_MAX; i++)
         sprintf(many + strlen(many), "/{p%zu}", i);
     sprintf(one_more, "%s/{q}", many);
-    assert_int_equal(add(&router, &most, many, COVET_GET, error), 0);
-    assert_int_equal(add(&router, &route, one_more, COVET_GET, error), -EINVAL);
-    cv_router_deinit(&router);
+    assert_int_equal(add(&routes, many, COVET_GET, error), 0);
+    assert_int_equal(add(&routes, one_more, COVET_GET, error), -EINVAL);
+
+    const struct cv_router *router = published(&routes);
+    assert_int_equal(cv_router_match(router, CV_METHOD_GET, path_of(text), &match),
+                     CV_ROUTER_FOUND);
+    assert_int_equal(cv_router_match(router, CV_METHOD_GET, path_of(deep + 2), &match),
+                     CV_ROUTER_FOUND);
+    deep[2 * CV_PATTERN_PARAMS_MAX] = '\0';
+    assert_int_equal(cv_router_match(router, CV_METHOD_GET, path_of(deep), &match),
+                     CV_ROUTER_FOUND);
+    assert_int_equal(match.param_count, CV_PATTERN_PARAMS_MAX);
+    cv_routes_deinit(&routes);
 }
 
-// A second matcher, written as the documentation reads: every route is tried, the best one wins.
+// One node with a child for every byte that may follow, so more than one vector of them.
+static void test_router_finds_children_of_wide_nodes(void **state) {
+    char error[ERROR_BYTES], text[32];
+    struct cv_routes routes;
+    struct cv_match match;
 
-struct naive_result {
-    const struct cv_route *route;
-    uint16_t allowed;
-};
+    (void)state;
+    for (unsigned count = 1; count <= 250; count += count < 40 ? 1 : 30) {
+        unsigned made = 0;
 
-static bool naive_is_int(const char *text, size_t length) {
-    size_t digits = length - (length > 0 && text[0] == '-');
-    char copy[24];
-
-    if (digits < 1 || digits > 19 || strspn(text + (length - digits), "0123456789") < digits)
-        return false;
-    memcpy(copy, text, length);
-    copy[length] = '\0';
-    errno = 0;
-    strtoll(copy, NULL, 10);
-    return errno == 0;
-}
-
-// 0 when it does not match, else the ranks of its segments as letters: lower sorts first.
-static bool naive_rank(const char *pattern, const char *path, char *rank) {
-    while (*pattern == '/' && *path == '/') {
-        size_t p = strcspn(++pattern, "/"), s = strcspn(++path, "/");
-        bool is_param = pattern[0] == '{';
-
-        if (is_param && memcmp(pattern + p - 4, "...}", 4) == 0) {
-            *rank++ = 'd';
-            *rank = '\0';
-            return true;
+        assert_int_equal(cv_routes_init(&routes), 0);
+        for (unsigned byte = 1; byte < 255 && made < count; byte++) {
+            if (byte == '/' || byte == '{' || byte == '}' || byte == '.')
+                continue;
+            snprintf(text, sizeof(text), "/%cx/{p}", (char)byte);
+            assert_int_equal(add(&routes, text, COVET_GET, error), 0);
+            made++;
         }
-        if (!is_param) {
-            if (p != s || memcmp(pattern, path, p) != 0)
-                return false;
-            *rank++ = 'a';
-        } else if (p > 5 && memcmp(pattern + p - 5, ":int}", 5) == 0) {
-            if (!naive_is_int(path, s))
-                return false;
-            *rank++ = 'b';
-        } else {
-            if (s == 0)
-                return false;
-            *rank++ = 'c';
+        const struct cv_router *router = published(&routes);
+        made = 0;
+        for (unsigned byte = 0; byte < 256; byte++) {
+            const struct cv_span path = {text, 5};
+
+            memcpy(text, "/?x/y", 5);
+            text[1] = (char)byte;
+            if (cv_router_match(router, CV_METHOD_GET, path, &match) == CV_ROUTER_FOUND) {
+                assert_int_equal((unsigned char)match.route->pattern[1], byte);
+                made++;
+            }
         }
-        pattern += p;
-        path += s;
+        assert_int_equal(made, count);
+        cv_routes_deinit(&routes);
     }
-    *rank = '\0';
-    return *pattern == '\0' && *path == '\0';
 }
 
-static struct naive_result naive_match(struct cv_route *routes, size_t count, uint16_t method,
-                                       const char *path) {
-    struct naive_result best = {0};
-    char best_rank[80] = "", rank[80];
+// Static paths of every length up to beyond what a slot holds, and all that differ in one byte.
+static void test_router_compares_static_paths_byte_by_byte(void **state) {
+    char error[ERROR_BYTES], text[128];
+    struct cv_routes routes;
+    struct cv_match match;
 
-    for (size_t i = 0; i < count; i++) {
-        if (!naive_rank(routes[i].pattern, path, rank))
-            continue;
-        best.allowed |= routes[i].methods;
-        if ((routes[i].methods & method) != 0 &&
-            (best.route == NULL || strcmp(rank, best_rank) < 0)) {
-            best.route = &routes[i];
-            strcpy(best_rank, rank);
+    (void)state;
+    assert_int_equal(cv_routes_init(&routes), 0);
+    for (size_t length = 1; length < 100; length++) {
+        memset(text, 'p', length);
+        text[0] = '/';
+        text[length] = '\0';
+        assert_int_equal(add(&routes, text, COVET_GET, error), 0);
+    }
+    const struct cv_router *router = published(&routes);
+    for (size_t length = 1; length < 110; length++) {
+        memset(text, 'p', length);
+        text[0] = '/';
+        struct cv_span path = {text, length};
+        assert_int_equal(cv_router_match(router, CV_METHOD_GET, path, &match),
+                         length < 100 ? CV_ROUTER_FOUND : CV_ROUTER_NOT_FOUND);
+        if (length < 100)
+            assert_int_equal(strlen(match.route->pattern), length);
+        for (size_t at = 1; at < length; at++) {
+            text[at] = 'q';
+            assert_int_equal(cv_router_match(router, CV_METHOD_GET, path, &match),
+                             CV_ROUTER_NOT_FOUND);
+            text[at] = '\0';
+            assert_int_equal(cv_router_match(router, CV_METHOD_GET, path, &match),
+                             CV_ROUTER_NOT_FOUND);
+            text[at] = 'p';
         }
     }
-    return best;
+    cv_routes_deinit(&routes);
+}
+
+// The path ends at a page that must not be read, and in another run begins behind one.
+static void test_router_reads_only_the_path(void **state) {
+    char error[ERROR_BYTES], params[256];
+    struct cv_routes routes;
+    struct t_guard guard;
+
+    (void)state;
+    assert_int_equal(cv_routes_init(&routes), 0);
+    for (size_t i = 0; i < CV_ARRAY_COUNT(patterns); i++)
+        assert_int_equal(add(&routes, patterns[i], COVET_GET, error), 0);
+    assert_int_equal(add(&routes, "/long/{name}/{id:int}/tail-of-twenty-bytes", COVET_GET, error),
+                     0);
+    const struct cv_router *router = published(&routes);
+    t_guard_open(&guard);
+    for (size_t i = 0; i < CV_ARRAY_COUNT(match_cases); i++) {
+        const struct match_case *row = &match_cases[i];
+        size_t length = strlen(row->path);
+
+        for (int at_end = 0; at_end < 2; at_end++) {
+            char *place = at_end ? guard.end - length : guard.start;
+            struct cv_match match;
+
+            memcpy(place, row->path, length);
+            assert_int_equal(cv_router_match(router, CV_METHOD_GET, cv_span_make(place, length),
+                                             &match) == CV_ROUTER_FOUND,
+                             row->pattern != NULL);
+            if (row->pattern != NULL) {
+                show_params(&match, params, sizeof(params));
+                assert_string_equal(params, row->params);
+            }
+        }
+    }
+    static const char whole[] =
+        "/long/abcdefghijklmnopqrstu/12345678901234567/tail-of-twenty-bytes";
+    for (size_t length = 0; length < sizeof(whole); length++) {
+        struct cv_match match;
+        char *place = guard.end - length;
+
+        memcpy(place, whole, length);
+        assert_int_equal(cv_router_match(router, CV_METHOD_GET, cv_span_make(place, length),
+                                         &match) == CV_ROUTER_FOUND,
+                         length == 1 || length == sizeof(whole) - 1);
+    }
+    t_guard_close(&guard);
+    cv_routes_deinit(&routes);
 }
 
 static unsigned random_state = 12345;
@@ -380,42 +475,73 @@ static void make_random(char *out, const char *const *segments, unsigned count, 
     }
 }
 
+// Every parameter of the match is the segment that the pattern says, by counting slashes.
+static void check_params(const struct cv_match *match, const char *path) {
+    const char *pattern = match->route->pattern;
+    uint32_t count = 0;
+
+    assert_int_equal(match->param_count, match->route->param_count);
+    while (*pattern == '/') {
+        size_t p = strcspn(++pattern, "/"), s = strcspn(++path, "/");
+
+        if (pattern[0] == '{') {
+            if (p > 4 && memcmp(pattern + p - 4, "...}", 4) == 0)
+                s = strlen(path);
+            assert_ptr_equal(match->param[count].data, path);
+            assert_int_equal(match->param[count++].length, s);
+        }
+        pattern += p;
+        path += s;
+    }
+    assert_int_equal(count, match->param_count);
+}
+
 static void test_router_agrees_with_a_naive_matcher(void **state) {
-    static const char *const pattern_segments[] = {"a",     "b",         "7",        "",
-                                                   "{p%u}", "{n%u:int}", "{r%u...}", "{p%u}"};
-    static const char *const path_segments[] = {
-        "a", "b", "7", "", "c", "-3", "99999999999999999999"};
-    static const uint16_t methods[] = {CV_METHOD_GET, CV_METHOD_POST, CV_METHOD_PUT};
+    static const char *const pattern_segments[] = {
+        "a",     "b",     "7",         "",         "ab",  "abcdefghijklmnopqrstuvwxyz-0123456789",
+        "{p%u}", "{p%u}", "{n%u:int}", "{r%u...}", "abc", "\xc3\xa4"};
+    static const char *const path_segments[] = {"a",
+                                                "b",
+                                                "7",
+                                                "",
+                                                "c",
+                                                "-3",
+                                                "99999999999999999999",
+                                                "ab",
+                                                "abc",
+                                                "abcdefghijklmnopqrstuvwxyz-0123456789",
+                                                "\xc3\xa4",
+                                                "1234567890123456789"};
+    static const uint16_t methods[] = {CV_METHOD_GET, CV_METHOD_POST, CV_METHOD_PUT,
+                                       CV_METHOD_HEAD};
     unsigned found = 0, allowed = 0, backed = 0;
 
     (void)state;
-    for (int round = 0; round < 300; round++) {
-        struct cv_route routes[40];
-        char text[40][128], error[ERROR_BYTES], path[128];
-        struct cv_router router;
-        size_t count = 0;
+    for (int round = 0; round < 400; round++) {
+        struct t_naive naive = {0};
+        char text[512], error[ERROR_BYTES], path[512];
+        struct cv_routes routes;
 
-        cv_router_init(&router);
-        while (count < CV_ARRAY_COUNT(routes)) {
-            make_random(text[count], pattern_segments, CV_ARRAY_COUNT(pattern_segments),
+        assert_int_equal(cv_routes_init(&routes), 0);
+        for (int i = 0; i < 40; i++) {
+            uint16_t method = methods[next_random(CV_ARRAY_COUNT(methods))];
+
+            make_random(text, pattern_segments, CV_ARRAY_COUNT(pattern_segments),
                         1 + next_random(4));
-            // A refused route stays behind as an unused entry; it takes the next pattern's place.
-            routes[count] =
-                (struct cv_route){.pattern = text[count], .methods = methods[next_random(3)]};
-            if (cv_router_add(&router, &routes[count], error, sizeof(error)) != 0) {
-                routes[count].methods = 0;
-                assert_non_null(strstr(error, text[count]));
-            }
-            count++;
+            if (add(&routes, text, method, error) == 0)
+                t_naive_add(&naive, text, method);
+            else
+                assert_non_null(strstr(error, text));
         }
+        const struct cv_router *router = published(&routes);
         for (int probe = 0; probe < 200; probe++) {
-            uint16_t method = methods[next_random(3)];
-            struct naive_result expected;
+            uint16_t method = methods[next_random(CV_ARRAY_COUNT(methods))];
+            struct t_naive_result expected;
             struct cv_match match;
 
             make_random(path, path_segments, CV_ARRAY_COUNT(path_segments), 1 + next_random(5));
-            expected = naive_match(routes, count, method, path);
-            switch (cv_router_match(&router, method, path_of(path), &match)) {
+            expected = t_naive_match(&naive, method, path);
+            switch (cv_router_match(router, method, path_of(path), &match)) {
             case CV_ROUTER_FOUND:
                 found++;
                 backed += expected.allowed != match.route->methods;
@@ -428,13 +554,16 @@ static void test_router_agrees_with_a_naive_matcher(void **state) {
                 assert_int_equal(expected.allowed, 0);
                 break;
             }
-            if (match.route != expected.route)
+            if ((match.route == NULL) != (expected.pattern == NULL) ||
+                (match.route != NULL && (strcmp(match.route->pattern, expected.pattern) != 0 ||
+                                         match.route->methods != expected.methods)))
                 fail_msg("%s: %s, not %s", path, match.route ? match.route->pattern : "nothing",
-                         expected.route ? expected.route->pattern : "nothing");
+                         expected.pattern ? expected.pattern : "nothing");
             if (match.route != NULL)
-                assert_int_equal(match.param_count, match.route->param_count);
+                check_params(&match, path);
         }
-        cv_router_deinit(&router);
+        cv_routes_deinit(&routes);
+        t_naive_clear(&naive);
     }
     // The comparison means something only when every kind of result occurred often.
     assert_true(found > 5000 && allowed > 1000 && backed > 1000);
@@ -443,9 +572,14 @@ static void test_router_agrees_with_a_naive_matcher(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_router_finds_the_best_route),
+        cmocka_unit_test(test_router_without_routes_finds_nothing),
         cmocka_unit_test(test_router_knows_which_methods_a_path_has),
         cmocka_unit_test(test_router_names_both_routes_of_a_conflict),
         cmocka_unit_test(test_router_refuses_what_is_no_pattern),
+        cmocka_unit_test(test_router_keeps_limits_of_patterns),
+        cmocka_unit_test(test_router_finds_children_of_wide_nodes),
+        cmocka_unit_test(test_router_compares_static_paths_byte_by_byte),
+        cmocka_unit_test(test_router_reads_only_the_path),
         cmocka_unit_test(test_router_agrees_with_a_naive_matcher),
     };
 

@@ -20,11 +20,11 @@
 
 static char seen[64];
 
-static void answer(void *context, uint16_t method, struct cv_span path,
+static void answer(void *context, uint16_t method, struct cv_span path, struct cv_span query,
                    struct cv_admin_reply *reply) {
     (void)context;
-    snprintf(seen, sizeof(seen), "%s %.*s", cv_parser_method_name(method), (int)path.length,
-             path.data);
+    snprintf(seen, sizeof(seen), "%s %.*s%s%.*s", cv_parser_method_name(method), (int)path.length,
+             path.data, query.length > 0 ? "?" : "", (int)query.length, query.data);
     if (cv_span_equal(path, CV_SPAN("/big"))) {
         for (int i = 0; i < 100000; i++) {
             cv_admin_reply_format(reply, "%06d\n", i);
@@ -43,7 +43,9 @@ static void test_admin_answers_or_refuses(void **state) {
         const char *end;
     } cases[] = {
         {"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ", "GET /x", "\r\n\r\nfine\n"},
-        {"GET /x?y HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ", "GET /x", "\r\n\r\nfine\n"},
+        {"GET /x?y HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ", "GET /x?y", "\r\n\r\nfine\n"},
+        {"DELETE /x?y=%2f HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ", "DELETE /x?y=%2f",
+         "fine\n"},
         {"HEAD /x HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ", "GET /x", "\r\n\r\n"},
         {"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n", "HTTP/1.1 200 ", "POST /x",
          "fine\n"},

@@ -1,0 +1,171 @@
+// The inside of a compiled router, shared by those who build it, search it and pin it. One block:
+//
+//   struct cv_router | a line of pins per worker | slots | nodes | leaves | routes | displacements
+//                    | first bytes of wide nodes | texts of long static paths
+//
+// Everything but the pins and the list fields is written once, before it is published. Indexes of 0
+// mean "none": node 0 is the root, which is nobody's child, and leaf 0 is not used. Node 1 is dead:
+// its text is in no path, and nothing comes behind it.
+#ifndef CV_APP_ROUTER_LAYOUT_H
+#define CV_APP_ROUTER_LAYOUT_H
+
+#include <emmintrin.h>
+#include <stdatomic.h>
+
+#include "app/router.h"
+
+// The routes of one pattern. `of[b]` is where the route for method bit b lies behind `route`.
+struct cv_router_leaf {
+    uint16_t takes;    // Methods with a route, HEAD included where GET has one.
+    uint16_t methods;  // As registered, for Allow.
+    uint32_t route;    // In `routes`.
+    uint8_t of[8];
+};
+
+#define CV_ROUTER_SLOT_TEXT_BYTES 32u
+
+// A static pattern in the perfect hash: a cache line.
+struct cv_router_slot {
+    char text[CV_ROUTER_SLOT_TEXT_BYTES];  // The path, then zeros, if it fits.
+    uint32_t length;                       // Of the path; 0: the slot is empty.
+    uint32_t long_text;                    // In `texts`, of a longer path.
+    struct cv_router_leaf leaf;
+} CV_CACHE_ALIGNED;
+
+#define CV_ROUTER_VECTOR_BYTES 16u
+#define CV_ROUTER_NODE_TEXT_BYTES (CV_ROUTER_VECTOR_BYTES - 1)  // One more is read behind it.
+
+// A place in the tree, reached by a byte in the parent's vector or by a parameter: a cache line.
+struct cv_router_node {
+    // The next byte of each child, in the order of the children; what is left repeats the first, so
+    // that a search from the low end never finds it. Without children, CV_PATTERN_PARAM: it leads
+    // to the dead node.
+    uint8_t first[CV_ROUTER_VECTOR_BYTES];
+    char text[CV_ROUTER_VECTOR_BYTES];  // What the path must go on with, then zeros.
+    uint32_t children;                  // The first child; the others follow it.
+    uint32_t wide;                      // In `wide_first`: the bytes of children 16 and up.
+    uint32_t integer;                   // Child behind "/{name:int}", which follows the text.
+    uint32_t name;                      // Child behind "/{name}".
+    uint32_t rest;                      // Leaf of "/{name...}".
+    uint32_t leaf;                      // Of paths that end here.
+    uint16_t text_mask;                 // A bit for each byte of the text.
+    uint16_t child_count;
+    uint8_t text_bytes;
+    bool has_params;  // One of integer, name, rest is set.
+    bool has_fork;    // Then, too, there is a child for '/'.
+} CV_CACHE_ALIGNED;
+
+// A worker's own line in a table.
+struct cv_router_pins {
+    _Atomic uint32_t count;  // Open requests of the worker; written by it alone.
+    // The writer's notes on a retired table.
+    bool has_passed;  // The worker has passed a turn since.
+    uint64_t turn;    // Where it was at the time.
+} CV_CACHE_ALIGNED;
+
+struct cv_router {
+    // Where the parts lie, all in this block.
+    const struct cv_router_slot *slot;
+    const struct cv_router_node *node;
+    const struct cv_router_leaf *leaf;
+    const struct cv_route *const *routes;
+    const uint32_t *displacement;
+    const uint8_t *wide_first;
+    const char *texts;
+    uint64_t seed;
+    uint32_t bucket_shift;  // Bucket of a hash: its high bits.
+    uint32_t slot_mask;
+    uint32_t static_bytes_max;  // The longest static path.
+    bool has_tree;
+    uint16_t methods;
+    // app/routes
+    uint64_t number;
+    size_t bytes;  // Of the block.
+    uint32_t worker_count;
+    struct cv_router *next;  // While retired.
+    struct cv_router_pins pins[];
+} CV_CACHE_ALIGNED;
+
+_Static_assert(sizeof(struct cv_router_slot) == CV_CACHE_LINE_BYTES, "a hit is one line");
+_Static_assert(sizeof(struct cv_router_node) == CV_CACHE_LINE_BYTES, "a step is one line");
+_Static_assert(sizeof(struct cv_router_pins) == CV_CACHE_LINE_BYTES, "workers share no line");
+
+// The hash of a static path.
+//
+// Up to 32 bytes are four words, overlapping where the path is shorter; below 8 bytes one word,
+// the missing bytes being 0. They are read once, for the hash and for the comparison.
+struct cv_router_words {
+    uint64_t word[4];
+};
+
+// Where the words of a text of 8 to 32 bytes begin.
+static inline void cv_router_word_offsets(size_t length, size_t offset[4]) {
+    offset[0] = 0;
+    offset[1] = CV_MIN((size_t)8, length - 8);
+    offset[2] = CV_MAX(length, (size_t)16) - 16;
+    offset[3] = length - 8;
+}
+
+static inline uint64_t cv_router_load(const char *at) {
+    uint64_t word;
+
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+// 1 to 7 bytes as a word.
+static inline uint64_t cv_router_load_short(const char *at, size_t length) {
+    uint32_t low, high;
+
+    if (length >= 4) {
+        memcpy(&low, at, 4);
+        memcpy(&high, at + length - 4, 4);
+        return low | (uint64_t)high << (8 * (length - 4));
+    }
+    // First, middle and last: all there are of up to three.
+    return (uint64_t)(unsigned char)at[0] |
+           (uint64_t)(unsigned char)at[length / 2] << (8 * (length / 2)) |
+           (uint64_t)(unsigned char)at[length - 1] << (8 * (length - 1));
+}
+
+static inline uint64_t cv_router_mix(uint64_t a, uint64_t b) {
+    unsigned __int128 product = (unsigned __int128)a * b;
+
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+#define CV_ROUTER_SALT_1 0x9e3779b97f4a7c15u  // Odd numbers without a pattern.
+#define CV_ROUTER_SALT_2 0xd6e8feb86659fd93u
+#define CV_ROUTER_SALT_3 0xa0761d6478bd642fu
+
+static inline uint64_t cv_router_hash_words(const struct cv_router_words *words, size_t length,
+                                            uint64_t seed) {
+    const uint64_t *word = words->word;
+
+    return cv_router_mix(word[0] ^ seed ^ length, word[1] ^ CV_ROUTER_SALT_1) ^
+           cv_router_mix(word[2] ^ CV_ROUTER_SALT_2, word[3] ^ CV_ROUTER_SALT_3 ^ seed);
+}
+
+// Of a text of more than 32 bytes.
+uint64_t cv_router_hash_long(const char *text, size_t length, uint64_t seed);
+
+// Of 1 to 32 bytes.
+static inline uint64_t cv_router_hash(const char *text, size_t length, uint64_t seed) {
+    struct cv_router_words words;
+    size_t offset[4];
+
+    if (length > CV_ROUTER_SLOT_TEXT_BYTES)
+        return cv_router_hash_long(text, length, seed);
+    if (length < 8) {
+        uint64_t word = cv_router_load_short(text, length);
+
+        words = (struct cv_router_words){{word, word, word, word}};
+    } else {
+        cv_router_word_offsets(length, offset);
+        for (int i = 0; i < 4; i++)
+            words.word[i] = cv_router_load(text + offset[i]);
+    }
+    return cv_router_hash_words(&words, length, seed);
+}
+
+#endif
