@@ -72,7 +72,7 @@ program_flags := -pie -Wl,--export-dynamic-symbol='covet_*'
 libraries := $(LIBURING_LIBS)
 
 # Only these files may hold instructions beyond baseline x86-64; they run when the CPU has them.
-simd_flags = $(if $(filter %_avx2.c,$1),-mavx2 -mbmi -mbmi2)
+simd_flags = $(if $(filter %_avx2.c,$1),-mavx2 -mbmi -mbmi2 -fno-tree-slp-vectorize)
 
 lib_sources := $(filter-out src/cli/main.c src/profile/% src/pybridge/%,$(wildcard src/*/*.c))
 example_sources := $(wildcard examples/*.c)

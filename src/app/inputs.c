@@ -135,13 +135,11 @@ bool covet_request_query_next(struct covet_request *request, size_t *at, struct 
 }
 
 static struct cv_span form_of(const struct covet_request *request) {
-    uint8_t index = request->head->known[CV_FIELD_CONTENT_TYPE];
     struct cv_span type;
     const char *end;
 
-    if (index == CV_PARSER_NO_FIELD)
+    if (!cv_headers_get(request->head, request->base, CV_FIELD_CONTENT_TYPE, &type))
         return (struct cv_span){0};
-    type = cv_parser_span(request->base, request->head->field[index].value);
     end = type.length == 0 ? NULL : memchr(type.data, ';', type.length);
     if (end != NULL)
         type.length = (size_t)(end - type.data);
@@ -178,15 +176,21 @@ bool covet_request_header_at(const struct covet_request *request, size_t index,
 }
 
 struct covet_span covet_request_cookie(const struct covet_request *request, const char *name) {
-    uint8_t first = request->head->known[CV_FIELD_COOKIE];
-    struct cv_span wanted = cv_span_of(name), value;
+    const struct cv_parser_head *head = request->head;
+    struct cv_span wanted = cv_span_of(name), field, value;
 
+    if (!cv_headers_get(head, request->base, CV_FIELD_COOKIE, &field))
+        return NOTHING;
+    if (cv_headers_cookie(field, wanted, &value))
+        return show(value);
+    if ((head->repeated & 1u << CV_FIELD_COOKIE) == 0)
+        return NOTHING;
     // Clients send one field; some proxies cut it into several.
-    for (uint32_t i = first; i < request->head->field_count; i++) {
-        const struct cv_parser_field *field = &request->head->field[i];
+    for (uint32_t i = head->known[CV_FIELD_COOKIE] + 1u; i < head->field_count; i++) {
+        struct cv_span other = cv_parser_span(request->base, head->field[i].name);
 
-        if (cv_span_equal_nocase(cv_parser_span(request->base, field->name), CV_SPAN("cookie")) &&
-            cv_headers_cookie(cv_parser_span(request->base, field->value), wanted, &value))
+        if (cv_span_equal_nocase(other, CV_SPAN("cookie")) &&
+            cv_headers_cookie(cv_parser_span(request->base, head->field[i].value), wanted, &value))
             return show(value);
     }
     return NOTHING;

@@ -6,6 +6,7 @@
 #include "http/framing.h"
 
 #include "http/headers.h"
+#include "http/known.h"
 
 static inline uint32_t lower_4(const char *bytes) {
     uint32_t word;
@@ -19,50 +20,6 @@ static inline uint64_t lower_8(const char *bytes) {
     return word | UINT64_C(0x2020202020202020);
 }
 
-// Setting bit 5 makes letters lower-case. It maps no other byte to a letter, and to '-' only CR,
-// which names and values do not hold: so equal words mean equal text. Loads overlap where lengths
-// are odd.
-enum cv_known_field cv_framing_compare(const char *name, uint32_t name_bytes) {
-    switch (name_bytes) {
-    case 4:
-        if (lower_4(name) == lower_4("host"))
-            return CV_FIELD_HOST;
-        break;
-    case 6:
-        if (lower_4(name) == lower_4("cook") && lower_4(name + 2) == lower_4("okie"))
-            return CV_FIELD_COOKIE;
-        if (lower_4(name) == lower_4("expe") && lower_4(name + 2) == lower_4("pect")) {
-            return CV_FIELD_EXPECT;
-        }
-        break;
-    case 7:
-        if (lower_4(name) == lower_4("upgr") && lower_4(name + 3) == lower_4("rade"))
-            return CV_FIELD_UPGRADE;
-        break;
-    case 10:
-        if (lower_8(name) == lower_8("connecti") && lower_4(name + 6) == lower_4("tion"))
-            return CV_FIELD_CONNECTION;
-        break;
-    case 12:
-        if (lower_8(name) == lower_8("content-") && lower_4(name + 8) == lower_4("type"))
-            return CV_FIELD_CONTENT_TYPE;
-        break;
-    case 14:
-        if (lower_8(name) == lower_8("content-") && lower_8(name + 6) == lower_8("t-length"))
-            return CV_FIELD_CONTENT_LENGTH;
-        break;
-    case 17:
-        if (lower_8(name) == lower_8("transfer") && lower_8(name + 8) == lower_8("-encodin") &&
-            lower_4(name + 13) == lower_4("ding")) {
-            return CV_FIELD_TRANSFER_ENCODING;
-        }
-        break;
-    default:
-        break;
-    }
-    return CV_FIELD_KNOWN_COUNT;
-}
-
 // The lines of one known field, in order. Most come once, so only a repeated one is searched for.
 struct lines {
     const char *data;
@@ -73,7 +30,7 @@ struct lines {
 };
 
 static struct lines lines_of(const char *data, const struct cv_parser_head *head,
-                             enum cv_known_field known, unsigned repeated) {
+                             enum cv_known_field known) {
     uint32_t first = head->known[known];
 
     return (struct lines){
@@ -81,7 +38,7 @@ static struct lines lines_of(const char *data, const struct cv_parser_head *head
         .head = head,
         .known = known,
         .index = first,
-        .end = (repeated & 1u << known) != 0 ? head->field_count : first + 1,
+        .end = (head->repeated & 1u << known) != 0 ? head->field_count : first + 1,
     };
 }
 
@@ -90,7 +47,7 @@ static bool next_line(struct lines *lines, struct cv_span *value) {
         const struct cv_parser_field *field = &lines->head->field[lines->index++];
         const char *name = lines->data + field->name.offset;
 
-        if (cv_framing_known(name, field->name.length) == lines->known) {
+        if (cv_known_is(lines->known, name, field->name.length)) {
             *value = cv_parser_span(lines->data, field->value);
             return true;
         }
@@ -99,7 +56,7 @@ static bool next_line(struct lines *lines, struct cv_span *value) {
 }
 
 static bool has(const struct cv_parser_head *head, enum cv_known_field known) {
-    return head->known[known] != CV_PARSER_NO_FIELD;
+    return (head->seen & 1u << known) != 0;
 }
 
 static struct cv_parser_slice value_of(const struct cv_parser_head *head,
@@ -107,26 +64,28 @@ static struct cv_parser_slice value_of(const struct cv_parser_head *head,
     return head->field[head->known[known]].value;
 }
 
-static enum cv_parser_refusal judge_host(const char *data, struct cv_parser_head *head,
-                                         unsigned repeated) {
+static bool is_repeated(const struct cv_parser_head *head, enum cv_known_field known) {
+    return (head->repeated & 1u << known) != 0;
+}
+
+static enum cv_parser_refusal judge_host(const char *data, struct cv_parser_head *head) {
     if (!has(head, CV_FIELD_HOST))
         return head->version_minor == 0 ? CV_PARSER_OK : CV_PARSER_BAD_HOST;
     struct cv_parser_slice host = value_of(head, CV_FIELD_HOST);
-    if ((repeated & 1u << CV_FIELD_HOST) != 0 || !cv_headers_is_host(cv_parser_span(data, host)))
+    if (is_repeated(head, CV_FIELD_HOST) || !cv_headers_is_host(cv_parser_span(data, host)))
         return CV_PARSER_BAD_HOST;
-    if (head->target_form == CV_TARGET_ORIGIN || head->target_form == CV_TARGET_ASTERISK) {
+    if (head->target_form == CV_TARGET_ORIGIN || head->target_form == CV_TARGET_ASTERISK)
         head->authority = host;
-    }
     return CV_PARSER_OK;
 }
 
-static enum cv_parser_refusal judge_content_length(const char *data, struct cv_parser_head *head,
-                                                   unsigned repeated) {
+static enum cv_parser_refusal judge_content_length(const char *data, struct cv_parser_head *head) {
     struct cv_parser_slice value = value_of(head, CV_FIELD_CONTENT_LENGTH);
-    if ((repeated & 1u << CV_FIELD_CONTENT_LENGTH) != 0 || value.length > 19 ||
-        !cv_span_to_uint64(cv_parser_span(data, value), INT64_MAX, &head->content_length)) {
+
+    if (is_repeated(head, CV_FIELD_CONTENT_LENGTH) ||
+        value.length > 19 ||
+        !cv_span_to_uint64(cv_parser_span(data, value), INT64_MAX, &head->content_length))
         return CV_PARSER_BAD_CONTENT_LENGTH;
-    }
     head->has_content_length = true;
     return CV_PARSER_OK;
 }
@@ -156,9 +115,8 @@ static bool read_codings(struct cv_span line, struct codings *codings) {
     }
 }
 
-static enum cv_parser_refusal judge_transfer_encoding(const char *data, struct cv_parser_head *head,
-                                                      unsigned repeated) {
-    struct lines lines = lines_of(data, head, CV_FIELD_TRANSFER_ENCODING, repeated);
+static enum cv_parser_refusal judge_transfer_encoding(const char *data, struct cv_parser_head *head) {
+    struct lines lines = lines_of(data, head, CV_FIELD_TRANSFER_ENCODING);
     if (head->version_minor == 0 || has(head, CV_FIELD_CONTENT_LENGTH))
         return CV_PARSER_BAD_TRANSFER_ENCODING;
     struct codings codings = {false, false};
@@ -177,9 +135,8 @@ static bool is_keep_alive(struct cv_span line) {
            lower_4(line.data + 6) == lower_4("live");
 }
 
-static enum cv_parser_refusal judge_connection(const char *data, struct cv_parser_head *head,
-                                               unsigned repeated) {
-    struct lines lines = lines_of(data, head, CV_FIELD_CONNECTION, repeated);
+static enum cv_parser_refusal judge_connection(const char *data, struct cv_parser_head *head) {
+    struct lines lines = lines_of(data, head, CV_FIELD_CONNECTION);
     bool close = false;
     bool keep_alive = false;
     bool upgrade = false;
@@ -214,9 +171,8 @@ static bool is_protocol(struct cv_span text) {
            cv_headers_is_token(cv_span_make(slash + 1, text.length - name_bytes - 1));
 }
 
-static enum cv_parser_refusal judge_upgrade(const char *data, struct cv_parser_head *head,
-                                            unsigned repeated) {
-    struct lines lines = lines_of(data, head, CV_FIELD_UPGRADE, repeated);
+static enum cv_parser_refusal judge_upgrade(const char *data, struct cv_parser_head *head) {
+    struct lines lines = lines_of(data, head, CV_FIELD_UPGRADE);
     struct cv_span line;
     struct cv_span protocol;
     while (next_line(&lines, &line)) {
@@ -228,9 +184,8 @@ static enum cv_parser_refusal judge_upgrade(const char *data, struct cv_parser_h
     return CV_PARSER_OK;
 }
 
-static enum cv_parser_refusal judge_expect(const char *data, struct cv_parser_head *head,
-                                           unsigned repeated) {
-    struct lines lines = lines_of(data, head, CV_FIELD_EXPECT, repeated);
+static enum cv_parser_refusal judge_expect(const char *data, struct cv_parser_head *head) {
+    struct lines lines = lines_of(data, head, CV_FIELD_EXPECT);
     struct cv_span line;
     struct cv_span expectation;
     while (next_line(&lines, &line)) {
@@ -243,27 +198,90 @@ static enum cv_parser_refusal judge_expect(const char *data, struct cv_parser_he
     return CV_PARSER_OK;
 }
 
-enum cv_parser_refusal cv_framing_judge(const char *data, struct cv_parser_head *head,
-                                        unsigned repeated) {
+CV_NOINLINE static enum cv_parser_refusal judge(const char *data, struct cv_parser_head *head) {
+    enum cv_parser_refusal refusal = judge_host(data, head);
+
+    if (refusal == CV_PARSER_OK && has(head, CV_FIELD_CONTENT_LENGTH))
+        refusal = judge_content_length(data, head);
+    if (refusal == CV_PARSER_OK && has(head, CV_FIELD_TRANSFER_ENCODING))
+        refusal = judge_transfer_encoding(data, head);
+    if (refusal == CV_PARSER_OK && has(head, CV_FIELD_CONNECTION))
+        refusal = judge_connection(data, head);
+    if (refusal == CV_PARSER_OK && has(head, CV_FIELD_UPGRADE))
+        refusal = judge_upgrade(data, head);
+    // HTTP/1.0 expectations are ignored (RFC 9110 section 10.1.1).
+    if (refusal == CV_PARSER_OK && has(head, CV_FIELD_EXPECT) && head->version_minor > 0)
+        refusal = judge_expect(data, head);
+    return refusal;
+}
+
+// One to eight digits. A request line is in front of them, so loading eight bytes up to their end
+// reads nothing strange.
+static inline bool read_short_number(const char *data, struct cv_parser_slice value, uint64_t *number) {
+    uint64_t word;
+
+    if (value.length - 1u > 7)
+        return false;
+    memcpy(&word, data + value.offset + value.length - sizeof(word), sizeof(word));
+    // Zeros take the place of what is before the first digit.
+    unsigned strange_bits = 64 - 8u * value.length;
+    word = (word >> strange_bits << strange_bits) |
+           (UINT64_C(0x3030303030303030) & ((UINT64_C(1) << strange_bits) - 1));
+    uint64_t above = (word + UINT64_C(0x0606060606060606)) & UINT64_C(0xf0f0f0f0f0f0f0f0);
+    if (((word & UINT64_C(0xf0f0f0f0f0f0f0f0)) | above >> 4) != UINT64_C(0x3333333333333333))
+        return false;
+    // Pairs, then fours, then all eight: the first byte is the highest digit.
+    word = (word & UINT64_C(0x0f0f0f0f0f0f0f0f)) * 2561 >> 8;
+    word = (word & UINT64_C(0x00ff00ff00ff00ff)) * 6553601 >> 16;
+    *number = (word & UINT64_C(0x0000ffff0000ffff)) * UINT64_C(42949672960001) >> 32;
+    return true;
+}
+
+// A name or an IPv4 address of `host_bytes`, and perhaps a port.
+static inline bool is_usual_host(const char *data, struct cv_parser_slice host, size_t host_bytes) {
+    struct cv_parser_slice port = {(uint16_t)(host.offset + host_bytes + 1),
+                                   (uint16_t)(host.length - host_bytes - 1)};
+    uint64_t number;
+
+    if (host_bytes == host.length)
+        return true;
+    return host_bytes > 0 && data[host.offset + host_bytes] == ':' && port.length <= 5 &&
+           read_short_number(data, port, &number) && number <= 65535;
+}
+
+#define BIT(field) (1u << CV_FIELD_##field)
+
+// What most heads say: a Host, perhaps a short Content-Length, perhaps that the connection is kept,
+// and none of it twice. Sets what differs from the usual answer.
+static inline bool is_usual(const char *data, struct cv_parser_head *head, size_t host_bytes) {
+    const unsigned rare = BIT(TRANSFER_ENCODING) | BIT(UPGRADE) | BIT(EXPECT);
+
+    if ((head->seen & (rare | BIT(HOST))) != BIT(HOST) || head->repeated != 0 ||
+        head->version_minor == 0 || head->target_form != CV_TARGET_ORIGIN)
+        return false;
+    struct cv_parser_slice host = value_of(head, CV_FIELD_HOST);
+    if (!is_usual_host(data, host, host_bytes))
+        return false;
+    head->authority = host;
+    if (has(head, CV_FIELD_CONNECTION) &&
+        !is_keep_alive(cv_parser_span(data, value_of(head, CV_FIELD_CONNECTION))))
+        return false;
+    head->has_content_length = has(head, CV_FIELD_CONTENT_LENGTH);
+    return !head->has_content_length || read_short_number(data, value_of(head, CV_FIELD_CONTENT_LENGTH),
+                                                          &head->content_length);
+}
+
+enum cv_parser_result cv_framing_judge(const char *data, struct cv_parser_head *head,
+                                       size_t host_bytes) {
     head->content_length = 0;
     head->has_content_length = false;
     head->chunked = false;
     head->keep_alive = head->version_minor > 0;
     head->expect_continue = false;
     head->upgrade = false;
-    enum cv_parser_refusal refusal = judge_host(data, head, repeated);
-    if (refusal == CV_PARSER_OK && has(head, CV_FIELD_CONTENT_LENGTH)) {
-        refusal = judge_content_length(data, head, repeated);
-    }
-    if (refusal == CV_PARSER_OK && has(head, CV_FIELD_TRANSFER_ENCODING))
-        refusal = judge_transfer_encoding(data, head, repeated);
-    if (refusal == CV_PARSER_OK && has(head, CV_FIELD_CONNECTION)) {
-        refusal = judge_connection(data, head, repeated);
-    }
-    if (refusal == CV_PARSER_OK && has(head, CV_FIELD_UPGRADE))
-        refusal = judge_upgrade(data, head, repeated);
-    // HTTP/1.0 expectations are ignored (RFC 9110 section 10.1.1).
-    if (refusal == CV_PARSER_OK && has(head, CV_FIELD_EXPECT) && head->version_minor > 0)
-        refusal = judge_expect(data, head, repeated);
-    return refusal;
+    head->refusal = CV_PARSER_OK;
+    if (CV_LIKELY(is_usual(data, head, host_bytes)))
+        return CV_PARSER_DONE;
+    head->refusal = judge(data, head);
+    return head->refusal == CV_PARSER_OK ? CV_PARSER_DONE : CV_PARSER_REFUSED;
 }

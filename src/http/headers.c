@@ -4,12 +4,17 @@
 
 #include <arpa/inet.h>
 
+#include "http/known.h"
 #include "http/scan.h"
 
 #define IPV6_BYTES_MAX 45u  // Six groups and a dotted IPv4 address.
 
 bool cv_headers_find(const struct cv_parser_head *head, const char *data, struct cv_span name,
                      struct cv_span *value) {
+    enum cv_known_field known = cv_known_find(name);
+
+    if (known != CV_FIELD_KNOWN_COUNT)
+        return cv_headers_get(head, data, known, value);
     for (uint32_t i = 0; i < head->field_count; i++) {
         const struct cv_parser_field *field = &head->field[i];
 

@@ -8,6 +8,17 @@
 #include "base/span.h"
 #include "http/parser.h"
 
+// The value of the first field of this kind.
+static inline bool cv_headers_get(const struct cv_parser_head *head, const char *data,
+                                  enum cv_known_field known, struct cv_span *value) {
+    uint8_t index = head->known[known];
+
+    if (index == CV_PARSER_NO_FIELD)
+        return false;
+    *value = cv_parser_span(data, head->field[index].value);
+    return true;
+}
+
 // The value of the first field called `name` (ASCII case ignored). `data` is the first byte of the
 // head.
 bool cv_headers_find(const struct cv_parser_head *head, const char *data, struct cv_span name,

@@ -3,7 +3,7 @@
 // The parser reads the head in place and never writes to it. What it finds is kept as offsets from
 // the first byte of the head, so the caller may move the bytes and hand the same result on. It
 // reads no byte outside [data, data + length), does no I/O, takes no memory and holds no state
-// between calls: a partial head is parsed again from its start when more bytes are there.
+// between calls but what the caller keeps for it in a struct cv_parser_progress.
 #ifndef CV_HTTP_PARSER_H
 #define CV_HTTP_PARSER_H
 
@@ -80,7 +80,8 @@ struct cv_parser_field {
     struct cv_parser_slice value;  // Without the white space around it.
 };
 
-// Fields the server itself acts on: index into `field`, or CV_PARSER_NO_FIELD.
+// Fields that are found while the head is read: `known` has a place for each. The server itself
+// acts on the first six.
 enum cv_known_field {
     CV_FIELD_HOST,
     CV_FIELD_CONTENT_LENGTH,
@@ -90,6 +91,29 @@ enum cv_known_field {
     CV_FIELD_UPGRADE,
     CV_FIELD_CONTENT_TYPE,
     CV_FIELD_COOKIE,
+    CV_FIELD_USER_AGENT,
+    CV_FIELD_ACCEPT,
+    CV_FIELD_ACCEPT_ENCODING,
+    CV_FIELD_ACCEPT_LANGUAGE,
+    CV_FIELD_AUTHORIZATION,
+    CV_FIELD_RANGE,
+    CV_FIELD_IF_RANGE,
+    CV_FIELD_IF_MATCH,
+    CV_FIELD_IF_NONE_MATCH,
+    CV_FIELD_IF_MODIFIED_SINCE,
+    CV_FIELD_IF_UNMODIFIED_SINCE,
+    CV_FIELD_ORIGIN,
+    CV_FIELD_REFERER,
+    CV_FIELD_CACHE_CONTROL,
+    CV_FIELD_CONTENT_ENCODING,
+    CV_FIELD_SEC_WEBSOCKET_KEY,
+    CV_FIELD_SEC_WEBSOCKET_VERSION,
+    CV_FIELD_SEC_WEBSOCKET_PROTOCOL,
+    CV_FIELD_SEC_WEBSOCKET_EXTENSIONS,
+    CV_FIELD_X_FORWARDED_FOR,
+    CV_FIELD_FORWARDED,
+    CV_FIELD_TRACEPARENT,
+    CV_FIELD_ACCESS_CONTROL_REQUEST_METHOD,
     CV_FIELD_KNOWN_COUNT
 };
 #define CV_PARSER_NO_FIELD 0xffu
@@ -118,8 +142,11 @@ struct cv_parser_head {
     bool keep_alive;       // RFC 9112 section 9.3, from version and Connection.
     bool expect_continue;  // Expect: 100-continue, HTTP/1.1 or later only.
     bool upgrade;          // Connection lists upgrade and an Upgrade field is there.
-    uint8_t known[CV_FIELD_KNOWN_COUNT];
     uint8_t field_count;
+    uint32_t seen;      // Bit k: known field k is there.
+    uint32_t repeated;  // Bit k: it is there more than once; `known` has the first.
+    uint8_t known[CV_FIELD_KNOWN_COUNT + 1];  // Index into `field` or CV_PARSER_NO_FIELD; the last
+                                              // one is scratch.
     struct cv_parser_field field[CV_PARSER_FIELDS_MAX];  // Only the first field_count are written.
 };
 
@@ -132,6 +159,28 @@ struct cv_parser_head {
 CV_MUST_USE enum cv_parser_result cv_parser_feed(const char *data, size_t length,
                                                  const struct cv_parser_limits *limits,
                                                  struct cv_parser_head *head);
+
+// What is known of a head that is not whole yet. The caller keeps it from call to call, beside the
+// bytes and not instead of them; all zero before the first. Its members are the parser's.
+struct cv_parser_progress {
+    uint32_t scanned;  // Bytes that will not be looked at again before the end is there.
+    uint32_t at;       // Where the target or the line begins that is being read.
+    uint16_t mark[2];  // Of that line, found in what is scanned.
+    uint16_t method;
+    uint8_t mark_count;
+    uint8_t stage;
+    uint8_t field_count;
+    uint8_t carry;
+};
+
+// cv_parser_feed for a head that comes in pieces: `data` holds what it held at the call before, here
+// or elsewhere, and more. The answer is that of cv_parser_feed, but bytes that were found right are
+// not read again until the end is there; then the head is read once as a whole. So the work for a
+// head is linear in its bytes however it is cut.
+CV_MUST_USE enum cv_parser_result cv_parser_resume(const char *data, size_t length,
+                                                   const struct cv_parser_limits *limits,
+                                                   struct cv_parser_head *head,
+                                                   struct cv_parser_progress *progress);
 
 // Takes every span and field out of a head, so that it refers to no byte any more.
 void cv_parser_forget(struct cv_parser_head *head);

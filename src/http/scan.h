@@ -1,9 +1,9 @@
-// Byte classes and the vector search behind the request parser.
+// Byte classes and the vector code behind the request parser.
 //
-// A head is read once, 64 bytes at a time, into two bit rows: bit i % 64 of word i / 64 tells about
-// byte i. Two rows are enough. CR and LF are themselves control bytes, so the first control byte of
-// a line is either its CR or an error; the colon is no token byte, so the first byte of a line that
-// is none is either the colon or an error. The parser jumps from bit to bit and looks at the byte.
+// A head is read 64 bytes at a time into two words: bit i tells about byte i. Two are enough. CR and
+// LF are themselves control bytes, so the first control byte of a line is either its CR or an error;
+// the colon is no token byte, so the first byte of a line that is none is either the colon or an
+// error. What is made of them stands in http/walk.h, which is compiled once per instruction set.
 #ifndef CV_HTTP_SCAN_H
 #define CV_HTTP_SCAN_H
 
@@ -12,25 +12,44 @@
 #include <stdint.h>
 
 #include "base/cpu.h"
+#include "http/parser.h"
 
-#define CV_SCAN_BYTES_MAX 65535u
-#define CV_SCAN_WORD_COUNT (CV_SCAN_BYTES_MAX / 64 + 2)  // The last one is the word behind the end.
+struct cv_scan_bits {
+    uint64_t control;    // CTL but HTAB: what no field value may hold.
+    uint64_t not_token;  // Not tchar: what no field name may hold. Perhaps ` and | as well.
+};
 
-struct cv_scan_index {
-    uint64_t control[CV_SCAN_WORD_COUNT];    // CTL but HTAB: what no field value may hold.
-    uint64_t not_token[CV_SCAN_WORD_COUNT];  // Not tchar: what no field name may hold.
+struct cv_scan_text {
+    const char *data;
+    size_t length;
+};
+
+struct cv_scan_target {
+    size_t end;    // Behind the bytes that a request target may hold.
+    size_t query;  // The first '?' among them, or `end`.
 };
 
 struct cv_scan_ops {
-    // Fills the words that cover `data`, at most CV_SCAN_BYTES_MAX bytes. Every bit from `length`
-    // to the end of the word behind it is set in both rows, so a search for the next set bit always
-    // ends. Stops early behind four control bytes in a row: in a head these are CRLF CRLF, its end,
-    // or hold an error, and the word after the one with the fourth is then all ones.
-    void (*index)(const char *data, size_t length, struct cv_scan_index *index);
+    // cv_parser_feed and cv_parser_resume.
+    enum cv_parser_result (*feed)(const char *data, size_t length,
+                                  const struct cv_parser_limits *limits,
+                                  struct cv_parser_head *head);
+    enum cv_parser_result (*resume)(const char *data, size_t length,
+                                    const struct cv_parser_limits *limits,
+                                    struct cv_parser_head *head,
+                                    struct cv_parser_progress *progress);
 
-    // The number of leading bytes that a request target may hold; `*query` is the place of
-    // the first '?' among them, or their number when there is none.
-    size_t (*target)(const char *data, size_t length, size_t *query);
+    // The rest is what they are made of, for tests. Nothing outside the text is read.
+
+    // The bits of up to 64 bytes from `from` on; those behind the end are clear.
+    struct cv_scan_bits (*bits)(struct cv_scan_text text, size_t from);
+
+    // The target that begins at or before `from`.
+    struct cv_scan_target (*target)(struct cv_scan_text text, size_t from);
+
+    // How many bytes from `from` on, `bytes` at most, a registered name may hold unescaped. 0 where
+    // that is not found out in one step.
+    size_t (*host)(struct cv_scan_text text, size_t from, size_t bytes);
 };
 
 extern const struct cv_scan_ops cv_scan_scalar;
@@ -41,22 +60,6 @@ extern struct cv_scan_ops cv_scan_chosen;
 
 // For tests: makes `simd` the chosen one, false when this processor lacks it. Not thread-safe.
 bool cv_scan_force(enum cv_simd simd);
-
-// Finds four control bytes in a row, word by word from the first on. Starts out zeroed.
-struct cv_scan_run {
-    uint64_t control;  // The word before, and
-    uint64_t pairs;    // its control bytes that follow a control byte.
-};
-
-// Whether the next word, `control`, holds the fourth of four.
-static inline bool cv_scan_run_ends(struct cv_scan_run *before, uint64_t control) {
-    uint64_t pairs = control & (control << 1 | before->control >> 63);
-    uint64_t fours = pairs & (pairs << 2 | before->pairs >> 62);
-
-    before->control = control;
-    before->pairs = pairs;
-    return fours != 0;
-}
 
 // Classes of one byte.
 enum {

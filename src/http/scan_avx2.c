@@ -3,143 +3,212 @@
 // Each bit of a table entry stands for a set of rows (high nibbles) that share a set of columns
 // (low nibbles); a byte is in the class when row and column have a bit in common. Bytes from 0x80
 // have no row and pshufb gives them no column either, so they are in no class. No load touches a
-// byte outside the data: the last block is loaded again from the end backwards and its bits shifted
-// into place.
+// byte outside the text: the last ones are loaded from its end backwards and their bits shifted into
+// place, and a text that is shorter than a vector is copied first.
 #ifdef __x86_64__
 
 #include <immintrin.h>
 #include <string.h>
 
+#include "http/known.h"
 #include "http/scan.h"
 
-struct bits {
-    uint64_t control;
-    uint64_t not_token;
-};
+#define SHORT_BYTES 32u  // Less than that is copied to where 64 may be loaded.
+#define INLINE static inline __attribute__((always_inline))
 
-#define ROWS(...) _mm256_broadcastsi128_si256(_mm_setr_epi8(__VA_ARGS__))
+// Look-ups are per half of a vector, so tables stand in both.
+#define TWICE(...) _mm256_setr_epi8(__VA_ARGS__, __VA_ARGS__)
 
-static inline __m256i load(const char *data) {
+INLINE __m256i load(const char *data) {
     return _mm256_loadu_si256((const __m256i *)(const void *)data);
 }
 
-static inline uint32_t mask(__m256i matches) {
+#define ALL_32(byte) \
+    {(byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte)}
+
+static const char all_0f[32] __attribute__((aligned(32))) = ALL_32(0x0f);
+static const char all_60[32] __attribute__((aligned(32))) = ALL_32(0x60);
+static const char all_query[32] __attribute__((aligned(32))) = ALL_32('?');
+
+// One load. A compiler that sees the value makes it from a word again and again, in three steps.
+INLINE __m256i constant(const char bytes[32]) {
+    __m256i vector;
+    __asm__("vmovdqa %1, %0" : "=x"(vector) : "m"(*(const __m256i *)(const void *)bytes));
+    return vector;
+}
+
+INLINE uint32_t mask(__m256i matches) {
     return (uint32_t)_mm256_movemask_epi8(matches);
 }
 
-// All ones where a byte of `bytes` has no bit in common between its row and its column.
-static inline __m256i none_in_common(__m256i bytes, __m256i rows, __m256i columns) {
-    __m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(0x0f));
-    __m256i common =
-        _mm256_and_si256(_mm256_shuffle_epi8(rows, high), _mm256_shuffle_epi8(columns, bytes));
-    return _mm256_cmpeq_epi8(common, _mm256_setzero_si256());
+// The bits that a byte's row and its column have in common.
+INLINE __m256i common(__m256i bytes, __m256i rows, __m256i columns) {
+    __m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), constant(all_0f));
+    return _mm256_and_si256(_mm256_shuffle_epi8(rows, high), _mm256_shuffle_epi8(columns, bytes));
 }
 
-static inline uint32_t not_token_32(__m256i bytes) {
-    // Bits 1, 2, 4, 8, 16, 32 stand for the rows 2 to 7.
-    const __m256i rows = ROWS(0, 0, 1, 2, 4, 8, 16, 32, 0, 0, 0, 0, 0, 0, 0, 0);
-    const __m256i columns = ROWS(0x3a, 0x3f, 0x3e, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f,  // Columns 0 to 7.
-                                 0x3e, 0x3e, 0x3d, 0x15, 0x34, 0x15, 0x3d, 0x1c);
-    return mask(none_in_common(bytes, rows, columns));
+INLINE uint32_t not_in(__m256i bytes, __m256i rows, __m256i columns) {
+    return mask(_mm256_cmpeq_epi8(common(bytes, rows, columns), _mm256_setzero_si256()));
 }
 
-static inline uint32_t control_32(__m256i bytes) {
-    __m256i low = _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(0x1f)), bytes);
-    __m256i tab = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('\t'));
-    __m256i delete = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(0x7f));
-    return mask(_mm256_or_si256(_mm256_andnot_si256(tab, low), delete));
+// Both classes from one pair of look-ups. Eight bits hold them but for two token bytes:
+//
+//     bit    1     2        4     8        10     20        40    80
+//     row    2     3        4, 6  5, 7     5      0, 1      1     7
+//     column +     0 to 9   not 0 0 to a   f (_)  not 9     9     f (DEL)
+//                                 and e           (not HTAB)
+//     token bytes, without ` and |                control bytes
+INLINE struct cv_scan_bits scan_32(const char *data) {
+    const __m256i rows = TWICE(0x20, 0x60, 0x01, 0x02, 0x04, 0x18, 0x04, (char)0x88,  // 0 to 7.
+                              0, 0, 0, 0, 0, 0, 0, 0);
+    const __m256i columns =
+        TWICE(0x2a, 0x2f, 0x2e, 0x2f, 0x2f, 0x2f, 0x2f, 0x2f,  // 0 to 7.
+             0x2e, 0x4e, 0x2d, 0x25, 0x24, 0x25, 0x2d, (char)0xb4);
+    __m256i classes = common(load(data), rows, columns);
+    // Adding 0x60 carries any of the control bits, and no other, into the sign.
+    uint32_t control = mask(_mm256_add_epi8(classes, constant(all_60)));
+    uint32_t none = mask(_mm256_cmpeq_epi8(classes, _mm256_setzero_si256()));
+    return (struct cv_scan_bits){control, none};
 }
 
-static inline uint32_t not_target_32(__m256i bytes) {
-    // Bits 1, 2, 4, 8, 16, 32 stand for the rows 2 to 7.
-    const __m256i rows = ROWS(0, 0, 1, 2, 4, 8, 16, 32, 0, 0, 0, 0, 0, 0, 0, 0);
-    const __m256i columns = ROWS(0x2e, 0x3f, 0x3e, 0x3e, 0x3f, 0x3f, 0x3f, 0x3f,  // Columns 0 to 7.
-                                 0x3f, 0x3f, 0x3f, 0x3f, 0x35, 0x3f, 0x35, 0x1f);
-    return mask(none_in_common(bytes, rows, columns));
+INLINE struct cv_scan_bits scan_block(const char *data) {
+    struct cv_scan_bits low = scan_32(data);
+    struct cv_scan_bits high = scan_32(data + 32);
+    uint64_t control = low.control | high.control << 32;
+
+    return (struct cv_scan_bits){control, low.not_token | high.not_token << 32 | control};
 }
 
-static inline struct bits classify(const char *first_half, const char *second_half) {
-    __m256i low = load(first_half);
-    __m256i high = load(second_half);
-    return (struct bits){
-        .control = control_32(low) | (uint64_t)control_32(high) << 32,
-        .not_token = not_token_32(low) | (uint64_t)not_token_32(high) << 32,
-    };
+// Where 32 bytes can be loaded that begin with, or at least hold, what is at `at`.
+INLINE size_t load_place(struct cv_scan_text text, size_t at) {
+    return text.length < SHORT_BYTES ? at : CV_MIN(at, text.length - 32);
 }
 
-// The bits of the last `rest` (1 to 63) of `length` bytes that end at `end`.
-static inline struct bits classify_rest(const char *end, size_t length, size_t rest) {
-    struct bits bits;
-    if (length >= 64) {
-        bits = classify(end - 64, end - 32);
-        bits.control >>= 64 - rest;
-        bits.not_token >>= 64 - rest;
-    } else if (length >= 32) {
-        // Fewer than 64 bytes in all: the two halves overlap.
-        __m256i low = load(end - length);
-        __m256i high = load(end - 32);
-        unsigned shift = (unsigned)length - 32;
-        bits.control = control_32(low) | (uint64_t)control_32(high) << shift;
-        bits.not_token = not_token_32(low) | (uint64_t)not_token_32(high) << shift;
-    } else {
-        char block[32] = {0};
-        memcpy(block, end - length, length);
-        __m256i low = load(block);
-        bits.control = control_32(low);
-        bits.not_token = not_token_32(low);
+INLINE struct cv_scan_bits scan_rest(struct cv_scan_text text, size_t from) {
+    size_t rest = text.length - from;
+    size_t place = load_place(text, from);
+    struct cv_scan_bits bits = scan_32(text.data + place);
+
+    bits.control >>= from - place;
+    bits.not_token >>= from - place;
+    if (rest > 32) {
+        // Fewer than 64 bytes are left: the two halves overlap.
+        struct cv_scan_bits high = scan_32(text.data + text.length - 32);
+        bits.control |= high.control << (rest - 32);
+        bits.not_token |= high.not_token << (rest - 32);
     }
-    bits.control |= ~UINT64_C(0) << rest;
-    bits.not_token |= ~UINT64_C(0) << rest;
+    bits.control = _bzhi_u64(bits.control, rest);
+    bits.not_token = _bzhi_u64(bits.not_token | bits.control, rest);
     return bits;
 }
 
-static void index_blocks(const char *data, size_t length, struct cv_scan_index *index) {
-    size_t word = 0;
-    size_t word_count = length / 64;
-    struct cv_scan_run run = {0, 0};
-    bool ended = false;
-
-    while (word < word_count && !ended) {
-        const char *block = data + word * 64;
-        struct bits bits = classify(block, block + 32);
-
-        index->control[word] = bits.control;
-        index->not_token[word] = bits.not_token;
-        ended = cv_scan_run_ends(&run, bits.control);
-        word++;
-    }
-    if (!ended && length % 64 != 0) {
-        struct bits bits = classify_rest(data + length, length, length % 64);
-        index->control[word] = bits.control;
-        index->not_token[word] = bits.not_token;
-        word++;
-    }
-    index->control[word] = ~UINT64_C(0);
-    index->not_token[word] = ~UINT64_C(0);
+INLINE uint32_t not_target(__m256i bytes) {
+    // Bits 1, 2, 4, 8, 16, 32 stand for the rows 2 to 7.
+    const __m256i rows = TWICE(0, 0, 1, 2, 4, 8, 16, 32, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m256i columns = TWICE(0x2e, 0x3f, 0x3e, 0x3e, 0x3f, 0x3f, 0x3f, 0x3f,  // 0 to 7.
+                                 0x3f, 0x3f, 0x3f, 0x3f, 0x35, 0x3f, 0x35, 0x1f);
+    return not_in(bytes, rows, columns);
 }
 
-static size_t target_bytes(const char *data, size_t length, size_t *query) {
-    size_t first_query = SIZE_MAX;
-    for (size_t done = 0; length - done >= 32; done += 32) {
-        __m256i bytes = load(data + done);
-        uint32_t stops = not_target_32(bytes);
-        uint32_t queries = mask(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('?')));
-        if (queries != 0 && first_query == SIZE_MAX) {
-            first_query = done + _tzcnt_u32(queries);
-        }
-        if (stops != 0) {
-            size_t count = done + _tzcnt_u32(stops);
-            *query = first_query < count ? first_query : count;
-            return count;
-        }
-    }
-    size_t done = length & ~(size_t)31;
-    size_t rest_query;
-    size_t count = done + cv_scan_scalar.target(data + done, length - done, &rest_query);
-    *query = first_query < done ? first_query : done + rest_query;
-    return count;
+struct target_bits {
+    uint32_t stops;
+    uint32_t queries;
+};
+
+INLINE struct target_bits target_32(const char *data) {
+    __m256i bytes = load(data);
+    return (struct target_bits){not_target(bytes),
+                                mask(_mm256_cmpeq_epi8(bytes, constant(all_query)))};
 }
 
-const struct cv_scan_ops cv_scan_avx2 = {index_blocks, target_bytes};
+// A target that is long, or is close to the end of the text.
+CV_NOINLINE static struct cv_scan_target scan_long_target(struct cv_scan_text text,
+                                                          size_t from) {
+    size_t query = SIZE_MAX;
+
+    for (size_t at = from;; at += 32) {
+        size_t place = load_place(text, at);
+        struct target_bits bits = target_32(text.data + place);
+        // The end of the text stops as well, and comes before the end of a load that was moved.
+        uint64_t stops = (uint64_t)bits.stops >> (at - place) |
+                         UINT64_C(1) << CV_MIN(text.length - at, (size_t)32);
+        uint64_t queries = (uint64_t)bits.queries >> (at - place);
+        size_t end = at + (size_t)_tzcnt_u64(stops);
+
+        if (queries != 0)
+            query = CV_MIN(query, at + (size_t)_tzcnt_u64(queries));
+        if (end < at + 32)
+            return (struct cv_scan_target){end, CV_MIN(query, end)};
+    }
+}
+
+INLINE struct cv_scan_target scan_target(struct cv_scan_text text, size_t from) {
+    if (CV_LIKELY(text.length - from >= 32)) {
+        struct target_bits bits = target_32(text.data + from);
+        if (CV_LIKELY(bits.stops != 0))
+            return (struct cv_scan_target){from + _tzcnt_u32(bits.stops),
+                                           from + _tzcnt_u32(bits.stops | bits.queries)};
+    }
+    return scan_long_target(text, from);
+}
+
+INLINE size_t scan_host(struct cv_scan_text text, size_t from, size_t bytes) {
+    // Bits 1, 2, 4, 8, 16, 32 stand for the rows 2 to 7.
+    const __m256i rows = TWICE(0, 0, 1, 2, 4, 8, 16, 32, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m256i columns = TWICE(0x2a, 0x3f, 0x3e, 0x3e, 0x3f, 0x3e, 0x3f, 0x3f,  // 0 to 7.
+                                 0x3f, 0x3f, 0x3d, 0x17, 0x14, 0x17, 0x35, 0x1c);
+
+    if (CV_UNLIKELY(bytes > 32 || from + bytes < 32))
+        return 0;
+    uint64_t stops = (uint64_t)not_in(load(text.data + from + bytes - 32), rows, columns) >> (32 - bytes);
+    return (size_t)_tzcnt_u64(stops | UINT64_C(1) << bytes);
+}
+
+INLINE bool is_name(const char *colon, const struct cv_known_name *name) {
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(colon - CV_KNOWN_TEXT_BYTES));
+    __m128i fold = _mm_loadu_si128((const __m128i *)(const void *)name->fold);
+    __m128i wanted = _mm_loadu_si128((const __m128i *)(const void *)name->text);
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_or_si128(bytes, fold), wanted)) == 0xffff;
+}
+
+static struct cv_scan_text with_room(struct cv_scan_text text, char block[64]) {
+    if (text.length >= SHORT_BYTES)
+        return text;
+    memset(block, 0, 64);
+    memcpy(block, text.data, text.length);
+    return (struct cv_scan_text){block, text.length};
+}
+
+// Whatever comes next may be compiled for any x86-64, and some processors take more than a hundred
+// nanoseconds over an SSE instruction while the upper halves are in use. The compiler does this
+// where it sees a call, but not on every path to one.
+INLINE void end_vectors(void) {
+    _mm256_zeroupper();
+}
+
+#include "http/walk.h"
+
+// For tests, which do not know about the room that is needed.
+
+static struct cv_scan_bits bits(struct cv_scan_text text, size_t from) {
+    char block[64];
+
+    text = with_room(text, block);
+    return text.length - from >= 64 ? scan_block(text.data + from) : scan_rest(text, from);
+}
+
+static struct cv_scan_target target(struct cv_scan_text text, size_t from) {
+    char block[64];
+
+    return scan_target(with_room(text, block), from);
+}
+
+static size_t host(struct cv_scan_text text, size_t from, size_t bytes) {
+    char block[64];
+
+    return scan_host(with_room(text, block), from, bytes);
+}
+
+const struct cv_scan_ops cv_scan_avx2 = {feed, resume, bits, target, host};
 
 #endif

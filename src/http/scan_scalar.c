@@ -6,6 +6,10 @@
 // nothing is allowed; a client has to escape it.
 #include "http/scan.h"
 
+#include <string.h>
+
+#include "http/known.h"
+
 enum {
     C = CV_SCAN_CONTROL,
     V = CV_SCAN_TARGET,                                 // Only a target may hold it.
@@ -27,41 +31,73 @@ const uint8_t cv_scan_class[256] = {
     /* 7 */ A, A, A, A, A, A, A, A, A, A, A, V, T, V, A, C,
 };
 
-static void index_bytes(const char *data, size_t length, struct cv_scan_index *index) {
-    struct cv_scan_run run = {0, 0};
-    size_t word = 0;
-    bool ended = false;
+// The bits of `count` bytes, at most 64.
+static struct cv_scan_bits scan_bytes(const char *data, size_t count) {
+    struct cv_scan_bits bits = {0, 0};
 
-    for (; word * 64 < length && !ended; word++) {
-        size_t count = length - word * 64 < 64 ? length - word * 64 : 64;
-        uint64_t behind_end = count < 64 ? ~UINT64_C(0) << count : 0;
-        uint64_t control = 0;
-        uint64_t token = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t class = cv_scan_class[(unsigned char)data[i]];
 
-        for (size_t bit = 0; bit < count; bit++) {
-            uint64_t class = cv_scan_class[(unsigned char)data[word * 64 + bit]];
-
-            control |= (class & CV_SCAN_CONTROL) << bit;
-            token |= (class & CV_SCAN_TOKEN) / CV_SCAN_TOKEN << bit;
-        }
-        index->control[word] = control | behind_end;
-        index->not_token[word] = ~token;
-        ended = cv_scan_run_ends(&run, control);
+        bits.control |= (class & CV_SCAN_CONTROL) << i;
+        bits.not_token |= ((class & CV_SCAN_TOKEN) / CV_SCAN_TOKEN ^ 1) << i;
     }
-    index->control[word] = ~UINT64_C(0);
-    index->not_token[word] = ~UINT64_C(0);
+    return bits;
 }
 
-static size_t target_bytes(const char *data, size_t length, size_t *query) {
+static struct cv_scan_bits scan_block(const char *data) {
+    return scan_bytes(data, 64);
+}
+
+static struct cv_scan_bits scan_rest(struct cv_scan_text text, size_t from) {
+    return scan_bytes(text.data + from, text.length - from);
+}
+
+static struct cv_scan_target scan_target(struct cv_scan_text text, size_t from) {
+    struct cv_scan_target target = {from, from};
+
+    while (target.query < text.length && text.data[target.query] != '?' &&
+           cv_scan_is(text.data[target.query], CV_SCAN_TARGET))
+        target.query++;
+    target.end = target.query;
+    while (target.end < text.length && cv_scan_is(text.data[target.end], CV_SCAN_TARGET))
+        target.end++;
+    return target;
+}
+
+static size_t scan_host(struct cv_scan_text text, size_t from, size_t bytes) {
     size_t count = 0;
-    while (count < length && data[count] != '?' && cv_scan_is(data[count], CV_SCAN_TARGET)) {
+
+    if (bytes > text.length)
+        return 0;
+    while (count < bytes && cv_scan_is(text.data[from + count], CV_SCAN_HOST))
         count++;
-    }
-    *query = count;
-    while (count < length && cv_scan_is(data[count], CV_SCAN_TARGET)) {
-        count++;
-    }
     return count;
 }
 
-const struct cv_scan_ops cv_scan_scalar = {index_bytes, target_bytes};
+static bool is_name(const char *colon, const struct cv_known_name *name) {
+    uint64_t halves[2], fold[2], wanted[2];
+
+    memcpy(halves, colon - CV_KNOWN_TEXT_BYTES, sizeof(halves));
+    memcpy(fold, name->fold, sizeof(fold));
+    memcpy(wanted, name->text, sizeof(wanted));
+    return (halves[0] | fold[0]) == wanted[0] && (halves[1] | fold[1]) == wanted[1];
+}
+
+#define SHORT_BYTES 1u
+#define INLINE static inline
+
+static struct cv_scan_text with_room(struct cv_scan_text text, char block[64]) {
+    (void)block;
+    return text;
+}
+
+static void end_vectors(void) {
+}
+
+#include "http/walk.h"
+
+static struct cv_scan_bits bits(struct cv_scan_text text, size_t from) {
+    return scan_bytes(text.data + from, CV_MIN(text.length - from, (size_t)64));
+}
+
+const struct cv_scan_ops cv_scan_scalar = {feed, resume, bits, scan_target, scan_host};

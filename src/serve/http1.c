@@ -1,6 +1,10 @@
-// The connection's side of HTTP/1.1. Between requests nothing but the connection record is held: a
-// head that is not whole yet stays among the connection's unread bytes and is parsed again with
-// more of them, under one deadline counted from its first byte.
+// The connection's side of HTTP/1.1. Between requests nothing but the connection record is held. A
+// head that is not whole yet stays among the connection's unread bytes, under one deadline counted
+// from its first byte; beside them a few bytes remember how far it was read, so that a head in many
+// pieces costs no more than one in few.
+//
+// The connection's `protocol` is the exchange that is current, or that memory while the flag
+// HALF_HEAD is set.
 #include "serve/http1.h"
 
 #include "base/assert.h"
@@ -12,7 +16,37 @@ enum protocol_flag {
     IN_HEAD = 1 << 0,      // The header deadline runs: since the accept, or a first byte.
     HAS_BYTES = 1 << 1,    // Of that head, at least one.
     OUTPUT_FULL = 1 << 2,  // Paused until the client has read more of its answers.
+    HALF_HEAD = 1 << 3,    // `protocol` is a struct cv_parser_progress, owned.
 };
+
+static struct cv_exchange *exchange_of(const struct cv_conn *conn) {
+    return (conn->protocol_flags & HALF_HEAD) != 0 ? NULL : conn->protocol;
+}
+
+static struct cv_parser_progress *progress_of(const struct cv_conn *conn) {
+    return (conn->protocol_flags & HALF_HEAD) != 0 ? conn->protocol : NULL;
+}
+
+// Without memory for it the head is simply read from its start again.
+static void keep_progress(struct cv_conn *conn) {
+    struct cv_parser_progress *progress = cv_pool_acquire(conn->net->pool, sizeof(*progress));
+
+    if (progress == NULL)
+        return;
+    *progress = (struct cv_parser_progress){0};
+    conn->protocol = progress;
+    conn->protocol_flags |= HALF_HEAD;
+}
+
+static void drop_progress(struct cv_conn *conn) {
+    struct cv_parser_progress *progress = progress_of(conn);
+
+    if (progress == NULL)
+        return;
+    cv_pool_release(conn->net->pool, progress, sizeof(*progress));
+    conn->protocol = NULL;
+    conn->protocol_flags &= (uint8_t)~HALF_HEAD;
+}
 
 // A drain gives connections without a request less time than they have otherwise.
 static uint32_t unless_draining(const struct cv_conn *conn, uint32_t timeout_ms) {
@@ -61,16 +95,23 @@ static size_t take_request(struct cv_conn *conn, const uint8_t *data, size_t len
         cv_refusal_send(conn, &answer);
         return 0;
     }
+    struct cv_parser_progress *progress = progress_of(conn);
     enum cv_parser_result result =
-        cv_parser_feed((const char *)data, length, &limits, &exchange->head);
-    if (result != CV_PARSER_DONE) {
+        CV_LIKELY(progress == NULL)
+            ? cv_parser_feed((const char *)data, length, &limits, &exchange->head)
+            : cv_parser_resume((const char *)data, length, &limits, &exchange->head, progress);
+    if (result == CV_PARSER_PARTIAL) {
+        cv_exchange_cancel(exchange);
+        if (progress == NULL)
+            keep_progress(conn);
+        await_head(conn);
+        return 0;
+    }
+    drop_progress(conn);
+    if (result == CV_PARSER_REFUSED) {
         enum cv_parser_refusal refusal = exchange->head.refusal;
         cv_exchange_cancel(exchange);
-        if (result == CV_PARSER_REFUSED) {
-            refuse_head(conn, refusal);
-        } else {
-            await_head(conn);
-        }
+        refuse_head(conn, refusal);
         return 0;
     }
     size_t head_bytes = exchange->head.head_bytes;
@@ -82,7 +123,7 @@ static size_t take_request(struct cv_conn *conn, const uint8_t *data, size_t len
 
 // Between two requests, once per delivery: until then the deadline of the request before holds.
 static void await_request(struct cv_conn *conn) {
-    if (conn->protocol == NULL && (conn->protocol_flags & IN_HEAD) == 0) {
+    if (exchange_of(conn) == NULL && (conn->protocol_flags & IN_HEAD) == 0) {
         cv_conn_set_read_timeout(conn, unless_draining(conn, conn->net->limits->idle_timeout_ms));
     }
 }
@@ -100,7 +141,7 @@ static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length)
     size_t used = 0;
     cv_context_begin_delivery(cv_http1_of(conn)->env);
     while (used < length && conn->state == CV_CONN_OPEN) {
-        struct cv_exchange *exchange = conn->protocol;
+        struct cv_exchange *exchange = exchange_of(conn);
         size_t step;
         if (exchange != NULL && exchange->is_body_over) {
             // Its answer is still to come; what follows waits for it.
@@ -134,13 +175,14 @@ static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length)
 }
 
 static void on_half_close(struct cv_conn *conn) {
-    if (conn->protocol != NULL) {
-        cv_exchange_on_half_close(conn->protocol);
+    struct cv_exchange *exchange = exchange_of(conn);
+    if (exchange != NULL) {
+        cv_exchange_on_half_close(exchange);
     }
 }
 
 static void on_end(struct cv_conn *conn) {
-    struct cv_exchange *exchange = conn->protocol;
+    struct cv_exchange *exchange = exchange_of(conn);
     if (exchange == NULL) {
         // All requests are answered; a half head goes unanswered, since its sender knows.
         cv_conn_finish(conn, COVET_COUNTER_CLOSED_CLIENT, false);
@@ -151,8 +193,9 @@ static void on_end(struct cv_conn *conn) {
 
 static void on_output(struct cv_conn *conn) {
     const struct cv_limits *limits = conn->net->limits;
-    if (conn->protocol != NULL) {
-        cv_exchange_on_output(conn->protocol);
+    struct cv_exchange *exchange = exchange_of(conn);
+    if (exchange != NULL) {
+        cv_exchange_on_output(exchange);
     } else if ((conn->protocol_flags & OUTPUT_FULL) != 0 &&
                cv_conn_queued(conn) <= limits->output_bytes_max / 2) {
         conn->protocol_flags &= (uint8_t)~OUTPUT_FULL;
@@ -162,9 +205,11 @@ static void on_output(struct cv_conn *conn) {
 
 static void on_read_timeout(struct cv_conn *conn) {
     const struct cv_limits *limits = conn->net->limits;
-    if (conn->protocol != NULL) {
-        cv_exchange_on_read_timeout(conn->protocol);
+    struct cv_exchange *exchange = exchange_of(conn);
+    if (exchange != NULL) {
+        cv_exchange_on_read_timeout(exchange);
     } else if ((conn->protocol_flags & HAS_BYTES) != 0) {
+        drop_progress(conn);
         struct cv_refusal answer = {408, "the request head came too slowly",
                                     COVET_COUNTER_CLOSED_HEADER, NULL, NULL};
         cv_refusal_send(conn, &answer);
@@ -179,15 +224,17 @@ static void on_read_timeout(struct cv_conn *conn) {
 }
 
 static void on_drain(struct cv_conn *conn) {
-    if (conn->protocol == NULL && (conn->protocol_flags & HAS_BYTES) == 0) {
+    if (exchange_of(conn) == NULL && (conn->protocol_flags & HAS_BYTES) == 0) {
         conn->protocol_flags &= (uint8_t)~IN_HEAD;
         cv_conn_set_read_timeout(conn, cv_http1_of(conn)->drain_idle_ms);
     }
 }
 
 static void on_close(struct cv_conn *conn) {
-    if (conn->protocol != NULL) {
-        cv_exchange_abandon(conn->protocol);
+    struct cv_exchange *exchange = exchange_of(conn);
+    drop_progress(conn);
+    if (exchange != NULL) {
+        cv_exchange_abandon(exchange);
     }
 }
 

@@ -182,6 +182,80 @@ static void test_http1_times_a_head_from_its_first_byte(void **state) {
     assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_HEADER), 1);
 }
 
+static void test_http1_answers_heads_in_single_bytes_and_in_any_two_pieces(void **state) {
+    (void)state;
+    static const char two[] = HELLO "GET /hello?a=b HTTP/1.1\r\nX: y\r\nHost: a\r\n\r\n";
+    int client = t_world_open(world);
+    for (size_t i = 0; i < strlen(two); i++) {
+        t_client_send(world->ring, client, &two[i], 1);
+        t_world_settle(world);
+    }
+    assert_string_equal(t_serve_output(&serve, client), HELLO_ANSWER HELLO_ANSWER);
+    for (size_t cut = 0; cut <= strlen(two); cut++) {
+        t_serve_forget_output(&serve, client);
+        t_client_send(world->ring, client, two, cut);
+        t_world_settle(world);
+        t_serve_send(&serve, client, two + cut);
+        assert_string_equal(t_serve_output(&serve, client), HELLO_ANSWER HELLO_ANSWER);
+    }
+    // Nothing of it is held between requests.
+    assert_int_equal(world->pool.live_bytes, 0);
+}
+
+static void test_http1_refuses_a_head_in_single_bytes_with_its_first_wrong_one(void **state) {
+    (void)state;
+    static const char wrong[] = "GET /hello HTTP/1.1\r\nHost: a\r\nX :";
+    int client = t_world_open(world);
+    for (size_t i = 0; i + 2 < strlen(wrong); i++) {
+        t_client_send(world->ring, client, &wrong[i], 1);
+        t_world_settle(world);
+    }
+    assert_string_equal(t_serve_output(&serve, client), "");
+    t_serve_send(&serve, client, " ");
+    assert_int_equal(t_count(t_serve_output(&serve, client), "HTTP/1.1 400 "), 1);
+    t_client_end(world->ring, client);
+    t_world_settle(world);
+    t_world_assert_empty(world);
+}
+
+// However such a connection ends, what it held is given back.
+static void test_http1_gives_back_what_half_heads_hold(void **state) {
+    (void)state;
+    enum { CLIENTS = 200 };
+    int clients[CLIENTS];
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < CLIENTS; i++) {
+            clients[i] = t_world_open(world);
+            t_serve_send(&serve, clients[i], "GET /hello HTTP/1.1\r\n");
+            t_serve_send(&serve, clients[i], "Host: ");
+        }
+        // Their unread bytes and the memory of how far they were read: no exchange.
+        assert_in_range(world->pool.live_bytes, 1, CLIENTS * 640);
+        if (round == 0) {
+            t_world_wait(world, 10300);
+            assert_int_equal(t_count(t_serve_output(&serve, clients[0]), "HTTP/1.1 408 "), 1);
+        } else if (round == 1) {
+            for (int i = 0; i < CLIENTS; i++) {
+                t_serve_send(&serve, clients[i], "\n");
+            }
+        } else if (round == 2) {
+            for (int i = 0; i < CLIENTS; i++) {
+                t_serve_send(&serve, clients[i], "a\r\n\r\n");
+            }
+            assert_string_equal(t_serve_output(&serve, clients[0]), HELLO_ANSWER);
+        }
+        t_world_wait(world, 100);
+        if (round < 3) {
+            assert_int_equal(world->pool.live_bytes, 0);
+        }
+        for (int i = 0; i < CLIENTS; i++) {
+            t_client_end(world->ring, clients[i]);
+        }
+        t_world_settle(world);
+        t_world_assert_empty(world);
+    }
+}
+
 static void test_http1_closes_who_never_says_anything_without_a_word(void **state) {
     (void)state;
     int client = t_world_open(world);
@@ -290,6 +364,9 @@ int main(void) {
         TEST(test_http1_answers_what_came_before_a_refused_head),
         TEST(test_http1_says_nothing_to_half_a_head_and_a_fin),
         TEST(test_http1_times_a_head_from_its_first_byte),
+        TEST(test_http1_answers_heads_in_single_bytes_and_in_any_two_pieces),
+        TEST(test_http1_refuses_a_head_in_single_bytes_with_its_first_wrong_one),
+        TEST(test_http1_gives_back_what_half_heads_hold),
         TEST(test_http1_closes_who_never_says_anything_without_a_word),
         TEST(test_http1_closes_idle_connections_without_a_word),
         TEST(test_http1_is_not_idle_while_an_answer_is_read),

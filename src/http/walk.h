@@ -1,0 +1,468 @@
+// How a head is read, compiled once for each instruction set: scan_scalar.c and scan_avx2.c include
+// this file behind the functions it is made of, and nobody else does.
+//
+//   Accept: text/html CR LF
+//   ^     ^           ^
+//   |     |           mark: first control byte behind the colon; must be a CR, and LF must follow
+//   |     mark: first byte that is no token byte; must be the colon, and not stand first
+//   start of a line: two bytes behind a control byte whose predecessor is none
+//
+// find_marks makes the marks of all lines, 64 bytes at a time and without looking at a single byte:
+// they alternate, whatever a head holds, up to the first wrong byte of it. take_fields goes from
+// mark to mark, looks at the bytes that matter, and so finds that first wrong byte.
+//
+// Nearly every line is `Name: value` with one space before the value and none behind it; whatever is
+// not goes through take_unusual_line. What is wrong or not whole is named by http/parser.c.
+#include "base/assert.h"
+#include "http/framing.h"
+#include "http/headers.h"
+#include "http/known.h"
+#include "http/scan.h"
+#include "http/unusual.h"
+
+// Behind MARKS_ENOUGH no line can be taken any more. A block adds at most 64, and two marks at the
+// end of the text end every search.
+#define MARKS_ENOUGH (2 * CV_PARSER_FIELDS_MAX + 2)
+#define MARKS_MAX (MARKS_ENOUGH + 64 + 2)
+
+_Static_assert(CV_FIELD_KNOWN_COUNT == 31, "five bits, all set: see note_known");
+_Static_assert(CV_PARSER_NAME_BYTES_MAX == 256, "see take_fields");
+
+INLINE uint16_t load_2(const char *bytes) {
+    uint16_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return word;
+}
+
+INLINE uint32_t load_4(const char *bytes) {
+    uint32_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return word;
+}
+
+INLINE uint64_t load_8(const char *bytes) {
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return word;
+}
+
+// Both lengths lie behind their offsets in one word of four bytes, and are written by one store:
+// loads of four bytes, as copies of slices are, would wait long for two stores of two.
+INLINE struct cv_parser_slice slice(size_t from, size_t to) {
+    uint32_t word = (uint32_t)(from | (to - from) << 16);
+    struct cv_parser_slice slice;
+    memcpy(&slice, &word, sizeof(slice));
+    return slice;
+}
+
+#define CRLF ('\r' | '\n' << 8)
+
+// What one block tells the next.
+struct carry {
+    uint64_t control;  // 1: its last byte is a control byte.
+    uint64_t starts;   // Bits 0 and 1: these bytes of the next block start lines.
+    uint64_t borrow;   // 1: the name at its end goes on.
+};
+
+static const struct carry first_line = {.starts = 1};
+
+// The marks of one block. `*ends` is not 0 when a line begins with a control byte: the empty line,
+// or an error, and in both cases the last that is read.
+INLINE uint64_t marks_of(struct cv_scan_bits bits, struct carry *carry, uint64_t *ends) {
+    uint64_t runs = bits.control & ~(bits.control << 1 | carry->control);
+    uint64_t starts = runs << 2 | carry->starts;
+    // Taking a start away borrows through the name and clears the first bit behind it.
+    uint64_t rest;
+    bool borrow = __builtin_sub_overflow(bits.not_token, starts, &rest);
+    borrow |= __builtin_sub_overflow(rest, carry->borrow, &rest);
+    uint64_t name_ends = bits.not_token & ~rest;
+
+    carry->control = bits.control >> 63;
+    carry->starts = runs >> 62;
+    carry->borrow = borrow;
+    *ends = name_ends & bits.control;
+    return runs | name_ends;
+}
+
+INLINE uint16_t *put_marks(uint16_t *mark, size_t from, uint64_t bits) {
+    while (bits != 0) {
+        *mark++ = (uint16_t)(from + (size_t)__builtin_ctzll(bits));
+        bits &= bits - 1;
+    }
+    return mark;
+}
+
+// Puts the marks from `*from` on at `mark`, which is among `marks`, and two at the end; returns where
+// these are. The last byte of the text is not marked: nothing can follow from it, and so there is a
+// byte behind every mark. Leaves `*from` and `*carry` behind the last block with others behind it.
+INLINE uint16_t *find_marks(struct cv_scan_text text, size_t *from, struct carry *carry,
+                            const uint16_t *marks, uint16_t *mark) {
+    uint64_t ends = 0;
+
+    if (text.length - *from > 64) {
+        do {
+            mark = put_marks(mark, *from, marks_of(scan_block(text.data + *from), carry, &ends));
+            *from += 64;
+        } while (text.length - *from > 64 && ends == 0 && mark < marks + MARKS_ENOUGH);
+    }
+    size_t rest = text.length - *from;
+    if (CV_LIKELY(rest - 1 < 64 && ends == 0)) {
+        struct carry last = *carry;
+        uint64_t bits = marks_of(scan_rest(text, *from), &last, &ends);
+
+        mark = put_marks(mark, *from, bits & ((UINT64_C(1) << (rest - 1)) - 1));
+    }
+    mark[0] = mark[1] = (uint16_t)text.length;
+    return mark;
+}
+
+// Notes field `index` if the name between `at` and `colon` is a known one; returns what is seen then.
+INLINE uint32_t note_known(const char *data, size_t at, size_t colon,
+                           struct cv_parser_head *head, size_t index, uint32_t seen) {
+    size_t name_bytes = colon - at;
+    uint32_t known = cv_known_table.slot[cv_known_hash(load_4(data + colon - 4), (uint32_t)name_bytes)];
+    uint32_t is_known = is_name(data + colon, &cv_known_table.name[known]);
+
+    if (CV_UNLIKELY((is_known & (name_bytes >= CV_KNOWN_TEXT_BYTES)) != 0))
+        is_known = cv_known_is((enum cv_known_field)known, data + at, (uint32_t)name_bytes);
+    known |= (is_known - 1) & CV_FIELD_KNOWN_COUNT;  // Without a branch: names come in any order.
+    uint32_t bit = is_known << known;
+    if (CV_UNLIKELY((seen & bit) != 0)) {
+        head->repeated |= bit;
+        known = CV_FIELD_KNOWN_COUNT;
+    }
+    head->known[known] = (uint8_t)index;
+    return seen | bit;
+}
+
+INLINE void put_field(struct cv_parser_field *field, size_t at, size_t colon, size_t begin,
+                      size_t end) {
+    uint64_t packed = at | (colon - at) << 16 | begin << 32 | (end - begin) << 48;
+
+    memcpy(field, &packed, sizeof(*field));
+}
+
+static bool is_blank(char byte) {
+    return byte == ' ' || byte == '\t';
+}
+
+// Takes field `index` from a line with the marks `colon` and `end` that is not `Name: value`. False
+// when it is no field.
+CV_NOINLINE static bool take_unusual_field(const char *data, size_t at, size_t colon,
+                                           size_t end, struct cv_parser_head *head,
+                                           size_t index) {
+    while (cv_scan_is(data[colon], CV_SCAN_TOKEN))
+        colon++;
+    if (data[colon] != ':' || colon == at || colon - at > CV_PARSER_NAME_BYTES_MAX ||
+        load_2(data + end) != CRLF)
+        return false;
+    size_t begin = colon + 1;
+    while (begin < end && is_blank(data[begin]))
+        begin++;
+    while (end > begin && is_blank(data[end - 1]))
+        end--;
+    put_field(&head->field[index], at, colon, begin, end);
+    // No known name is that short, and there may be fewer than 16 bytes before its colon.
+    if (colon - at > 1)
+        head->seen = note_known(data, at, colon, head, index, head->seen);
+    return true;
+}
+
+// *(field-name ":" OWS field-value OWS CRLF) CRLF, from `line` on, whose marks are those from `*mark`
+// to `end_mark`. DONE with `head_bytes`, or PARTIAL for what does not go on: `head_bytes` and `*mark`
+// are at that line then.
+INLINE enum cv_parser_result take_fields(struct cv_scan_text text, uint32_t fields_max,
+                                         struct cv_parser_head *head, size_t line,
+                                         const uint16_t **mark, const uint16_t *end_mark) {
+    const char *data = text.data;
+    const uint16_t *at = *mark;
+    size_t index = head->field_count;
+    size_t index_end = CV_MIN(index + (uint32_t)(end_mark - at) / 2, fields_max);
+    uint32_t seen = 0;
+
+    for (; index < index_end; index++) {
+        size_t colon = at[0], end = at[1];
+
+        // Names of one byte are unusual too: there are 16 bytes before the colon of all others.
+        if (CV_LIKELY(load_2(data + colon) == (':' | ' ' << 8) && colon - line - 2 <= 254 &&
+                      load_2(data + end) == CRLF && (unsigned char)data[colon + 2] > ' ' &&
+                      (unsigned char)data[end - 1] > ' ')) {
+            put_field(&head->field[index], line, colon, colon + 2, end);
+            seen = note_known(data, line, colon, head, index, seen);
+        } else {
+            head->seen = seen;
+            if (!take_unusual_field(data, line, colon, end, head, index))
+                break;
+            seen = head->seen;
+        }
+        line = end + 2;
+        at += 2;
+    }
+    head->field_count = (uint8_t)index;
+    head->seen = seen;
+    *mark = at;
+    if (CV_UNLIKELY(text.length - line < 2 || load_2(data + line) != CRLF)) {
+        head->head_bytes = (uint32_t)line;
+        return CV_PARSER_PARTIAL;
+    }
+    head->head_bytes = (uint32_t)line + 2;
+    return CV_PARSER_DONE;
+}
+
+// Functions from here on, and those of http/unusual.h, leave the place where to go on in
+// `head_bytes`.
+
+// method SP. GET and POST are one word compare each.
+INLINE enum cv_parser_result take_method(struct cv_scan_text text, struct cv_parser_head *head,
+                                         size_t at) {
+    const uint64_t get = 'G' | 'E' << 8 | 'T' << 16 | ' ' << 24;
+    const uint64_t post = 'P' | 'O' << 8 | 'S' << 16 | 'T' << 24 | (uint64_t)' ' << 32;
+    uint64_t word = text.length - at < 8 ? 0 : load_8(text.data + at);
+
+    if ((word & UINT32_MAX) == get) {
+        head->method = CV_METHOD_GET;
+        head->method_text = slice(at, at + 3);
+        head->head_bytes = (uint32_t)(at + 4);
+        return CV_PARSER_DONE;
+    }
+    if ((word & UINT64_C(0xffffffffff)) == post) {
+        head->method = CV_METHOD_POST;
+        head->method_text = slice(at, at + 4);
+        head->head_bytes = (uint32_t)(at + 5);
+        return CV_PARSER_DONE;
+    }
+    return cv_unusual_method(text, head, at);
+}
+
+// Empty lines, method SP
+INLINE enum cv_parser_result take_start(struct cv_scan_text text, struct cv_parser_head *head) {
+    size_t at = 0;
+
+    if (CV_UNLIKELY(text.length == 0))
+        return CV_PARSER_PARTIAL;
+    if (CV_UNLIKELY(text.data[0] == '\r')) {
+        enum cv_parser_result result = cv_unusual_start(text, head);
+        if (result != CV_PARSER_DONE)
+            return result;
+        at = head->head_bytes;
+    }
+    return take_method(text, head, at);
+}
+
+// request-target SP HTTP-version CRLF, from `begin` on.
+INLINE enum cv_parser_result take_target(struct cv_scan_text text,
+                                         const struct cv_parser_limits *limits,
+                                         struct cv_parser_head *head, size_t begin,
+                                         struct cv_scan_target target) {
+    const uint64_t space_version = UINT64_C(0x2e312f5054544820);  // " HTTP/1."
+    const uint32_t version_end = 0x0a0d312e;                      // ".1\r\n"
+    size_t end = target.end;
+
+    if (CV_UNLIKELY(text.length - end < 11 || text.data[begin] != '/' ||
+                    load_8(text.data + end) != space_version ||
+                    load_4(text.data + end + 7) != version_end ||
+                    end - begin > limits->target_bytes_max || head->method == CV_METHOD_CONNECT))
+        return cv_unusual_target(text, limits, head, begin, target);
+    head->version_minor = 1;
+    head->target_form = CV_TARGET_ORIGIN;
+    head->target = slice(begin, end);
+    head->path = slice(begin, target.query);
+    head->query = slice(target.query + (target.query < end), end);
+    head->authority = slice(begin, begin);
+    head->head_bytes = (uint32_t)end + 11;
+    return CV_PARSER_DONE;
+}
+
+INLINE void clear_fields(struct cv_parser_head *head) {
+    head->field_count = 0;
+    head->seen = 0;
+    head->repeated = 0;
+    memset(head->known, CV_PARSER_NO_FIELD, sizeof(head->known));
+}
+
+// Host comes first in nearly all heads, so its value is looked at before it is known to be one.
+struct first_value {
+    size_t at;
+    size_t host_bytes;
+};
+
+INLINE struct first_value look_at_first_value(struct cv_scan_text text, const uint16_t mark[2]) {
+    size_t at = mark[0] + (size_t)2;
+
+    return (struct first_value){at, scan_host(text, at, mark[1] - at)};
+}
+
+INLINE enum cv_parser_result read_whole(struct cv_scan_text text,
+                                        const struct cv_parser_limits *limits,
+                                        struct cv_parser_head *head, struct first_value *first) {
+    // As they are: aligned for vectors, as arrays are by themselves, they cost a frame of its own.
+    uint16_t marks[MARKS_MAX] __attribute__((aligned(16)));
+
+    enum cv_parser_result result = take_start(text, head);
+    if (CV_UNLIKELY(result != CV_PARSER_DONE))
+        return result;
+    size_t begin = head->head_bytes, from = begin;
+    struct carry carry = {0};
+    const uint16_t *end_mark = find_marks(text, &from, &carry, marks, marks);
+    result = take_target(text, limits, head, begin, scan_target(text, begin));
+    if (CV_UNLIKELY(result != CV_PARSER_DONE))
+        return result;
+    const uint16_t *mark = marks + 1;  // The request line has one.
+    *first = look_at_first_value(text, mark);
+    clear_fields(head);
+    result = take_fields(text, limits->fields_max, head, head->head_bytes, &mark, end_mark);
+    return CV_LIKELY(result == CV_PARSER_DONE) ? result : cv_unusual_line(text, limits, head, mark);
+}
+
+// A head that comes in pieces. What is kept of it between them is where it has to be read on, and
+// of a line that began before that its marks.
+enum stage { AT_START, IN_TARGET, IN_FIELDS };
+
+// The line that begins at `head_bytes` is read again from its start, unless what is behind it and
+// before `from` was whole blocks.
+static void keep_place(struct cv_parser_progress *progress, const struct cv_parser_head *head,
+                       const uint16_t *mark, size_t from, struct carry carry) {
+    bool from_start = from <= head->head_bytes;
+
+    progress->at = head->head_bytes;
+    progress->field_count = head->field_count;
+    progress->scanned = from_start ? head->head_bytes : (uint32_t)from;
+    if (from_start)
+        carry = first_line;
+    progress->carry = (uint8_t)(carry.control | carry.starts << 1 | carry.borrow << 3);
+    progress->mark_count = 0;
+    while (!from_start && progress->mark_count < 2 && *mark < from)
+        progress->mark[progress->mark_count++] = *mark++;
+}
+
+static enum cv_parser_result go_on_with_fields(struct cv_scan_text text,
+                                               const struct cv_parser_limits *limits,
+                                               struct cv_parser_head *head,
+                                               struct cv_parser_progress *progress) {
+    uint16_t marks[MARKS_MAX];
+    const uint16_t *mark = marks;
+    size_t from = progress->scanned;
+    struct carry carry = {progress->carry & 1, progress->carry >> 1 & 3, progress->carry >> 3};
+
+    memcpy(marks, progress->mark, sizeof(progress->mark));
+    const uint16_t *end_mark =
+        find_marks(text, &from, &carry, marks, marks + progress->mark_count);
+    clear_fields(head);
+    head->field_count = progress->field_count;
+    enum cv_parser_result result =
+        take_fields(text, limits->fields_max, head, progress->at, &mark, end_mark);
+    if (result == CV_PARSER_DONE)
+        return result;
+    result = cv_unusual_line(text, limits, head, mark);
+    if (result == CV_PARSER_PARTIAL)
+        keep_place(progress, head, mark, from, carry);
+    return result;
+}
+
+static enum cv_parser_result go_on_with_target(struct cv_scan_text text,
+                                               const struct cv_parser_limits *limits,
+                                               struct cv_parser_head *head,
+                                               struct cv_parser_progress *progress) {
+    struct cv_scan_target target = scan_target(text, progress->scanned);
+
+    if (progress->mark_count > 0)
+        target.query = progress->mark[0];
+    progress->mark_count = target.query < target.end;
+    progress->mark[0] = (uint16_t)target.query;
+    progress->scanned = (uint32_t)target.end;
+    head->method = progress->method;
+    enum cv_parser_result result = take_target(text, limits, head, progress->at, target);
+    if (result != CV_PARSER_DONE)
+        return result;
+    progress->stage = IN_FIELDS;
+    head->field_count = 0;
+    keep_place(progress, head, NULL, 0, first_line);
+    return go_on_with_fields(text, limits, head, progress);
+}
+
+static enum cv_parser_result read_piece(struct cv_scan_text text,
+                                        const struct cv_parser_limits *limits,
+                                        struct cv_parser_head *head,
+                                        struct cv_parser_progress *progress) {
+    CV_ASSERT(progress->scanned <= text.length);
+    if (progress->stage == IN_FIELDS)
+        return go_on_with_fields(text, limits, head, progress);
+    if (progress->stage == AT_START) {
+        enum cv_parser_result result = take_start(text, head);
+        if (result != CV_PARSER_DONE)
+            return result;
+        progress->stage = IN_TARGET;
+        progress->method = head->method;
+        progress->at = progress->scanned = head->head_bytes;
+    }
+    return go_on_with_target(text, limits, head, progress);
+}
+
+INLINE enum cv_parser_result judge(struct cv_scan_text text, struct cv_parser_head *head,
+                                   struct first_value first) {
+    if (CV_LIKELY((head->seen & 1u << CV_FIELD_HOST) != 0)) {
+        struct cv_parser_slice host = head->field[head->known[CV_FIELD_HOST]].value;
+        if (CV_UNLIKELY(host.offset != first.at))
+            first.host_bytes = scan_host(text, host.offset, host.length);
+    }
+    end_vectors();
+    return cv_framing_judge(text.data, head, first.host_bytes);
+}
+
+// A partial head that fills all the room there may be is refused for what was too long.
+INLINE enum cv_parser_result partial(struct cv_scan_text text,
+                                     const struct cv_parser_limits *limits,
+                                     enum cv_parser_result result) {
+    end_vectors();
+    return result == CV_PARSER_PARTIAL && text.length == limits->head_bytes_max ? CV_PARSER_REFUSED
+                                                                                 : result;
+}
+
+INLINE struct cv_scan_text text_of(const char *data, size_t length,
+                                   const struct cv_parser_limits *limits,
+                                   struct cv_parser_head *head) {
+    size_t bytes = CV_MIN(length, limits->head_bytes_max);
+
+    CV_ASSERT(limits->head_bytes_max <= CV_PARSER_HEAD_BYTES_MAX);
+    CV_ASSERT(limits->fields_max <= CV_PARSER_FIELDS_MAX);
+    head->refusal = CV_PARSER_HEAD_TOO_LARGE;
+    return (struct cv_scan_text){data, bytes};
+}
+
+static enum cv_parser_result resume(const char *data, size_t length,
+                                    const struct cv_parser_limits *limits,
+                                    struct cv_parser_head *head,
+                                    struct cv_parser_progress *progress) {
+    struct cv_scan_text text = text_of(data, length, limits, head);
+    struct cv_parser_progress start = {0};
+    char block[64];
+
+    text = with_room(text, block);
+    enum cv_parser_result result = read_piece(text, limits, head, progress);
+    // What was read before it is not in `head`.
+    if (result == CV_PARSER_DONE)
+        result = read_piece(text, limits, head, &start);
+    return result == CV_PARSER_DONE ? judge(text, head, (struct first_value){0, 0})
+                                    : partial(text, limits, result);
+}
+
+CV_NOINLINE static enum cv_parser_result feed_short(const char *data, size_t length,
+                                                    const struct cv_parser_limits *limits,
+                                                    struct cv_parser_head *head) {
+    struct cv_parser_progress start = {0};
+
+    return resume(data, length, limits, head, &start);
+}
+
+static enum cv_parser_result feed(const char *data, size_t length,
+                                  const struct cv_parser_limits *limits,
+                                  struct cv_parser_head *head) {
+    struct cv_scan_text text = text_of(data, length, limits, head);
+
+    if (CV_UNLIKELY(text.length < SHORT_BYTES))
+        return feed_short(data, length, limits, head);
+    struct first_value first;
+    enum cv_parser_result result = read_whole(text, limits, head, &first);
+    return CV_LIKELY(result == CV_PARSER_DONE) ? judge(text, head, first)
+                                               : partial(text, limits, result);
+}
