@@ -199,7 +199,7 @@ static void test_http1_answers_heads_in_single_bytes_and_in_any_two_pieces(void 
         assert_string_equal(t_serve_output(&serve, client), HELLO_ANSWER HELLO_ANSWER);
     }
     // Nothing of it is held between requests.
-    assert_int_equal(world->pool.live_bytes, 0);
+    assert_int_equal(cv_pool_live_bytes(&world->pool), 0);
 }
 
 static void test_http1_refuses_a_head_in_single_bytes_with_its_first_wrong_one(void **state) {
@@ -230,7 +230,7 @@ static void test_http1_gives_back_what_half_heads_hold(void **state) {
             t_serve_send(&serve, clients[i], "Host: ");
         }
         // Their unread bytes and the memory of how far they were read: no exchange.
-        assert_in_range(world->pool.live_bytes, 1, CLIENTS * 640);
+        assert_in_range(cv_pool_live_bytes(&world->pool), 1, CLIENTS * 640);
         if (round == 0) {
             t_world_wait(world, 10300);
             assert_int_equal(t_count(t_serve_output(&serve, clients[0]), "HTTP/1.1 408 "), 1);
@@ -246,7 +246,7 @@ static void test_http1_gives_back_what_half_heads_hold(void **state) {
         }
         t_world_wait(world, 100);
         if (round < 3) {
-            assert_int_equal(world->pool.live_bytes, 0);
+            assert_int_equal(cv_pool_live_bytes(&world->pool), 0);
         }
         for (int i = 0; i < CLIENTS; i++) {
             t_client_end(world->ring, clients[i]);
