@@ -131,6 +131,7 @@ def test_one_enter_serves_a_whole_pipeline(env):
 
 def test_steady_load_allocates_no_memory(env):
     with Server(env) as server:
+        server.touch_buffers()
         with Load(server.address, threads=4):
             time.sleep(0.7)
             before_kib = procfs.private_kib(server.server_pid)

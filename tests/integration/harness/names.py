@@ -32,6 +32,7 @@ CONNECTIONS_CLOSED = "covet_connections_closed_total"
 PARSE_ERRORS = "covet_parse_errors_total"
 LOG_LINES_DROPPED = "covet_log_lines_dropped_total"
 ENTERS = "covet_enters_total"
+RECEIVE_BUFFERS = 1024  # Of each worker.
 CQ_OVERFLOWS = "covet_cq_overflows_total"
 ROUTE_CACHE = ("covet_route_cache_hits_total", "covet_route_cache_misses_total")
 

@@ -157,6 +157,14 @@ class Server:
     def client(self, **options):
         return Client(self.address, **options)
 
+    def touch_buffers(self, connections=1):
+        """Receives into every receive buffer of the workers these connections reach: the kernel lends
+        them in turn, and their pages are counted once they were used."""
+        for _ in range(connections):
+            with self.client() as client:
+                for _ in range(names.RECEIVE_BUFFERS):
+                    client.get("/healthz")
+
     def family(self):
         """Every supervisor of this covet: after a hand-over also the new one, a child of the
         old."""
