@@ -26,9 +26,9 @@
 
 // What a store may touch behind the bytes that count.
 #define SLACK_BYTES 64u
-_Static_assert(SLACK_BYTES >= COVET_JSON_FRAGMENT_BYTES && SLACK_BYTES >= CV_NUMBER_ROOM_BYTES &&
-                   SLACK_BYTES >= CV_ESCAPE_SLACK_BYTES,
-               "the slack is for all stores");
+_Static_assert(SLACK_BYTES >= COVET_JSON_FRAGMENT_BYTES, "a fragment is stored whole");
+_Static_assert(SLACK_BYTES >= CV_NUMBER_ROOM_BYTES, "numbers are");
+_Static_assert(SLACK_BYTES >= CV_ESCAPE_SLACK_BYTES, "texts are");
 
 // What an element of an array takes, but for texts and objects: a number and a comma.
 #define ELEMENT_BYTES (CV_NUMBER_BYTES_MAX + 1)
