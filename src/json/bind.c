@@ -141,41 +141,60 @@ static CV_NOINLINE const char *read_other_integer(struct bind *bind, const char 
     return behind;
 }
 
+// The common widths hold whatever has up to 7 digits, but for what is negative.
 static inline const char *read_integer(struct bind *bind, const char *at,
                                        const struct covet_json_field *field, char *value) {
     bool negative = *at == '-';
     uint64_t magnitude;
     const char *behind = cv_token_small_integer(&bind->reader, at + negative, &magnitude);
 
-    if (CV_UNLIKELY(behind == NULL || !fits(magnitude, negative, field)))
+    if (CV_UNLIKELY(behind == NULL || field->bytes < 4 || (negative && !is_signed(field->type))))
         return read_other_integer(bind, at, field, value);
-    store_integer(value, negative ? 0 - magnitude : magnitude, field->bytes);
+    magnitude = negative ? 0 - magnitude : magnitude;
+    memcpy(value, &magnitude, 4);
+    if (field->bytes == 8)
+        memcpy(value, &magnitude, 8);
     return behind;
 }
 
-static CV_NOINLINE const char *read_double(struct bind *bind, const char *at,
-                                           const struct covet_json_field *field, char *value) {
+static CV_NOINLINE const char *read_other_double(struct bind *bind, const char *at,
+                                                 const struct covet_json_field *field,
+                                                 double *value) {
     struct cv_token_number number;
-    const char *behind;
 
-    if (CV_UNLIKELY(!is_number(*at)))
+    if (!is_number(*at))
         return skip_other_type(bind, at, field);
-    behind = cv_token_read_number(&bind->reader, at, &number);
-    if (CV_UNLIKELY(behind == NULL))
+    at = cv_token_read_number(&bind->reader, at, &number);
+    if (at == NULL)
         return NULL;
     if (number.kind != COVET_JSON_DOUBLE) {
         number.value = (double)number.magnitude;
         number.value = number.negative ? -number.value : number.value;
     }
-    if (field->type == COVET_JSON_TYPE_FLOAT) {
-        float narrow = (float)number.value;
+    *value = number.value;
+    return at;
+}
 
-        if (isinf(narrow))
-            note_misfit(bind, at, OUT_OF_RANGE, NULL, 0);
-        memcpy(value, &narrow, sizeof(narrow));
-    } else {
-        memcpy(value, &number.value, sizeof(number.value));
-    }
+static inline const char *read_double(struct bind *bind, const char *at,
+                                      const struct covet_json_field *field, char *value) {
+    double number = 0;
+    const char *behind = cv_token_small_fraction(&bind->reader, at, &number);
+
+    if (CV_UNLIKELY(behind == NULL))
+        behind = read_other_double(bind, at, field, &number);
+    memcpy(value, &number, sizeof(number));
+    return behind;
+}
+
+static const char *read_float(struct bind *bind, const char *at,
+                              const struct covet_json_field *field, char *value) {
+    double number = 0;
+    const char *behind = read_other_double(bind, at, field, &number);
+    float narrow = (float)number;
+
+    if (isinf(narrow))
+        note_misfit(bind, at, OUT_OF_RANGE, NULL, 0);
+    memcpy(value, &narrow, sizeof(narrow));
     return behind;
 }
 
@@ -237,6 +256,7 @@ static const char *read_single(struct bind *bind, const char *at,
             break;
         return cv_token_bool(&bind->reader, at, (bool *)(void *)value);
     case COVET_JSON_TYPE_FLOAT:
+        return read_float(bind, at, field, value);
     case COVET_JSON_TYPE_DOUBLE:
         return read_double(bind, at, field, value);
     case COVET_JSON_TYPE_SPAN:
@@ -292,16 +312,19 @@ static bool move_elements(struct bind *bind, const char *at, struct elements *el
     return true;
 }
 
-static const char *read_element(struct bind *bind, const char *at,
-                                const struct covet_json_field *field, struct elements *elements) {
+static inline const char *read_element(struct bind *bind, const char *at,
+                                       const struct covet_json_field *field,
+                                       struct elements *elements) {
     char *element;
 
-    if (elements->count == elements->capacity &&
+    if (CV_UNLIKELY(elements->count == elements->capacity) &&
         !move_elements(bind, at, elements, CV_MAX(2 * elements->capacity, 4u)))
         return NULL;
     element = elements->data + elements->count++ * elements->bytes;
+    if (CV_LIKELY(field->type == COVET_JSON_TYPE_SPAN && *at == '"'))
+        return read_span(bind, at + 1, element);
     memset(element, 0, elements->bytes);
-    if (*at == 'n' && (field->type == COVET_JSON_TYPE_POINTER))
+    if (*at == 'n' && field->type == COVET_JSON_TYPE_POINTER)
         return cv_token_null(&bind->reader, at);
     return read_single(bind, at, field, element);
 }
@@ -445,10 +468,21 @@ static inline const char *read_expected(struct bind *bind, const char *at,
         return read_span(bind, at, value);
     case COVET_JSON_TYPE_DOUBLE:
         return read_double(bind, cv_token_skip_space(&bind->reader, at), field, value);
+    case COVET_JSON_TYPE_BOOL:
+        at = cv_token_skip_space(&bind->reader, at);
+        if (CV_UNLIKELY(*at != 't' && *at != 'f'))
+            return skip_other_type(bind, at, field);
+        return cv_token_bool(&bind->reader, at, (bool *)(void *)value);
+    case COVET_JSON_TYPE_OBJECT:
+        at = cv_token_skip_space(&bind->reader, at);
+        if (CV_UNLIKELY(*at != '{'))
+            return skip_other_type(bind, at, field);
+        return read_object(bind, at, field->nested, value);
     default:
+        if (field->is_array && field->flags == 0)
+            return read_array(bind, at - 1, field, target);
         // The quotation mark or bracket once more.
-        is_open = field->is_array || field->type == COVET_JSON_TYPE_SPAN ||
-                  field->type == COVET_JSON_TYPE_TEXT;
+        is_open = field->is_array || cv_description_is_text(field);
         at = is_open ? at - 1 : cv_token_skip_space(&bind->reader, at);
         return read_value(bind, at, field, target);
     }

@@ -41,6 +41,7 @@ CV_COLD const char *cv_token_fail(struct covet_json_reader *reader, const char *
 CV_MUST_USE void *cv_token_alloc(struct covet_json_reader *reader, const char *at, size_t bytes);
 
 // The slow halves of what is below.
+uint64_t cv_token_last_word(const struct covet_json_reader *reader, size_t left);
 const char *cv_token_skip_spaces(const char *at, const char *end);
 const char *cv_token_find_stop(struct covet_json_reader *reader, const char *at);
 const char *cv_token_read_escaped(struct covet_json_reader *reader, const char *at,
@@ -137,16 +138,11 @@ static inline const char *cv_token_skip_string(struct covet_json_reader *reader,
 // 8 bytes, zeros behind the end. `at` is before the end.
 static inline uint64_t cv_token_word(const struct covet_json_reader *reader, const char *at) {
     size_t left = (size_t)(reader->end - at);
-    uint64_t word = 0;
+    uint64_t word;
 
-    if (CV_LIKELY(left >= sizeof(word)))
-        memcpy(&word, at, sizeof(word));
-    else if (CV_LIKELY(reader->end - reader->begin >= (ptrdiff_t)sizeof(word))) {
-        memcpy(&word, reader->end - sizeof(word), sizeof(word));
-        word >>= 8 * (sizeof(word) - left);
-    } else {
-        memcpy(&word, at, left);
-    }
+    if (CV_UNLIKELY(left < sizeof(word)))
+        return cv_token_last_word(reader, left);
+    memcpy(&word, at, sizeof(word));
     return word;
 }
 
@@ -169,19 +165,46 @@ static inline uint64_t cv_token_digits(uint64_t word, unsigned count) {
     return (digits * 10000 + (digits >> 32)) & 0xffffffff;
 }
 
-// Most numbers: up to 7 digits from `first` on, which may be any byte, and a comma or a closing
-// bracket behind. NULL, without an error, for any other.
+// A number goes on in `byte`, behind its first digits.
+static inline bool cv_token_goes_on(char byte) {
+    return byte == '.' || (byte | 0x20) == 'e';
+}
+
+// Most integers: up to 7 digits from `first` on, which may be any byte. NULL, without an error, for
+// any other number and for what is none.
 static inline const char *cv_token_small_integer(const struct covet_json_reader *reader,
                                                  const char *first, uint64_t *magnitude) {
     uint64_t word = cv_token_word(reader, first);
     unsigned count = cv_token_digit_count(word);
-    char next = (char)(word >> (8 * count & 63));
 
-    if (CV_UNLIKELY(count - 1 >= 7 || (next != ',' && next != '}' && next != ']') ||
-                    (count > 1 && (char)word == '0')))
+    if (CV_UNLIKELY(count - 1 >= 7 || cv_token_goes_on((char)(word >> 8 * count)) ||
+                    ((char)word == '0' && count > 1)))
         return NULL;
     *magnitude = cv_token_digits(word, count);
     return first + count;
+}
+
+// The same for most fractions, such as prices: 7 bytes with the point. Digits and power of ten are
+// exact as doubles, so one division rounds once.
+static inline const char *cv_token_small_fraction(const struct covet_json_reader *reader,
+                                                  const char *first, double *value) {
+    static const double powers[8] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7};
+    uint64_t word = cv_token_word(reader, first), fraction;
+    unsigned count = cv_token_digit_count(word), fraction_count;
+
+    if (CV_UNLIKELY(count - 1 >= 5 || (char)(word >> 8 * count) != '.' ||
+                    ((char)word == '0' && count > 1)))
+        return NULL;
+    fraction = word >> 8 * (count + 1);
+    fraction_count = cv_token_digit_count(fraction);
+    if (CV_UNLIKELY(fraction_count == 0 || count + fraction_count > 6 ||
+                    cv_token_goes_on((char)(fraction >> 8 * fraction_count))))
+        return NULL;
+    // The point taken out.
+    word = fraction << 8 * count | (word & ((UINT64_C(1) << 8 * count) - 1));
+    *value =
+        (double)(int64_t)cv_token_digits(word, count + fraction_count) / powers[fraction_count];
+    return first + count + 1 + fraction_count;
 }
 
 static inline const char *cv_token_bool(struct covet_json_reader *reader, const char *at,
