@@ -96,7 +96,7 @@ static inline struct decimal shortest(uint64_t c, int q, bool is_power) {
 static char *put_exponent(char *out, int exponent) {
     out[0] = 'e';
     out[1] = exponent < 0 ? '-' : '+';
-    return cv_number_write_short(out + 2, (uint32_t)(exponent < 0 ? -exponent : exponent));
+    return cv_number_write_four(out + 2, (uint32_t)(exponent < 0 ? -exponent : exponent));
 }
 
 // A decimal's digits as text, in registers: a text in memory would be read back before it is there.

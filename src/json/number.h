@@ -19,18 +19,19 @@
 #define CV_NUMBER_ZEROS UINT64_C(0x3030303030303030)
 
 // The eight digits of `value` (below 10^8), one a byte, the first one in the lowest: halves, then
-// pairs, then digits. Each step splits x into a = x / n, found by a multiplication, and b = x % n,
-// and puts a at the bottom and b `bits` higher: a + (b << bits) is (x << bits) - a * (n << bits) +
-// a.
+// pairs, then digits. Each step splits every x into a = x / n, found by a multiplication, and
+// b = x % n, and puts b so many bits above a: with s = 2^bits, a + b * s is x * s - a * (n * s -
+// 1).
 static inline uint64_t cv_number_digits(uint32_t value) {
+    const uint64_t s4 = UINT64_C(1) << 32;
     uint64_t x = value;
     uint64_t a = x * UINT64_C(3518437209) >> 45;
 
-    x = (x << 32) - a * ((UINT64_C(10000) << 32) - 1);
+    x = x * s4 - a * (10000 * s4 - 1);
     a = (x * 10486 >> 20) & UINT64_C(0x7f0000007f);
-    x = (x << 16) - a * ((UINT64_C(100) << 16) - 1);
+    x = x * 65536 - a * (100 * 65536 - 1);
     a = (x * 103 >> 10) & UINT64_C(0x000f000f000f000f);
-    return (x << 8) - a * ((UINT64_C(10) << 8) - 1);
+    return x * 256 - a * (10 * 256 - 1);
 }
 
 static inline char *cv_number_put_word(char *out, uint64_t word) {
@@ -38,25 +39,29 @@ static inline char *cv_number_put_word(char *out, uint64_t word) {
     return out + sizeof(word);
 }
 
-// The same for four digits of a value below 10^4.
+// The four digits of a value below 10^4.
 static inline uint32_t cv_number_four_digits(uint32_t value) {
     uint32_t a = value * 10486 >> 20;
-    uint32_t x = (value << 16) - a * ((100u << 16) - 1);
+    uint32_t x = value * 65536 - a * (100 * 65536 - 1);
 
     a = (x * 103 >> 10) & 0x000f000fu;
-    return (x << 8) - a * ((10u << 8) - 1);
+    return x * 256 - a * (10 * 256 - 1);
 }
 
-// `value` below 10^8 without leading zeros, one digit at least. Most numbers are small.
-static inline char *cv_number_write_short(char *out, uint32_t value) {
-    if (CV_LIKELY(value < 10000)) {
-        uint32_t few = cv_number_four_digits(value);
-        unsigned none = (unsigned)__builtin_ctz(few | 1u << 24) / 8;
-        uint32_t text = (few + (uint32_t)CV_NUMBER_ZEROS) >> 8 * none;
+// `value` below 10^4 without leading zeros, one digit at least.
+static inline char *cv_number_write_four(char *out, uint32_t value) {
+    uint32_t digits = cv_number_four_digits(value);
+    unsigned zeros = (unsigned)__builtin_ctz(digits | 1u << 24) / 8;
+    uint32_t text = (digits + (uint32_t)CV_NUMBER_ZEROS) >> 8 * zeros;
 
-        memcpy(out, &text, sizeof(text));
-        return out + 4 - none;
-    }
+    memcpy(out, &text, sizeof(text));
+    return out + 4 - zeros;
+}
+
+// The same below 10^8. Most numbers are small.
+static inline char *cv_number_write_short(char *out, uint32_t value) {
+    if (CV_LIKELY(value < 10000))
+        return cv_number_write_four(out, value);
     uint64_t digits = cv_number_digits(value);
     unsigned zeros = (unsigned)__builtin_ctzll(digits | UINT64_C(1) << 56) / 8;
 

@@ -40,8 +40,8 @@ static CV_NOINLINE const char *read_number(struct covet_json_reader *reader, con
 }
 
 // Reads the value at `at`, enters it when it is an object or array. NULL after an error.
-static inline const char *read_value(struct covet_json_reader *reader, const char *at,
-                                     struct covet_json_value *value) {
+static CV_ALWAYS_INLINE const char *read_value(struct covet_json_reader *reader, const char *at,
+                                               struct covet_json_value *value) {
     const char *behind;
     uint64_t magnitude;
     char byte = *at;
@@ -105,8 +105,8 @@ static CV_NOINLINE enum covet_json_kind next_outermost(struct covet_json_reader 
 }
 
 // The next element or member, behind a comma or an opening bracket and white space.
-static inline enum covet_json_kind next_inside(struct covet_json_reader *reader, const char *at,
-                                               struct covet_json_value *value) {
+static CV_ALWAYS_INLINE enum covet_json_kind
+next_inside(struct covet_json_reader *reader, const char *at, struct covet_json_value *value) {
     if (cv_token_in_object(reader)) {
         at = cv_token_key(reader, at, &value->key);
         if (CV_UNLIKELY(at == NULL))

@@ -110,6 +110,17 @@ const char *cv_token_skip_spaces(const char *at, const char *end) {
     return at;
 }
 
+uint64_t cv_token_last_word(const struct covet_json_reader *reader, size_t left) {
+    uint64_t word = 0;
+
+    if (reader->end - reader->begin < (ptrdiff_t)sizeof(word)) {
+        memcpy(&word, reader->end - left, left);
+        return word;
+    }
+    memcpy(&word, reader->end - sizeof(word), sizeof(word));
+    return word >> 8 * (sizeof(word) - left);
+}
+
 // Strings.
 
 // Makes the window begin at `at`. What it shows for the first time is checked to be UTF-8, up to
@@ -277,42 +288,70 @@ static char *put_code_point(char *out, int32_t point) {
     return out;
 }
 
-// Decodes what is known to be right. No escape is shorter than what it means.
-static size_t decode(const struct covet_json_reader *reader, const char *at, const char *end,
-                     char *text) {
-    char *out = text;
-
-    while (at < end) {
-        const char *next = memchr(at, '\\', (size_t)(end - at));
-        size_t plain = (size_t)((next == NULL ? end : next) - at);
-
-        memcpy(out, at, plain);
-        out += plain;
-        at += plain;
-        if (next == NULL)
-            break;
-        if (at[1] == 'u') {
-            out = put_code_point(out, read_code_point(reader, &at));
-        } else {
-            *out++ = short_escape(at[1]);
-            at += 2;
-        }
+// The closing quotation mark of a string with a stop at `stop`, whatever its escapes are worth;
+// NULL, without an error, when there is none.
+static const char *find_quote(struct covet_json_reader *reader, const char *stop) {
+    while (*stop != '"') {
+        if (*stop != '\\' || reader->end - stop < 3)
+            return NULL;
+        stop = cv_token_stop(reader, stop + 2);
     }
-    return (size_t)(out - text);
+    return stop;
+}
+
+// Most pieces between escapes are short, and a copy of a fixed size is no call.
+static inline char *copy_piece(char *out, const char *at, size_t bytes, size_t room) {
+    if (bytes <= 16 && room >= 16)
+        memcpy(out, at, 16);
+    else
+        memcpy(out, at, bytes);
+    return out + bytes;
+}
+
+// Decodes the text from `at` to the quotation mark at `quote`. No escape is shorter than what it
+// means, so what is written fits what was read, but for a copy of 16 bytes. NULL after an error.
+static char *decode(struct covet_json_reader *reader, const char *at, const char *stop,
+                    const char *quote, char *out) {
+    for (;;) {
+        char byte;
+
+        out = copy_piece(out, at, (size_t)(stop - at), (size_t)(quote - at));
+        if (stop == quote)
+            return out;
+        byte = short_escape(stop[1]);
+        at = stop + 2;
+        if (byte != '\0') {
+            *out++ = byte;
+        } else {
+            int32_t point;
+
+            at = stop;
+            point = read_code_point(reader, &at);
+            if (point < 0)
+                return NULL;
+            out = put_code_point(out, point);
+        }
+        stop = cv_token_stop(reader, at);
+    }
 }
 
 const char *cv_token_read_escaped(struct covet_json_reader *reader, const char *at,
                                   const char *stop, struct covet_span *text) {
-    const char *behind = cv_token_skip_escaped(reader, stop);
-    char *memory;
+    const char *quote = find_quote(reader, stop);
+    char *memory, *end;
 
-    if (behind == NULL)
-        return NULL;
-    memory = cv_token_alloc(reader, at, (size_t)(behind - 1 - at));
+    // The slow way to the error.
+    if (quote == NULL)
+        return cv_token_skip_escaped(reader, stop);
+    memory = cv_token_alloc(reader, at, (size_t)(quote - at));
     if (memory == NULL)
         return NULL;
-    *text = (struct covet_span){memory, decode(reader, at, behind - 1, memory)};
-    return behind;
+    end = decode(reader, at, stop, quote, memory);
+    if (end == NULL)
+        return cv_token_skip_escaped(reader, stop);
+    text->data = memory;
+    text->length = (size_t)(end - memory);
+    return quote + 1;
 }
 
 const char *cv_token_find_value(struct covet_json_reader *reader, const char *at) {

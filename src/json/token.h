@@ -41,6 +41,7 @@ CV_COLD const char *cv_token_fail(struct covet_json_reader *reader, const char *
 CV_MUST_USE void *cv_token_alloc(struct covet_json_reader *reader, const char *at, size_t bytes);
 
 // The slow halves of what is below.
+uint64_t cv_token_last_word(const struct covet_json_reader *reader, size_t left);
 const char *cv_token_skip_spaces(const char *at, const char *end);
 const char *cv_token_find_stop(struct covet_json_reader *reader, const char *at);
 const char *cv_token_read_escaped(struct covet_json_reader *reader, const char *at,
@@ -137,16 +138,11 @@ static inline const char *cv_token_skip_string(struct covet_json_reader *reader,
 // 8 bytes, zeros behind the end. `at` is before the end.
 static inline uint64_t cv_token_word(const struct covet_json_reader *reader, const char *at) {
     size_t left = (size_t)(reader->end - at);
-    uint64_t word = 0;
+    uint64_t word;
 
-    if (CV_LIKELY(left >= sizeof(word)))
-        memcpy(&word, at, sizeof(word));
-    else if (CV_LIKELY(reader->end - reader->begin >= (ptrdiff_t)sizeof(word))) {
-        memcpy(&word, reader->end - sizeof(word), sizeof(word));
-        word >>= 8 * (sizeof(word) - left);
-    } else {
-        memcpy(&word, at, left);
-    }
+    if (CV_UNLIKELY(left < sizeof(word)))
+        return cv_token_last_word(reader, left);
+    memcpy(&word, at, sizeof(word));
     return word;
 }
 

@@ -38,11 +38,10 @@ static uint64_t take_word(struct input *input) {
 
 // A text of up to 90 bytes in memory of its own, so that a byte too many is seen.
 static struct covet_span take_text(struct input *input) {
-    size_t left = (size_t)(input->end - input->at);
     size_t length = take_byte(input) % 91;
+    size_t left = (size_t)(input->end - input->at);
     char *text;
 
-    left = (size_t)(input->end - input->at);
     length = length < left ? length : left;
     text = malloc(length == 0 ? 1 : length);
     if (length > 0)
@@ -341,7 +340,7 @@ static void check_double(double value) {
     CV_ASSERT(take_number(text, end) == end);
     *end = '\0';
     double back = strtod(text, NULL);
-    CV_ASSERT(memcmp(&back, &value, sizeof(value)) == 0);
+    CV_ASSERT(back == value && signbit(back) == signbit(value));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -26,6 +26,13 @@ static double as_double(uint64_t bits) {
     return value;
 }
 
+static uint64_t as_bits(double value) {
+    uint64_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
 static bool is_finite(double value) {
     return value - value == 0;
 }
@@ -46,7 +53,7 @@ static const char *print_double(double value) {
 static void check_reads_back(double value) {
     double back = strtod(print_double(value), NULL);
 
-    if (memcmp(&back, &value, sizeof(value)) != 0)
+    if (as_bits(back) != as_bits(value))
         fail_msg("%a became %s", value, text);
 }
 
@@ -243,10 +250,8 @@ static void test_number_prints_the_shortest_of_decimals_people_write(void **stat
 static void test_number_prints_every_power_of_two_and_its_neighbours(void **state) {
     (void)state;
     for (int exponent = -1074; exponent < 1024; exponent++) {
-        uint64_t bits;
-        double power = __builtin_ldexp(1, exponent);
+        uint64_t bits = as_bits(__builtin_ldexp(1, exponent));
 
-        memcpy(&bits, &power, sizeof(bits));
         for (uint64_t near = bits - 2; near != bits + 3; near++) {
             if (is_finite(as_double(near)))
                 check_is_shortest(as_double(near));
@@ -282,7 +287,7 @@ static void check_float(float value) {
     assert_true(end - text <= (ptrdiff_t)CV_NUMBER_BYTES_MAX);
     *end = '\0';
     float back = strtof(text, NULL);
-    if (memcmp(&back, &value, sizeof(value)) != 0)
+    if (as_bits((double)back) != as_bits((double)value))
         fail_msg("%a became %s", (double)value, text);
     for (int digits = 1; digits < (int)digit_count(text); digits++) {
         snprintf(other, sizeof(other), "%.*e", digits - 1, (double)value);
