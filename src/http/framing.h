@@ -10,10 +10,10 @@
 #include "http/parser.h"
 
 // Judges the fields of a head whose syntax is right, and sets all members from `authority` to
-// `upgrade`. So many first bytes of the Host's value, if there is one, as `host_bytes` says are known
-// to be bytes of a registered name. DONE, or REFUSED for, of several reasons, the first one in this
-// order: Host, Content-Length, Transfer-Encoding, Connection, Upgrade, Expect.
+// `upgrade`. `is_host` says that there is a Host whose value is known to be right. DONE, or REFUSED
+// for, of several reasons, the first one in this order: Host, Content-Length, Transfer-Encoding,
+// Connection, Upgrade, Expect.
 CV_MUST_USE enum cv_parser_result cv_framing_judge(const char *data, struct cv_parser_head *head,
-                                                   size_t host_bytes);
+                                                   bool is_host);
 
 #endif
