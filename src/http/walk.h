@@ -92,33 +92,40 @@ INLINE uint16_t *put_marks(uint16_t *mark, size_t from, uint64_t bits) {
     return mark;
 }
 
-INLINE uint16_t *put_last_marks(struct cv_scan_text text, size_t from, struct carry carry,
-                                uint16_t *mark) {
-    size_t rest = text.length - from;
-    uint64_t ends;
-    uint64_t bits = marks_of(scan_rest(text, from), &carry, &ends);
+// The marks of the text's last bytes, at least one. The very last is not marked: nothing can follow
+// from it, and so there is a byte behind every mark.
+INLINE uint64_t last_marks(struct cv_scan_text text, size_t from, struct carry carry,
+                           uint64_t *ends) {
+    uint64_t bits = marks_of(scan_rest(text, from), &carry, ends);
 
-    return put_marks(mark, from, bits & ((UINT64_C(1) << (rest - 1)) - 1));
+    return bits & ((UINT64_C(1) << (text.length - from - 1)) - 1);
+}
+
+// The marks of up to 64 bytes from `*from` on. As in find_marks, only a block with others behind it
+// is left behind.
+INLINE uint64_t first_marks(struct cv_scan_text text, size_t *from, struct carry *carry,
+                            uint64_t *ends) {
+    *ends = 0;
+    if (text.length - *from > 64) {
+        *from += 64;
+        return marks_of(scan_block(text.data + *from - 64), carry, ends);
+    }
+    uint64_t bits = text.length > *from ? last_marks(text, *from, *carry, ends) : 0;
+    *from = text.length;
+    return bits;
 }
 
 // Puts the marks from `*from` on at `mark`, which is among `marks`, and two at the end; returns where
-// these are. The last byte of the text is not marked: nothing can follow from it, and so there is a
-// byte behind every mark. Leaves `*from` and `*carry` behind the last block with others behind it.
+// these are. Leaves `*from` and `*carry` behind the last block with others behind it. Does nothing
+// but put those two if the head's end was seen before.
 INLINE uint16_t *find_marks(struct cv_scan_text text, size_t *from, struct carry *carry,
-                            const uint16_t *marks, uint16_t *mark) {
-    uint64_t ends = 0;
-
-    if (text.length - *from <= 64) {
-        if (CV_LIKELY(text.length > *from))
-            mark = put_last_marks(text, *from, *carry, mark);
-    } else {
-        do {
-            mark = put_marks(mark, *from, marks_of(scan_block(text.data + *from), carry, &ends));
-            *from += 64;
-        } while (text.length - *from > 64 && ends == 0 && mark < marks + MARKS_ENOUGH);
-        if (ends == 0 && text.length - *from <= 64)
-            mark = put_last_marks(text, *from, *carry, mark);
+                            uint64_t ends, const uint16_t *marks, uint16_t *mark) {
+    while (text.length - *from > 64 && ends == 0 && mark < marks + MARKS_ENOUGH) {
+        mark = put_marks(mark, *from, marks_of(scan_block(text.data + *from), carry, &ends));
+        *from += 64;
     }
+    if (text.length - *from - 1 < 64 && ends == 0)
+        mark = put_marks(mark, *from, last_marks(text, *from, *carry, &ends));
     mark[0] = mark[1] = (uint16_t)text.length;
     return mark;
 }
@@ -303,17 +310,33 @@ INLINE void clear_fields(struct cv_parser_head *head) {
 // all else would have to wait for. False when `line` is no `Host: value` or the value is not right
 // at first sight.
 INLINE bool take_host(struct cv_scan_text text, struct cv_parser_head *head, size_t line,
-                      const uint16_t *mark, const uint16_t *end_mark) {
+                      size_t end) {
     const uint64_t name = 'h' | 'o' << 8 | 's' << 16 | 't' << 24 | (uint64_t)(':' | ' ' << 8) << 32;
-    size_t end = mark[1];
     size_t begin = line + 6;
 
-    if (CV_UNLIKELY(end_mark - mark < 2 || end <= begin ||
+    if (CV_UNLIKELY(end <= begin || end + 1 >= text.length ||
                     ((load_8(text.data + line) | 0x20202020) & UINT64_C(0xffffffffffff)) != name ||
                     load_2(text.data + end) != CRLF || !scan_host(text, begin, end - begin)))
         return false;
     put_field(&head->field[0], line, line + 4, begin, end);
     head->known[CV_FIELD_HOST] = 0;
+    return true;
+}
+
+// A head of a request line and a Host and nothing else, whose marks are `bits`, from `from` on.
+INLINE bool take_short_head(struct cv_scan_text text, struct cv_parser_head *head, size_t from,
+                            uint64_t bits) {
+    bits &= bits - 1;  // Without the end of the request line,
+    bits &= bits - 1;  // and without the colon.
+    if (CV_UNLIKELY(bits == 0))
+        return false;
+    size_t end = from + (size_t)__builtin_ctzll(bits);
+    if (!take_host(text, head, head->head_bytes, end) || text.length - end < 4 ||
+        load_4(text.data + end) != (CRLF | (uint32_t)CRLF << 16))
+        return false;
+    head->field_count = 1;
+    put_known(head, 1u << CV_FIELD_HOST);
+    head->head_bytes = (uint32_t)end + 4;
     return true;
 }
 
@@ -329,14 +352,21 @@ INLINE enum cv_parser_result read_whole(struct cv_scan_text text,
     // The marks need not wait for the end of the request line. It has one itself, its CR.
     size_t begin = head->head_bytes, from = begin;
     struct carry carry = {0};
-    const uint16_t *end_mark = find_marks(text, &from, &carry, marks, marks);
-    const uint16_t *mark = marks + 1;
+    uint64_t ends;
+    uint64_t bits = first_marks(text, &from, &carry, &ends);
     result = take_target(text, limits, head, begin, scan_target(text, begin));
     if (CV_UNLIKELY(result != CV_PARSER_DONE))
         return result;
-    size_t line = head->head_bytes;
     clear_fields(head);
-    *is_host = limits->fields_max > 0 && take_host(text, head, line, mark, end_mark);
+    if (ends != 0 && limits->fields_max > 0 && take_short_head(text, head, begin, bits)) {
+        *is_host = true;
+        return CV_PARSER_DONE;
+    }
+    const uint16_t *mark = marks + 1;
+    const uint16_t *end_mark = put_marks(marks, begin, bits);
+    end_mark = find_marks(text, &from, &carry, ends, marks, marks + (end_mark - marks));
+    size_t line = head->head_bytes;
+    *is_host = limits->fields_max > 0 && take_host(text, head, line, mark[1]);
     if (CV_LIKELY(*is_host)) {
         line = mark[1] + (size_t)2;
         mark += 2;
@@ -377,7 +407,7 @@ static enum cv_parser_result go_on_with_fields(struct cv_scan_text text,
 
     memcpy(marks, progress->mark, sizeof(progress->mark));
     const uint16_t *end_mark =
-        find_marks(text, &from, &carry, marks, marks + progress->mark_count);
+        find_marks(text, &from, &carry, 0, marks, marks + progress->mark_count);
     clear_fields(head);
     enum cv_parser_result result = take_fields(text, limits->fields_max, head, progress->at,
                                                progress->field_count, 0, &mark, end_mark);
@@ -431,6 +461,8 @@ static enum cv_parser_result read_piece(struct cv_scan_text text,
 INLINE enum cv_parser_result judge(struct cv_scan_text text, struct cv_parser_head *head,
                                    bool is_host) {
     end_vectors();
+    if (is_host && cv_framing_is_plain(head))
+        return CV_PARSER_DONE;
     return cv_framing_judge(text.data, head, is_host);
 }
 
