@@ -237,30 +237,18 @@ static inline bool read_short_number(const char *data, struct cv_parser_slice va
     return true;
 }
 
-// A name or an IPv4 address of `host_bytes`, and perhaps a port.
-static inline bool is_usual_host(const char *data, struct cv_parser_slice host, size_t host_bytes) {
-    struct cv_parser_slice port = {(uint16_t)(host.offset + host_bytes + 1),
-                                   (uint16_t)(host.length - host_bytes - 1)};
-    uint64_t number;
-
-    if (host_bytes == host.length)
-        return true;
-    return host_bytes > 0 && data[host.offset + host_bytes] == ':' && port.length <= 5 &&
-           read_short_number(data, port, &number) && number <= 65535;
-}
-
 #define BIT(field) (1u << CV_FIELD_##field)
 
 // What most heads say: a Host, perhaps a short Content-Length, perhaps that the connection is kept,
 // and none of it twice. Sets what differs from the usual answer.
-static inline bool is_usual(const char *data, struct cv_parser_head *head, size_t host_bytes) {
+static inline bool is_usual(const char *data, struct cv_parser_head *head, bool is_host) {
     const unsigned rare = BIT(TRANSFER_ENCODING) | BIT(UPGRADE) | BIT(EXPECT);
 
     if ((head->seen & (rare | BIT(HOST))) != BIT(HOST) || head->repeated != 0 ||
         head->version_minor == 0 || head->target_form != CV_TARGET_ORIGIN)
         return false;
     struct cv_parser_slice host = value_of(head, CV_FIELD_HOST);
-    if (!is_usual_host(data, host, host_bytes))
+    if (!is_host && !cv_headers_is_host(cv_parser_span(data, host)))
         return false;
     head->authority = host;
     if (has(head, CV_FIELD_CONNECTION) &&
@@ -272,7 +260,7 @@ static inline bool is_usual(const char *data, struct cv_parser_head *head, size_
 }
 
 enum cv_parser_result cv_framing_judge(const char *data, struct cv_parser_head *head,
-                                       size_t host_bytes) {
+                                       bool is_host) {
     head->content_length = 0;
     head->has_content_length = false;
     head->chunked = false;
@@ -280,7 +268,7 @@ enum cv_parser_result cv_framing_judge(const char *data, struct cv_parser_head *
     head->expect_continue = false;
     head->upgrade = false;
     head->refusal = CV_PARSER_OK;
-    if (CV_LIKELY(is_usual(data, head, host_bytes)))
+    if (CV_LIKELY(is_usual(data, head, is_host)))
         return CV_PARSER_DONE;
     head->refusal = judge(data, head);
     return head->refusal == CV_PARSER_OK ? CV_PARSER_DONE : CV_PARSER_REFUSED;

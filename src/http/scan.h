@@ -47,9 +47,9 @@ struct cv_scan_ops {
     // The target that begins at or before `from`.
     struct cv_scan_target (*target)(struct cv_scan_text text, size_t from);
 
-    // How many bytes from `from` on, `bytes` at most, a registered name may hold unescaped. 0 where
-    // that is not found out in one step.
-    size_t (*host)(struct cv_scan_text text, size_t from, size_t bytes);
+    // Are these `bytes` from `from` on a registered name or an IPv4 address, and perhaps a port of at
+    // most four digits? False also where that is not found out in one step.
+    bool (*host)(struct cv_scan_text text, size_t from, size_t bytes);
 };
 
 extern const struct cv_scan_ops cv_scan_scalar;

@@ -64,14 +64,18 @@ static struct cv_scan_target scan_target(struct cv_scan_text text, size_t from) 
     return target;
 }
 
-static size_t scan_host(struct cv_scan_text text, size_t from, size_t bytes) {
-    size_t count = 0;
+static bool scan_host(struct cv_scan_text text, size_t from, size_t bytes) {
+    size_t at = from, end = from + bytes;
 
-    if (bytes > text.length)
-        return 0;
-    while (count < bytes && cv_scan_is(text.data[from + count], CV_SCAN_HOST))
-        count++;
-    return count;
+    while (at < end && cv_scan_is(text.data[at], CV_SCAN_HOST))
+        at++;
+    if (at == from || at == end)
+        return at > from;
+    if (text.data[at] != ':' || end - at > 5)
+        return false;
+    while (++at < end && text.data[at] >= '0' && text.data[at] <= '9')
+        continue;
+    return at == end;
 }
 
 static bool is_name(const char *colon, const struct cv_known_name *name) {

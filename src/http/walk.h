@@ -92,47 +92,77 @@ INLINE uint16_t *put_marks(uint16_t *mark, size_t from, uint64_t bits) {
     return mark;
 }
 
-// Puts the marks from `*from` on at `mark`, which is among `marks`, and two at the end; returns where
-// these are. The last byte of the text is not marked: nothing can follow from it, and so there is a
-// byte behind every mark. Leaves `*from` and `*carry` behind the last block with others behind it.
-INLINE uint16_t *find_marks(struct cv_scan_text text, size_t *from, struct carry *carry,
-                            const uint16_t *marks, uint16_t *mark) {
-    uint64_t ends = 0;
+// The marks of the text's last bytes, at least one. The very last is not marked: nothing can follow
+// from it, and so there is a byte behind every mark.
+INLINE uint64_t last_marks(struct cv_scan_text text, size_t from, struct carry carry,
+                           uint64_t *ends) {
+    uint64_t bits = marks_of(scan_rest(text, from), &carry, ends);
 
+    return bits & ((UINT64_C(1) << (text.length - from - 1)) - 1);
+}
+
+// The marks of up to 64 bytes from `*from` on. As in find_marks, only a block with others behind it
+// is left behind.
+INLINE uint64_t first_marks(struct cv_scan_text text, size_t *from, struct carry *carry,
+                            uint64_t *ends) {
+    *ends = 0;
     if (text.length - *from > 64) {
-        do {
-            mark = put_marks(mark, *from, marks_of(scan_block(text.data + *from), carry, &ends));
-            *from += 64;
-        } while (text.length - *from > 64 && ends == 0 && mark < marks + MARKS_ENOUGH);
+        *from += 64;
+        return marks_of(scan_block(text.data + *from - 64), carry, ends);
     }
-    size_t rest = text.length - *from;
-    if (CV_LIKELY(rest - 1 < 64 && ends == 0)) {
-        struct carry last = *carry;
-        uint64_t bits = marks_of(scan_rest(text, *from), &last, &ends);
+    uint64_t bits = text.length > *from ? last_marks(text, *from, *carry, ends) : 0;
+    *from = text.length;
+    return bits;
+}
 
-        mark = put_marks(mark, *from, bits & ((UINT64_C(1) << (rest - 1)) - 1));
+// Puts the marks from `*from` on at `mark`, which is among `marks`, and two at the end; returns where
+// these are. Leaves `*from` and `*carry` behind the last block with others behind it. Does nothing
+// but put those two if the head's end was seen before.
+INLINE uint16_t *find_marks(struct cv_scan_text text, size_t *from, struct carry *carry,
+                            uint64_t ends, const uint16_t *marks, uint16_t *mark) {
+    while (text.length - *from > 64 && ends == 0 && mark < marks + MARKS_ENOUGH) {
+        mark = put_marks(mark, *from, marks_of(scan_block(text.data + *from), carry, &ends));
+        *from += 64;
     }
+    if (text.length - *from - 1 < 64 && ends == 0)
+        mark = put_marks(mark, *from, last_marks(text, *from, *carry, &ends));
     mark[0] = mark[1] = (uint16_t)text.length;
     return mark;
 }
 
-// Notes field `index` if the name between `at` and `colon` is a known one; returns what is seen then.
-INLINE uint32_t note_known(const char *data, size_t at, size_t colon,
-                           struct cv_parser_head *head, size_t index, uint32_t seen) {
+// What is known of the fields so far, in one word: `seen` below, `repeated` above.
+typedef uint64_t known_bits;
+
+INLINE void put_known(struct cv_parser_head *head, known_bits bits) {
+    // One store, as they are loaded together.
+    _Static_assert(offsetof(struct cv_parser_head, repeated) ==
+                       offsetof(struct cv_parser_head, seen) + 4,
+                   "side by side");
+    memcpy(&head->seen, &bits, sizeof(bits));
+}
+
+INLINE known_bits get_known(const struct cv_parser_head *head) {
+    return head->seen | (known_bits)head->repeated << 32;
+}
+
+// Notes field `index` if the name between `at` and `colon` is a known one.
+INLINE known_bits note_known(const char *data, size_t at, size_t colon,
+                             struct cv_parser_head *head, size_t index, known_bits bits) {
     size_t name_bytes = colon - at;
-    uint32_t known = cv_known_table.slot[cv_known_hash(load_4(data + colon - 4), (uint32_t)name_bytes)];
+    uint32_t known =
+        cv_known_table.slot[cv_known_hash(load_4(data + colon - 4), (uint32_t)name_bytes)];
     uint32_t is_known = is_name(data + colon, &cv_known_table.name[known]);
 
     if (CV_UNLIKELY((is_known & (name_bytes >= CV_KNOWN_TEXT_BYTES)) != 0))
         is_known = cv_known_is((enum cv_known_field)known, data + at, (uint32_t)name_bytes);
     known |= (is_known - 1) & CV_FIELD_KNOWN_COUNT;  // Without a branch: names come in any order.
-    uint32_t bit = is_known << known;
-    if (CV_UNLIKELY((seen & bit) != 0)) {
-        head->repeated |= bit;
+    known_bits bit = (known_bits)is_known << known;
+    if (CV_UNLIKELY((bits & bit) != 0)) {
+        bit <<= 32;
         known = CV_FIELD_KNOWN_COUNT;
     }
     head->known[known] = (uint8_t)index;
-    return seen | bit;
+    return bits | bit;
 }
 
 INLINE void put_field(struct cv_parser_field *field, size_t at, size_t colon, size_t begin,
@@ -164,21 +194,20 @@ CV_NOINLINE static bool take_unusual_field(const char *data, size_t at, size_t c
     put_field(&head->field[index], at, colon, begin, end);
     // No known name is that short, and there may be fewer than 16 bytes before its colon.
     if (colon - at > 1)
-        head->seen = note_known(data, at, colon, head, index, head->seen);
+        put_known(head, note_known(data, at, colon, head, index, get_known(head)));
     return true;
 }
 
 // *(field-name ":" OWS field-value OWS CRLF) CRLF, from `line` on, whose marks are those from `*mark`
 // to `end_mark`. DONE with `head_bytes`, or PARTIAL for what does not go on: `head_bytes` and `*mark`
-// are at that line then.
+// are at that line then. `index` fields are there already, and `bits` known of them.
 INLINE enum cv_parser_result take_fields(struct cv_scan_text text, uint32_t fields_max,
-                                         struct cv_parser_head *head, size_t line,
-                                         const uint16_t **mark, const uint16_t *end_mark) {
+                                         struct cv_parser_head *head, size_t line, size_t index,
+                                         known_bits bits, const uint16_t **mark,
+                                         const uint16_t *end_mark) {
     const char *data = text.data;
     const uint16_t *at = *mark;
-    size_t index = head->field_count;
     size_t index_end = CV_MIN(index + (uint32_t)(end_mark - at) / 2, fields_max);
-    uint32_t seen = 0;
 
     for (; index < index_end; index++) {
         size_t colon = at[0], end = at[1];
@@ -188,18 +217,18 @@ INLINE enum cv_parser_result take_fields(struct cv_scan_text text, uint32_t fiel
                       load_2(data + end) == CRLF && (unsigned char)data[colon + 2] > ' ' &&
                       (unsigned char)data[end - 1] > ' ')) {
             put_field(&head->field[index], line, colon, colon + 2, end);
-            seen = note_known(data, line, colon, head, index, seen);
+            bits = note_known(data, line, colon, head, index, bits);
         } else {
-            head->seen = seen;
+            put_known(head, bits);
             if (!take_unusual_field(data, line, colon, end, head, index))
                 break;
-            seen = head->seen;
+            bits = get_known(head);
         }
         line = end + 2;
         at += 2;
     }
     head->field_count = (uint8_t)index;
-    head->seen = seen;
+    put_known(head, bits);
     *mark = at;
     if (CV_UNLIKELY(text.length - line < 2 || load_2(data + line) != CRLF)) {
         head->head_bytes = (uint32_t)line;
@@ -274,43 +303,75 @@ INLINE enum cv_parser_result take_target(struct cv_scan_text text,
 }
 
 INLINE void clear_fields(struct cv_parser_head *head) {
-    head->field_count = 0;
-    head->seen = 0;
-    head->repeated = 0;
     memset(head->known, CV_PARSER_NO_FIELD, sizeof(head->known));
 }
 
-// Host comes first in nearly all heads, so its value is looked at before it is known to be one.
-struct first_value {
-    size_t at;
-    size_t host_bytes;
-};
+// Clients send Host first (RFC 9110 section 7.2), so it is looked for there without a look-up that
+// all else would have to wait for. False when `line` is no `Host: value` or the value is not right
+// at first sight.
+INLINE bool take_host(struct cv_scan_text text, struct cv_parser_head *head, size_t line,
+                      size_t end) {
+    const uint64_t name = 'h' | 'o' << 8 | 's' << 16 | 't' << 24 | (uint64_t)(':' | ' ' << 8) << 32;
+    size_t begin = line + 6;
 
-INLINE struct first_value look_at_first_value(struct cv_scan_text text, const uint16_t mark[2]) {
-    size_t at = mark[0] + (size_t)2;
+    if (CV_UNLIKELY(end <= begin || end + 1 >= text.length ||
+                    ((load_8(text.data + line) | 0x20202020) & UINT64_C(0xffffffffffff)) != name ||
+                    load_2(text.data + end) != CRLF || !scan_host(text, begin, end - begin)))
+        return false;
+    put_field(&head->field[0], line, line + 4, begin, end);
+    head->known[CV_FIELD_HOST] = 0;
+    return true;
+}
 
-    return (struct first_value){at, scan_host(text, at, mark[1] - at)};
+// A head of a request line and a Host and nothing else, whose marks are `bits`, from `from` on.
+INLINE bool take_short_head(struct cv_scan_text text, struct cv_parser_head *head, size_t from,
+                            uint64_t bits) {
+    bits &= bits - 1;  // Without the end of the request line,
+    bits &= bits - 1;  // and without the colon.
+    if (CV_UNLIKELY(bits == 0))
+        return false;
+    size_t end = from + (size_t)__builtin_ctzll(bits);
+    if (!take_host(text, head, head->head_bytes, end) || text.length - end < 4 ||
+        load_4(text.data + end) != (CRLF | (uint32_t)CRLF << 16))
+        return false;
+    head->field_count = 1;
+    put_known(head, 1u << CV_FIELD_HOST);
+    head->head_bytes = (uint32_t)end + 4;
+    return true;
 }
 
 INLINE enum cv_parser_result read_whole(struct cv_scan_text text,
                                         const struct cv_parser_limits *limits,
-                                        struct cv_parser_head *head, struct first_value *first) {
+                                        struct cv_parser_head *head, bool *is_host) {
     // As they are: aligned for vectors, as arrays are by themselves, they cost a frame of its own.
     uint16_t marks[MARKS_MAX] __attribute__((aligned(16)));
 
     enum cv_parser_result result = take_start(text, head);
     if (CV_UNLIKELY(result != CV_PARSER_DONE))
         return result;
+    // The marks need not wait for the end of the request line. It has one itself, its CR.
     size_t begin = head->head_bytes, from = begin;
     struct carry carry = {0};
-    const uint16_t *end_mark = find_marks(text, &from, &carry, marks, marks);
+    uint64_t ends;
+    uint64_t bits = first_marks(text, &from, &carry, &ends);
     result = take_target(text, limits, head, begin, scan_target(text, begin));
     if (CV_UNLIKELY(result != CV_PARSER_DONE))
         return result;
-    const uint16_t *mark = marks + 1;  // The request line has one.
-    *first = look_at_first_value(text, mark);
     clear_fields(head);
-    result = take_fields(text, limits->fields_max, head, head->head_bytes, &mark, end_mark);
+    if (ends != 0 && limits->fields_max > 0 && take_short_head(text, head, begin, bits)) {
+        *is_host = true;
+        return CV_PARSER_DONE;
+    }
+    const uint16_t *mark = marks + 1;
+    const uint16_t *end_mark = put_marks(marks, begin, bits);
+    end_mark = find_marks(text, &from, &carry, ends, marks, marks + (end_mark - marks));
+    size_t line = head->head_bytes;
+    *is_host = limits->fields_max > 0 && take_host(text, head, line, mark[1]);
+    if (CV_LIKELY(*is_host)) {
+        line = mark[1] + (size_t)2;
+        mark += 2;
+    }
+    result = take_fields(text, limits->fields_max, head, line, *is_host, *is_host, &mark, end_mark);
     return CV_LIKELY(result == CV_PARSER_DONE) ? result : cv_unusual_line(text, limits, head, mark);
 }
 
@@ -346,11 +407,10 @@ static enum cv_parser_result go_on_with_fields(struct cv_scan_text text,
 
     memcpy(marks, progress->mark, sizeof(progress->mark));
     const uint16_t *end_mark =
-        find_marks(text, &from, &carry, marks, marks + progress->mark_count);
+        find_marks(text, &from, &carry, 0, marks, marks + progress->mark_count);
     clear_fields(head);
-    head->field_count = progress->field_count;
-    enum cv_parser_result result =
-        take_fields(text, limits->fields_max, head, progress->at, &mark, end_mark);
+    enum cv_parser_result result = take_fields(text, limits->fields_max, head, progress->at,
+                                               progress->field_count, 0, &mark, end_mark);
     if (result == CV_PARSER_DONE)
         return result;
     result = cv_unusual_line(text, limits, head, mark);
@@ -399,14 +459,11 @@ static enum cv_parser_result read_piece(struct cv_scan_text text,
 }
 
 INLINE enum cv_parser_result judge(struct cv_scan_text text, struct cv_parser_head *head,
-                                   struct first_value first) {
-    if (CV_LIKELY((head->seen & 1u << CV_FIELD_HOST) != 0)) {
-        struct cv_parser_slice host = head->field[head->known[CV_FIELD_HOST]].value;
-        if (CV_UNLIKELY(host.offset != first.at))
-            first.host_bytes = scan_host(text, host.offset, host.length);
-    }
+                                   bool is_host) {
     end_vectors();
-    return cv_framing_judge(text.data, head, first.host_bytes);
+    if (is_host && cv_framing_is_plain(head))
+        return CV_PARSER_DONE;
+    return cv_framing_judge(text.data, head, is_host);
 }
 
 // A partial head that fills all the room there may be is refused for what was too long.
@@ -442,7 +499,7 @@ static enum cv_parser_result resume(const char *data, size_t length,
     // What was read before it is not in `head`.
     if (result == CV_PARSER_DONE)
         result = read_piece(text, limits, head, &start);
-    return result == CV_PARSER_DONE ? judge(text, head, (struct first_value){0, 0})
+    return result == CV_PARSER_DONE ? judge(text, head, false)
                                     : partial(text, limits, result);
 }
 
@@ -461,8 +518,8 @@ static enum cv_parser_result feed(const char *data, size_t length,
 
     if (CV_UNLIKELY(text.length < SHORT_BYTES))
         return feed_short(data, length, limits, head);
-    struct first_value first;
-    enum cv_parser_result result = read_whole(text, limits, head, &first);
-    return CV_LIKELY(result == CV_PARSER_DONE) ? judge(text, head, first)
+    bool is_host;
+    enum cv_parser_result result = read_whole(text, limits, head, &is_host);
+    return CV_LIKELY(result == CV_PARSER_DONE) ? judge(text, head, is_host)
                                                : partial(text, limits, result);
 }
