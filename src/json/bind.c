@@ -405,7 +405,7 @@ static const char *read_member(struct bind *bind, const char *at, const struct c
                                char *target, const struct covet_json_field **expected,
                                uint64_t *seen) {
     const struct covet_json_field *field;
-    struct covet_span key;
+    struct covet_span key = {"", 0};
     const char *start = at;
 
     at = cv_token_key(&bind->reader, at, &key);

@@ -98,7 +98,10 @@ static inline const char *cv_token_skip_space(const struct covet_json_reader *re
         return at;
     if (*at == ' ' && (unsigned char)at[1] > ' ')
         return at + 1;
-    return cv_token_skip_spaces(at, reader->end);
+    at = cv_token_skip_spaces(at, reader->end);
+    if (at == NULL)
+        __builtin_unreachable();  // Said for the sake of static analysis.
+    return at;
 }
 
 // The first byte from `at` on, inside a string, that is no plain text: a quotation mark, or what

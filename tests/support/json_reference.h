@@ -59,8 +59,10 @@ static inline void t_json_put(struct t_json_dump *dump, const void *data, size_t
         dump->data = realloc(dump->data, dump->capacity);
         CV_ASSERT(dump->data != NULL);
     }
-    if (length > 0)
+    if (length > 0) {
+        CV_ASSERT(dump->data != NULL);
         memcpy(dump->data + dump->length, data, length);
+    }
     dump->length += length;
 }
 
