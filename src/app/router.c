@@ -105,33 +105,29 @@ static CV_NOINLINE const struct cv_router_slot *find_long(const struct cv_router
 static CV_NOINLINE const struct cv_router_slot *find_short(const struct cv_router *router,
                                                            struct cv_span path) {
     uint64_t word = cv_router_load_short(path.data, path.length);
-    struct cv_router_words words = {{word, word, word, word}};
     const struct cv_router_slot *slot =
-        slot_of(router, cv_router_hash_words(&words, path.length, router->seed));
+        slot_of(router, cv_router_hash_short(word, path.length, router->seed));
 
     return slot->length == path.length && cv_router_load(slot->text) == word ? slot : NULL;
 }
 
-static CV_ALWAYS_INLINE const struct cv_router_slot *find_static(const struct cv_router *router,
-                                                                 struct cv_span path) {
-    struct cv_router_words words;
-    size_t offset[4];
-    uint64_t different = 0;
-
+static inline const struct cv_router_slot *find_static(const struct cv_router *router,
+                                                       struct cv_span path) {
     if (path.length > router->static_bytes_max)
         return NULL;
     if (path.length > CV_ROUTER_SLOT_TEXT_BYTES)
         return find_long(router, path);
     if (path.length < WORD_BYTES)
         return find_short(router, path);
-    cv_router_word_offsets(path.length, offset);
-    for (int i = 0; i < 4; i++)
-        words.word[i] = cv_router_load(path.data + offset[i]);
+
+    struct cv_router_words words = cv_router_words(path.data, path.length);
     const struct cv_router_slot *slot =
-        slot_of(router, cv_router_hash_words(&words, path.length, router->seed));
-    for (int i = 0; i < 4; i++)
-        different |= words.word[i] ^ cv_router_load(slot->text + offset[i]);
-    return different == 0 && slot->length == path.length ? slot : NULL;
+        slot_of(router, cv_router_hash_words(words, path.length, router->seed));
+    struct cv_router_words known = cv_router_words(slot->text, path.length);
+    uint64_t different = (words.first ^ known.first) | (words.second ^ known.second) |
+                         (words.third ^ known.third) | (words.last ^ known.last);
+
+    return (different | (slot->length ^ path.length)) == 0 ? slot : NULL;
 }
 
 // Patterns with parameters.
@@ -327,8 +323,10 @@ static inline void copy_tail(struct search *search, struct cv_span path) {
     search->direct_end = path.length < WINDOW_BYTES ? path.data : search->end - kept + 1;
 }
 
-static bool search_tree(const struct cv_router *router, uint16_t method, struct cv_span path,
-                        struct cv_match *match) {
+// Apart, so that a static path pays for no place on the stack.
+static CV_NOINLINE enum cv_router_result search_tree(const struct cv_router *router,
+                                                     uint16_t method, struct cv_span path,
+                                                     struct cv_match *match) {
     struct search search;
 
     search.router = router;
@@ -337,7 +335,9 @@ static bool search_tree(const struct cv_router *router, uint16_t method, struct 
     search.fork_count = 0;
     search.method = method;
     copy_tail(&search, path);
-    return find_by_tree(&search, path.data);
+    if (router->has_tree && find_by_tree(&search, path.data))
+        return CV_ROUTER_FOUND;
+    return match->allowed != 0 ? CV_ROUTER_METHOD_NOT_ALLOWED : CV_ROUTER_NOT_FOUND;
 }
 
 enum cv_router_result cv_router_match(const struct cv_router *router, uint16_t method,
@@ -352,9 +352,7 @@ enum cv_router_result cv_router_match(const struct cv_router *router, uint16_t m
     slot = find_static(router, path);
     if (slot != NULL && choose(router, &slot->leaf, method, match))
         return CV_ROUTER_FOUND;
-    if (router->has_tree && search_tree(router, method, path, match))
-        return CV_ROUTER_FOUND;
-    return match->allowed != 0 ? CV_ROUTER_METHOD_NOT_ALLOWED : CV_ROUTER_NOT_FOUND;
+    return search_tree(router, method, path, match);
 }
 
 uint16_t cv_router_methods(const struct cv_router *router) {

@@ -95,16 +95,11 @@ _Static_assert(sizeof(struct cv_router_pins) == CV_CACHE_LINE_BYTES, "workers sh
 // Up to 32 bytes are four words, overlapping where the path is shorter; below 8 bytes one word,
 // the missing bytes being 0. They are read once, for the hash and for the comparison.
 struct cv_router_words {
-    uint64_t word[4];
+    uint64_t first;
+    uint64_t second;
+    uint64_t third;
+    uint64_t last;
 };
-
-// Where the words of a text of 8 to 32 bytes begin.
-static inline void cv_router_word_offsets(size_t length, size_t offset[4]) {
-    offset[0] = 0;
-    offset[1] = CV_MIN((size_t)8, length - 8);
-    offset[2] = CV_MAX(length, (size_t)16) - 16;
-    offset[3] = length - 8;
-}
 
 static inline uint64_t cv_router_load(const char *at) {
     uint64_t word;
@@ -134,38 +129,40 @@ static inline uint64_t cv_router_mix(uint64_t a, uint64_t b) {
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+// Of a text of 8 to 32 bytes.
+static inline struct cv_router_words cv_router_words(const char *text, size_t length) {
+    return (struct cv_router_words){
+        cv_router_load(text),
+        cv_router_load(text + CV_MIN((size_t)8, length - 8)),
+        cv_router_load(text + CV_MAX(length, (size_t)16) - 16),
+        cv_router_load(text + length - 8),
+    };
+}
+
 #define CV_ROUTER_SALT_1 0x9e3779b97f4a7c15u  // Odd numbers without a pattern.
 #define CV_ROUTER_SALT_2 0xd6e8feb86659fd93u
 #define CV_ROUTER_SALT_3 0xa0761d6478bd642fu
 
-static inline uint64_t cv_router_hash_words(const struct cv_router_words *words, size_t length,
+static inline uint64_t cv_router_hash_words(struct cv_router_words words, size_t length,
                                             uint64_t seed) {
-    const uint64_t *word = words->word;
+    return cv_router_mix(words.first ^ seed ^ length, words.second ^ CV_ROUTER_SALT_1) ^
+           cv_router_mix(words.third ^ CV_ROUTER_SALT_2, words.last ^ CV_ROUTER_SALT_3 ^ seed);
+}
 
-    return cv_router_mix(word[0] ^ seed ^ length, word[1] ^ CV_ROUTER_SALT_1) ^
-           cv_router_mix(word[2] ^ CV_ROUTER_SALT_2, word[3] ^ CV_ROUTER_SALT_3 ^ seed);
+// Of a text of 1 to 7 bytes, as a word.
+static inline uint64_t cv_router_hash_short(uint64_t word, size_t length, uint64_t seed) {
+    return cv_router_hash_words((struct cv_router_words){word, word, word, word}, length, seed);
 }
 
 // Of a text of more than 32 bytes.
 uint64_t cv_router_hash_long(const char *text, size_t length, uint64_t seed);
 
-// Of 1 to 32 bytes.
 static inline uint64_t cv_router_hash(const char *text, size_t length, uint64_t seed) {
-    struct cv_router_words words;
-    size_t offset[4];
-
     if (length > CV_ROUTER_SLOT_TEXT_BYTES)
         return cv_router_hash_long(text, length, seed);
-    if (length < 8) {
-        uint64_t word = cv_router_load_short(text, length);
-
-        words = (struct cv_router_words){{word, word, word, word}};
-    } else {
-        cv_router_word_offsets(length, offset);
-        for (int i = 0; i < 4; i++)
-            words.word[i] = cv_router_load(text + offset[i]);
-    }
-    return cv_router_hash_words(&words, length, seed);
+    if (length < 8)
+        return cv_router_hash_short(cv_router_load_short(text, length), length, seed);
+    return cv_router_hash_words(cv_router_words(text, length), length, seed);
 }
 
 #endif

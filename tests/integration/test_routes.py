@@ -141,8 +141,8 @@ class Checked(threading.Thread):
 
 
 def churn_under_load(env, count, load_s):
-    """`count` replacements by a thread of the module while everybody asks; gives KiB of growth of the
-    second half."""
+    """`count` replacements by a thread of the module while everybody asks; gives the KiB of growth
+    behind the first quarter."""
     with churning(env, cores="0-1") as server:
         clients = [Checked(server) for _ in range(3)]
         for client in clients:
@@ -175,22 +175,32 @@ def churn_under_load(env, count, load_s):
         return sizes[-1] - sizes[0]
 
 
+def check_growth(env, grown_kib):
+    """A sanitizer keeps what is freed for a while."""
+    assert env.is_sanitized or grown_kib < 1024, f"{grown_kib} KiB more"
+
+
 @limit_s(120)
 def test_replacing_under_load_tears_nothing_and_grows_nothing(env):
-    grown_kib = churn_under_load(env, 8000 // env.slack, 3)
-    assert grown_kib < 1024 * env.slack, f"{grown_kib} KiB more after 6,000 more replacements"
+    check_growth(env, churn_under_load(env, 8000 // env.slack, 3))
 
 
 @slow
 @limit_s(600)
 def test_a_hundred_thousand_replacements_under_load(env):
-    grown_kib = churn_under_load(env, 100000, 20)
-    assert grown_kib < 1024 * env.slack, f"{grown_kib} KiB more after 75,000 more replacements"
+    check_growth(env, churn_under_load(env, 100000, 20))
+
+
+def touch_receive_buffers(server, seconds=6.0):
+    """A worker's 4,096 receive buffers are memory only once they were used."""
+    with Load(server.address, threads=4, target="/beside/1") as load:
+        procfs.wait_for(lambda: load.done > 12000, seconds)
 
 
 def reload_often(env, count):
     with churning(env, cores="0-1") as server:
         sizes = []
+        touch_receive_buffers(server)
         with Load(server.address, threads=2, target="/beside/1", pause_s=0.001) as load:
             for number in range(count):
                 seen = server.log().count(names.RELOADED)
@@ -217,15 +227,13 @@ def reload_often(env, count):
 
 @limit_s(120)
 def test_reloads_of_a_module_grow_nothing(env):
-    grown_kib = reload_often(env, 40)
-    assert grown_kib < 1024 * env.slack, f"{grown_kib} KiB more"
+    check_growth(env, reload_often(env, 40))
 
 
 @slow
 @limit_s(600)
 def test_a_thousand_reloads_of_a_module_grow_nothing(env):
-    grown_kib = reload_often(env, 1000)
-    assert grown_kib < 2048 * env.slack, f"{grown_kib} KiB more"
+    check_growth(env, reload_often(env, 1000))
 
 
 def test_changes_within_one_turn_are_kept_to_its_end(env):

@@ -409,6 +409,62 @@ static void test_request_takes_no_memory_for_a_plain_answer(void **state) {
     t_close(exchange);
 }
 
+static void do_empty(struct covet_request *request, struct covet_response *response) {
+    (void)request;
+    covet_response_empty(response);
+}
+
+static void test_request_counts_how_its_route_was_found(void **state) {
+    struct t_fixture *fixture = *state;
+    static const char *const lines[] = {"GET /", "HEAD /", "GET /nothing", "PUT /", "GET /%zz"};
+    const struct covet_stats_worker *stats = &fixture->hosts[0].stats;
+    uint64_t hits = cv_counter_read(stats, COVET_COUNTER_ROUTE_CACHE_HITS);
+    uint64_t misses = cv_counter_read(stats, COVET_COUNTER_ROUTE_CACHE_MISSES);
+
+    assert_int_equal(covet_route(fixture->app, COVET_GET, "/{name}/x", handler, NULL), 0);
+    for (size_t i = 0; i < CV_ARRAY_COUNT(lines); i++)
+        t_close(run(state, lines[i], do_empty));
+    t_close(run(state, "GET /a/x", do_empty));
+    // Neither for a path that is none.
+    assert_int_equal(cv_counter_read(stats, COVET_COUNTER_ROUTE_CACHE_HITS) - hits, 2);
+    assert_int_equal(cv_counter_read(stats, COVET_COUNTER_ROUTE_CACHE_MISSES) - misses, 3);
+}
+
+static void keep(struct covet_request *request, struct covet_response *response) {
+    (void)response;
+    covet_request_defer(request);
+}
+
+static void count_removal(void *context) {
+    (*(int *)context)++;
+}
+
+static void test_request_keeps_a_route_that_is_replaced(void **state) {
+    struct t_fixture *fixture = *state;
+    int first = 0, later = 0;
+    struct covet_route_options options = {.methods = COVET_GET,
+                                          .pattern = "/live",
+                                          .handler = handler,
+                                          .context = &first,
+                                          .on_removed = count_removal};
+
+    assert_int_equal(covet_route_with(fixture->app, &options), 0);
+    struct t_exchange *open = run(state, "GET /live", keep);
+    options.context = &later;
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(covet_route_replace(covet_worker_app(fixture->worker), &options), 0);
+    assert_int_equal(first, 0);
+    assert_int_equal(later, 999);
+    assert_ptr_equal(covet_request_context(&open->request), &first);
+    assert_string_equal(open->request.match.route->pattern, "/live");
+    covet_response_empty(&open->request.response);
+    t_close(open);
+    assert_false(cv_routes_reclaim(&fixture->app->routes));
+    assert_int_equal(first, 1);
+    assert_int_equal(covet_route_remove(fixture->app, COVET_GET, "/live"), 0);
+    assert_int_equal(later, 1000);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_request_without_a_handler_is_answered),
@@ -428,6 +484,8 @@ int main(void) {
         cmocka_unit_test(test_request_that_waits_for_a_body_ends_with_its_client),
         cmocka_unit_test(test_request_with_a_whole_body_does_not_stream_it),
         cmocka_unit_test(test_request_takes_no_memory_for_a_plain_answer),
+        cmocka_unit_test(test_request_counts_how_its_route_was_found),
+        cmocka_unit_test(test_request_keeps_a_route_that_is_replaced),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
