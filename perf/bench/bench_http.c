@@ -35,17 +35,16 @@ static void run_covet(void *context, uint32_t count) {
 // Bits of the bytes that end a name or a line, or that no head may hold: ':' and all controls. One
 // look-up per nibble; a byte is in the set when its row and its column share a bit.
 AVX2 static inline uint32_t classify_32(const char *data) {
-    const __m256i rows = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(1, 1, 0, 2, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0));
-    const __m256i columns = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 1, 1, 1, 1, 5));
+    const __m256i rows =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(1, 1, 0, 2, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0));
+    const __m256i columns =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 1, 1, 1, 1, 5));
     __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)data);
     __m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), _mm256_set1_epi8(0x0f));
     __m256i common =
         _mm256_and_si256(_mm256_shuffle_epi8(rows, high), _mm256_shuffle_epi8(columns, bytes));
 
-    return (uint32_t)_mm256_movemask_epi8(
-        _mm256_cmpgt_epi8(common, _mm256_setzero_si256()));
+    return (uint32_t)_mm256_movemask_epi8(_mm256_cmpgt_epi8(common, _mm256_setzero_si256()));
 }
 
 // The last block is read from the end backwards: nothing behind the input is touched.
@@ -55,8 +54,7 @@ AVX2 static inline uint64_t classify(const char *data, uint32_t from, uint32_t l
     if (rest >= 64)
         return classify_32(data + from) | (uint64_t)classify_32(data + from + 32) << 32;
     if (rest > 32)
-        return classify_32(data + from) |
-               (uint64_t)classify_32(data + length - 32) << (rest - 32);
+        return classify_32(data + from) | (uint64_t)classify_32(data + length - 32) << (rest - 32);
     return classify_32(data + length - 32) >> (32 - rest);
 }
 

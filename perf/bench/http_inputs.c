@@ -1,6 +1,6 @@
 // Every request is put together from field lines in a random order (Host first, as clients send
-// it) and then filled up to its size in the value that varies most in real life: a session cookie, a
-// token, the path.
+// it) and then filled up to its size in the value that varies most in real life: a session cookie,
+// a token, the path.
 #include "http_inputs.h"
 
 #include <stdio.h>
@@ -15,9 +15,9 @@ struct shape {
     const char *name;
     uint32_t bytes;
     const char *method;
-    const char *path;         // Variants take it from some byte on.
+    const char *path;  // Variants take it from some byte on.
     const char *lines[LINES_MAX];
-    const char *filled;       // The line that takes the rest of the room.
+    const char *filled;  // The line that takes the rest of the room.
 };
 
 static const char *const hosts[] = {"www.example.com", "localhost:8080", "api.example.org",
@@ -55,30 +55,46 @@ static const struct shape shapes[BENCH_HTTP_SIZES] = {
         .bytes = 2416,
         .method = "GET",
         .path = "/api/v1/search/documents?q=io_uring&sort=-date&limit=50&offset=150",
-        .lines = {"Connection: keep-alive",
-                  "User-Agent: Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 "
-                  "(KHTML, like Gecko) Version/17.6 Safari/605.1.15",
-                  "Accept: application/json, text/plain, */*",
-                  "Accept-Encoding: gzip, deflate, br",
-                  "Accept-Language: de-DE,de;q=0.9,en;q=0.8",
-                  "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMDQ3In0.c2lnbmF0dXJl",
-                  "Cache-Control: no-cache", "Pragma: no-cache", "DNT: 1", "Priority: u=1, i",
-                  "Origin: https://app.example.com",
-                  "Referer: https://app.example.com/search?q=io_uring",
-                  "If-None-Match: W/\"5f3c-18c2a9\"",
-                  "If-Modified-Since: Tue, 12 Nov 2024 08:15:30 GMT",
-                  "X-Forwarded-For: 203.0.113.17, 198.51.100.4", "X-Forwarded-Proto: https",
-                  "X-Forwarded-Host: app.example.com", "X-Forwarded-Port: 443",
-                  "X-Real-IP: 203.0.113.17", "X-Request-ID: 3f0c6d1e-7d52-4a90-b0f5-1c8e5f3ab917",
-                  "X-Correlation-ID: 9b1f0f4e", "Via: 1.1 edge-17.example.net",
-                  "Forwarded: for=203.0.113.17;proto=https",
-                  "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-                  "tracestate: vendor=t61rcWkgMzE", "baggage: userId=1047,tier=gold",
-                  "X-Client-Version: 2024.11.3", "X-Device-ID: 7c1b2f6e4d", "X-Tenant: example",
-                  "X-Api-Key: 0f8fad5bd9cb469fa16570867728950e", "X-Csrf-Token: iYTt7oSk",
-                  "X-Feature-Flags: new-nav,dark-mode,fast-search", "X-Timezone: Europe/Berlin",
-                  "X-Region: eu-central-1", "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: cors",
-                  "Sec-Fetch-Dest: empty", "Sec-GPC: 1"},
+        .lines =
+            {"Connection: keep-alive",
+             "User-Agent: Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 "
+             "(KHTML, like Gecko) Version/17.6 Safari/605.1.15",
+             "Accept: application/json, text/plain, */*",
+             "Accept-Encoding: gzip, deflate, br",
+             "Accept-Language: de-DE,de;q=0.9,en;q=0.8",
+             "Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMDQ3In0.c2lnbmF0dXJl",
+             "Cache-Control: no-cache",
+             "Pragma: no-cache",
+             "DNT: 1",
+             "Priority: u=1, i",
+             "Origin: https://app.example.com",
+             "Referer: https://app.example.com/search?q=io_uring",
+             "If-None-Match: W/\"5f3c-18c2a9\"",
+             "If-Modified-Since: Tue, 12 Nov 2024 08:15:30 GMT",
+             "X-Forwarded-For: 203.0.113.17, 198.51.100.4",
+             "X-Forwarded-Proto: https",
+             "X-Forwarded-Host: app.example.com",
+             "X-Forwarded-Port: 443",
+             "X-Real-IP: 203.0.113.17",
+             "X-Request-ID: 3f0c6d1e-7d52-4a90-b0f5-1c8e5f3ab917",
+             "X-Correlation-ID: 9b1f0f4e",
+             "Via: 1.1 edge-17.example.net",
+             "Forwarded: for=203.0.113.17;proto=https",
+             "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+             "tracestate: vendor=t61rcWkgMzE",
+             "baggage: userId=1047,tier=gold",
+             "X-Client-Version: 2024.11.3",
+             "X-Device-ID: 7c1b2f6e4d",
+             "X-Tenant: example",
+             "X-Api-Key: 0f8fad5bd9cb469fa16570867728950e",
+             "X-Csrf-Token: iYTt7oSk",
+             "X-Feature-Flags: new-nav,dark-mode,fast-search",
+             "X-Timezone: Europe/Berlin",
+             "X-Region: eu-central-1",
+             "Sec-Fetch-Site: same-site",
+             "Sec-Fetch-Mode: cors",
+             "Sec-Fetch-Dest: empty",
+             "Sec-GPC: 1"},
         .filled = "Cookie: consent=all; theme=dark; session=",
     },
 };
@@ -105,8 +121,8 @@ static void add_text(char *out, uint32_t room, uint32_t *length, const char *tex
 static void make_small(char *out, uint32_t bytes, uint32_t which) {
     static const char path[] = "/api/users/1047/posts/12";
     const char *host = hosts[which % (sizeof(hosts) / sizeof(hosts[0]))];
-    uint32_t path_bytes = bytes - (uint32_t)strlen("GET  HTTP/1.1\r\nHost: \r\n\r\n") -
-                          (uint32_t)strlen(host);
+    uint32_t path_bytes =
+        bytes - (uint32_t)strlen("GET  HTTP/1.1\r\nHost: \r\n\r\n") - (uint32_t)strlen(host);
 
     snprintf(out, bytes + 1, "GET %.*s HTTP/1.1\r\nHost: %s\r\n\r\n", (int)path_bytes, path, host);
 }

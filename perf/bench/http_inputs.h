@@ -10,10 +10,10 @@
 #define BENCH_HTTP_ORDER 1024u  // Requests of one pass, a multiple of BENCH_HTTP_VARIANTS.
 
 struct bench_http_input {
-    const char *name;                        // "http_parse/get_49" and so on
-    uint32_t bytes;                          // Of each variant.
+    const char *name;                          // "http_parse/get_49" and so on
+    uint32_t bytes;                            // Of each variant.
     const char *variant[BENCH_HTTP_VARIANTS];  // owned; exactly `bytes` of memory each
-    uint32_t order[BENCH_HTTP_ORDER];        // What one pass reads; see bench_http_shuffle.
+    uint32_t order[BENCH_HTTP_ORDER];          // What one pass reads; see bench_http_shuffle.
 };
 
 // The four, made at the first call; `count` of them is BENCH_HTTP_SIZES.

@@ -82,8 +82,7 @@ static enum cv_parser_refusal judge_host(const char *data, struct cv_parser_head
 static enum cv_parser_refusal judge_content_length(const char *data, struct cv_parser_head *head) {
     struct cv_parser_slice value = value_of(head, CV_FIELD_CONTENT_LENGTH);
 
-    if (is_repeated(head, CV_FIELD_CONTENT_LENGTH) ||
-        value.length > 19 ||
+    if (is_repeated(head, CV_FIELD_CONTENT_LENGTH) || value.length > 19 ||
         !cv_span_to_uint64(cv_parser_span(data, value), INT64_MAX, &head->content_length))
         return CV_PARSER_BAD_CONTENT_LENGTH;
     head->has_content_length = true;
@@ -115,7 +114,8 @@ static bool read_codings(struct cv_span line, struct codings *codings) {
     }
 }
 
-static enum cv_parser_refusal judge_transfer_encoding(const char *data, struct cv_parser_head *head) {
+static enum cv_parser_refusal judge_transfer_encoding(const char *data,
+                                                      struct cv_parser_head *head) {
     struct lines lines = lines_of(data, head, CV_FIELD_TRANSFER_ENCODING);
     if (head->version_minor == 0 || has(head, CV_FIELD_CONTENT_LENGTH))
         return CV_PARSER_BAD_TRANSFER_ENCODING;
@@ -217,7 +217,8 @@ CV_NOINLINE static enum cv_parser_refusal judge(const char *data, struct cv_pars
 
 // One to eight digits. A request line is in front of them, so loading eight bytes up to their end
 // reads nothing strange.
-static inline bool read_short_number(const char *data, struct cv_parser_slice value, uint64_t *number) {
+static inline bool read_short_number(const char *data, struct cv_parser_slice value,
+                                     uint64_t *number) {
     uint64_t word;
 
     if (value.length - 1u > 7)
@@ -255,8 +256,8 @@ static inline bool is_usual(const char *data, struct cv_parser_head *head, bool 
         !is_keep_alive(cv_parser_span(data, value_of(head, CV_FIELD_CONNECTION))))
         return false;
     head->has_content_length = has(head, CV_FIELD_CONTENT_LENGTH);
-    return !head->has_content_length || read_short_number(data, value_of(head, CV_FIELD_CONTENT_LENGTH),
-                                                          &head->content_length);
+    return !head->has_content_length ||
+           read_short_number(data, value_of(head, CV_FIELD_CONTENT_LENGTH), &head->content_length);
 }
 
 enum cv_parser_result cv_framing_judge(const char *data, struct cv_parser_head *head,

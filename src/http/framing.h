@@ -9,8 +9,8 @@
 #include "base/compiler.h"
 #include "http/parser.h"
 
-// What most requests without a body say: of the fields that are judged, one Host. Its value, that of
-// the first field, is right. Does what cv_framing_judge would, or returns false.
+// What most requests without a body say: of the fields that are judged, one Host. Its value, that
+// of the first field, is right. Does what cv_framing_judge would, or returns false.
 static inline bool cv_framing_is_plain(struct cv_parser_head *head) {
     const uint32_t judged = (1u << CV_FIELD_CONTENT_TYPE) - 1;
 

@@ -1,5 +1,5 @@
-// The way in, and what is known about refusals and methods. The head itself is read by http/walk.h in
-// the variant that http/scan has chosen.
+// The way in, and what is known about refusals and methods. The head itself is read by http/walk.h
+// in the variant that http/scan has chosen.
 #include "http/parser.h"
 
 #include "base/assert.h"

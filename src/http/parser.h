@@ -173,10 +173,10 @@ struct cv_parser_progress {
     uint8_t carry;
 };
 
-// cv_parser_feed for a head that comes in pieces: `data` holds what it held at the call before, here
-// or elsewhere, and more. The answer is that of cv_parser_feed, but bytes that were found right are
-// not read again until the end is there; then the head is read once as a whole. So the work for a
-// head is linear in its bytes however it is cut.
+// cv_parser_feed for a head that comes in pieces: `data` holds what it held at the call before,
+// here or elsewhere, and more. The answer is that of cv_parser_feed, but bytes that were found
+// right are not read again until the end is there; then the head is read once as a whole. So the
+// work for a head is linear in its bytes however it is cut.
 CV_MUST_USE enum cv_parser_result cv_parser_resume(const char *data, size_t length,
                                                    const struct cv_parser_limits *limits,
                                                    struct cv_parser_head *head,

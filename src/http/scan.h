@@ -1,9 +1,10 @@
 // Byte classes and the vector code behind the request parser.
 //
-// A head is read 64 bytes at a time into two words: bit i tells about byte i. Two are enough. CR and
-// LF are themselves control bytes, so the first control byte of a line is either its CR or an error;
-// the colon is no token byte, so the first byte of a line that is none is either the colon or an
-// error. What is made of them stands in http/walk.h, which is compiled once per instruction set.
+// A head is read 64 bytes at a time into two words: bit i tells about byte i. Two are enough. CR
+// and LF are themselves control bytes, so the first control byte of a line is either its CR or an
+// error; the colon is no token byte, so the first byte of a line that is none is either the colon
+// or an error. What is made of them stands in http/walk.h, which is compiled once per instruction
+// set.
 #ifndef CV_HTTP_SCAN_H
 #define CV_HTTP_SCAN_H
 
@@ -47,8 +48,8 @@ struct cv_scan_ops {
     // The target that begins at or before `from`.
     struct cv_scan_target (*target)(struct cv_scan_text text, size_t from);
 
-    // Are these `bytes` from `from` on a registered name or an IPv4 address, and perhaps a port of at
-    // most four digits? False also where that is not found out in one step.
+    // Are these `bytes` from `from` on a registered name or an IPv4 address, and perhaps a port of
+    // at most four digits? False also where that is not found out in one step.
     bool (*host)(struct cv_scan_text text, size_t from, size_t bytes);
 };
 

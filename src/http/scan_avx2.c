@@ -3,8 +3,8 @@
 // Each bit of a table entry stands for a set of rows (high nibbles) that share a set of columns
 // (low nibbles); a byte is in the class when row and column have a bit in common. Bytes from 0x80
 // have no row and pshufb gives them no column either, so they are in no class. No load touches a
-// byte outside the text: the last ones are loaded from its end backwards and their bits shifted into
-// place, and a text that is shorter than a vector is copied first.
+// byte outside the text: the last ones are loaded from its end backwards and their bits shifted
+// into place, and a text that is shorter than a vector is copied first.
 #ifdef __x86_64__
 
 #include <immintrin.h>
@@ -24,7 +24,11 @@ INLINE __m256i load(const char *data) {
 }
 
 #define ALL_32(byte) \
-    {(byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte)}
+    { \
+        (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), \
+            (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), \
+            (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte), (byte) \
+    }
 
 static const char all_0f[32] __attribute__((aligned(32))) = ALL_32(0x0f);
 static const char all_60[32] __attribute__((aligned(32))) = ALL_32(0x60);
@@ -60,10 +64,9 @@ INLINE uint32_t not_in(__m256i bytes, __m256i rows, __m256i columns) {
 //     token bytes, without ` and |                control bytes
 INLINE struct cv_scan_bits scan_32(const char *data) {
     const __m256i rows = TWICE(0x20, 0x60, 0x01, 0x02, 0x04, 0x18, 0x04, (char)0x88,  // 0 to 7.
-                              0, 0, 0, 0, 0, 0, 0, 0);
-    const __m256i columns =
-        TWICE(0x2a, 0x2f, 0x2e, 0x2f, 0x2f, 0x2f, 0x2f, 0x2f,  // 0 to 7.
-             0x2e, 0x4e, 0x2d, 0x25, 0x24, 0x25, 0x2d, (char)0xb4);
+                               0, 0, 0, 0, 0, 0, 0, 0);
+    const __m256i columns = TWICE(0x2a, 0x2f, 0x2e, 0x2f, 0x2f, 0x2f, 0x2f, 0x2f,  // 0 to 7.
+                                  0x2e, 0x4e, 0x2d, 0x25, 0x24, 0x25, 0x2d, (char)0xb4);
     __m256i classes = common(load(data), rows, columns);
     // Adding 0x60 carries any of the control bits, and no other, into the sign.
     uint32_t control = mask(_mm256_add_epi8(classes, constant(all_60)));
@@ -106,7 +109,7 @@ INLINE uint32_t not_target(__m256i bytes) {
     // Bits 1, 2, 4, 8, 16, 32 stand for the rows 2 to 7.
     const __m256i rows = TWICE(0, 0, 1, 2, 4, 8, 16, 32, 0, 0, 0, 0, 0, 0, 0, 0);
     const __m256i columns = TWICE(0x2e, 0x3f, 0x3e, 0x3e, 0x3f, 0x3f, 0x3f, 0x3f,  // 0 to 7.
-                                 0x3f, 0x3f, 0x3f, 0x3f, 0x35, 0x3f, 0x35, 0x1f);
+                                  0x3f, 0x3f, 0x3f, 0x3f, 0x35, 0x3f, 0x35, 0x1f);
     return not_in(bytes, rows, columns);
 }
 
@@ -122,8 +125,7 @@ INLINE struct target_bits target_32(const char *data) {
 }
 
 // A target that is long, or is close to the end of the text.
-CV_NOINLINE static struct cv_scan_target scan_long_target(struct cv_scan_text text,
-                                                          size_t from) {
+CV_NOINLINE static struct cv_scan_target scan_long_target(struct cv_scan_text text, size_t from) {
     size_t query = SIZE_MAX;
 
     for (size_t at = from;; at += 32) {
@@ -152,11 +154,11 @@ INLINE struct cv_scan_target scan_target(struct cv_scan_text text, size_t from) 
     return scan_long_target(text, from);
 }
 
-// No branch depends on whether there is a port, which is nothing to predict: what is asked for holds
-// in both cases.
+// No branch depends on whether there is a port, which is nothing to predict: what is asked for
+// holds in both cases.
 INLINE bool scan_host(struct cv_scan_text text, size_t from, size_t bytes) {
-    // Bits 1, 4, 8, 16, 32 stand for the rows 2 and 4 to 7; in row 3 are the digits 2, the colon 128
-    // and 64 for what else there is.
+    // Bits 1, 4, 8, 16, 32 stand for the rows 2 and 4 to 7; in row 3 are the digits 2, the colon
+    // 128 and 64 for what else there is.
     const __m256i rows = TWICE(0, 0, 1, (char)0xc2, 4, 8, 16, 32, 0, 0, 0, 0, 0, 0, 0, 0);
     const __m256i columns = TWICE(0x2a, 0x3f, 0x3e, 0x3e, 0x3f, 0x3e, 0x3f, 0x3f,  // 0 to 7.
                                   0x3f, 0x3f, (char)0xbd, 0x55, 0x14, 0x55, 0x35, 0x1c);
@@ -180,7 +182,7 @@ INLINE bool is_name(const char *colon, const struct cv_known_name *name) {
     return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_or_si128(bytes, fold), wanted)) == 0xffff;
 }
 
-static struct cv_scan_text with_room(struct cv_scan_text text, char block[64]) {
+INLINE struct cv_scan_text with_room(struct cv_scan_text text, char block[64]) {
     if (text.length >= SHORT_BYTES)
         return text;
     memset(block, 0, 64);

@@ -31,6 +31,8 @@ const uint8_t cv_scan_class[256] = {
     /* 7 */ A, A, A, A, A, A, A, A, A, A, A, V, T, V, A, C,
 };
 
+#define INLINE static inline
+
 // The bits of `count` bytes, at most 64.
 static struct cv_scan_bits scan_bytes(const char *data, size_t count) {
     struct cv_scan_bits bits = {0, 0};
@@ -44,15 +46,15 @@ static struct cv_scan_bits scan_bytes(const char *data, size_t count) {
     return bits;
 }
 
-static struct cv_scan_bits scan_block(const char *data) {
+INLINE struct cv_scan_bits scan_block(const char *data) {
     return scan_bytes(data, 64);
 }
 
-static struct cv_scan_bits scan_rest(struct cv_scan_text text, size_t from) {
+INLINE struct cv_scan_bits scan_rest(struct cv_scan_text text, size_t from) {
     return scan_bytes(text.data + from, text.length - from);
 }
 
-static struct cv_scan_target scan_target(struct cv_scan_text text, size_t from) {
+INLINE struct cv_scan_target scan_target(struct cv_scan_text text, size_t from) {
     struct cv_scan_target target = {from, from};
 
     while (target.query < text.length && text.data[target.query] != '?' &&
@@ -64,7 +66,7 @@ static struct cv_scan_target scan_target(struct cv_scan_text text, size_t from) 
     return target;
 }
 
-static bool scan_host(struct cv_scan_text text, size_t from, size_t bytes) {
+INLINE bool scan_host(struct cv_scan_text text, size_t from, size_t bytes) {
     size_t at = from, end = from + bytes;
 
     while (at < end && cv_scan_is(text.data[at], CV_SCAN_HOST))
@@ -78,7 +80,7 @@ static bool scan_host(struct cv_scan_text text, size_t from, size_t bytes) {
     return at == end;
 }
 
-static bool is_name(const char *colon, const struct cv_known_name *name) {
+INLINE bool is_name(const char *colon, const struct cv_known_name *name) {
     uint64_t halves[2], fold[2], wanted[2];
 
     memcpy(halves, colon - CV_KNOWN_TEXT_BYTES, sizeof(halves));
@@ -87,15 +89,12 @@ static bool is_name(const char *colon, const struct cv_known_name *name) {
     return (halves[0] | fold[0]) == wanted[0] && (halves[1] | fold[1]) == wanted[1];
 }
 
-#define SHORT_BYTES 1u
-#define INLINE static inline
-
-static struct cv_scan_text with_room(struct cv_scan_text text, char block[64]) {
+INLINE struct cv_scan_text with_room(struct cv_scan_text text, char block[64]) {
     (void)block;
     return text;
 }
 
-static void end_vectors(void) {
+INLINE void end_vectors(void) {
 }
 
 #include "http/walk.h"

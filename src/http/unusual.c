@@ -50,8 +50,8 @@ enum cv_parser_result cv_unusual_method(struct cv_scan_text text, struct cv_pars
     if (bytes == available)
         return CV_PARSER_PARTIAL;
     if (method[bytes] != ' ' || bytes == 0)
-        return refuse(head, method[bytes] == '\n' ? CV_PARSER_BAD_LINE_END
-                                                  : CV_PARSER_BAD_REQUEST_LINE);
+        return refuse(head,
+                      method[bytes] == '\n' ? CV_PARSER_BAD_LINE_END : CV_PARSER_BAD_REQUEST_LINE);
     head->method_text = slice(at, at + bytes);
     head->method = cv_parser_method(cv_span_make(method, bytes));
     head->head_bytes = (uint32_t)(at + bytes + 1);
@@ -90,8 +90,8 @@ static bool read_absolute_form(const char *data, struct cv_parser_head *head, si
 }
 
 // Finds the form of the target and its parts (RFC 9112 section 3.2); false when it has none.
-static bool read_target(const char *data, struct cv_parser_head *head, size_t begin,
-                        size_t query, size_t end) {
+static bool read_target(const char *data, struct cv_parser_head *head, size_t begin, size_t query,
+                        size_t end) {
     head->target = slice(begin, end);
     head->path = slice(begin, begin);
     head->authority = slice(begin, begin);
@@ -200,8 +200,8 @@ enum cv_parser_result cv_unusual_line(struct cv_scan_text text,
     if (bytes == 0 && (text.data[at] == ' ' || text.data[at] == '\t'))
         return refuse(head, CV_PARSER_FOLDED_FIELD);
     if (bytes == 0)
-        return refuse(head, text.data[at] == '\n' ? CV_PARSER_BAD_LINE_END
-                                                  : CV_PARSER_BAD_FIELD_NAME);
+        return refuse(head,
+                      text.data[at] == '\n' ? CV_PARSER_BAD_LINE_END : CV_PARSER_BAD_FIELD_NAME);
     if (head->field_count == limits->fields_max)
         return refuse(head, CV_PARSER_TOO_MANY_FIELDS);
     if (bytes > CV_PARSER_NAME_BYTES_MAX)

@@ -25,9 +25,9 @@ CV_NOINLINE enum cv_parser_result cv_unusual_target(struct cv_scan_text text,
                                                     struct cv_parser_head *head, size_t begin,
                                                     struct cv_scan_target target);
 
-// Why neither a field nor the head's end begins at `head_bytes`. `mark` is where the name that begins
-// there ends, at least by its first look, and behind it where the line does; the text's length for
-// what is not there or is its last byte. Never DONE.
+// Why neither a field nor the head's end begins at `head_bytes`. `mark` is where the name that
+// begins there ends, at least by its first look, and behind it where the line does; the text's
+// length for what is not there or is its last byte. Never DONE.
 CV_COLD enum cv_parser_result cv_unusual_line(struct cv_scan_text text,
                                               const struct cv_parser_limits *limits,
                                               struct cv_parser_head *head, const uint16_t mark[2]);

@@ -11,14 +11,48 @@
 // they alternate, whatever a head holds, up to the first wrong byte of it. take_fields goes from
 // mark to mark, looks at the bytes that matter, and so finds that first wrong byte.
 //
-// Nearly every line is `Name: value` with one space before the value and none behind it; whatever is
-// not goes through take_unusual_line. What is wrong or not whole is named by http/parser.c.
+// Nearly every line is `Name: value` with one space before the value and none behind it; whatever
+// is not goes through take_unusual_field. What is wrong or not whole is named by http/unusual.
+//
+// Positions are counted from the first byte of the text. Why the order of things is what it is:
+// docs/notes/0005-request-parser.md.
+#ifndef CV_HTTP_WALK_H
+#define CV_HTTP_WALK_H
+
 #include "base/assert.h"
 #include "http/framing.h"
 #include "http/headers.h"
 #include "http/known.h"
 #include "http/scan.h"
 #include "http/unusual.h"
+
+// The functions it is made of; all of them are the includer's.
+
+#ifndef INLINE
+#define INLINE  // The includer says; nothing where this file is only checked for itself.
+#endif
+#ifndef SHORT_BYTES
+#define SHORT_BYTES 1u  // A text shorter than that must not be given to them but through with_room.
+#endif
+
+// The bits of 64 bytes.
+INLINE struct cv_scan_bits scan_block(const char *data);
+
+// The bits of the text's last 1 to 64 bytes, from `from` on; clear behind its end.
+INLINE struct cv_scan_bits scan_rest(struct cv_scan_text text, size_t from);
+
+// See struct cv_scan_ops.
+INLINE struct cv_scan_target scan_target(struct cv_scan_text text, size_t from);
+INLINE bool scan_host(struct cv_scan_text text, size_t from, size_t bytes);
+
+// Is this the name in front of `colon`? 16 bytes before it may be loaded.
+INLINE bool is_name(const char *colon, const struct cv_known_name *name);
+
+// The same text where as many bytes may be loaded as the functions above do: `block`, or `text`.
+INLINE struct cv_scan_text with_room(struct cv_scan_text text, char block[64]);
+
+// Called when no vector is needed any more.
+INLINE void end_vectors(void);
 
 // Behind MARKS_ENOUGH no line can be taken any more. A block adds at most 64, and two marks at the
 // end of the text end every search.
@@ -115,16 +149,16 @@ INLINE uint64_t first_marks(struct cv_scan_text text, size_t *from, struct carry
     return bits;
 }
 
-// Puts the marks from `*from` on at `mark`, which is among `marks`, and two at the end; returns where
-// these are. Leaves `*from` and `*carry` behind the last block with others behind it. Does nothing
-// but put those two if the head's end was seen before.
+// Puts the marks from `*from` on at `mark`, which is among `marks`, and two at the end; returns
+// where these are. Leaves `*from` and `*carry` behind the last block with others behind it. Does
+// nothing but put those two if the head's end was seen before.
 INLINE uint16_t *find_marks(struct cv_scan_text text, size_t *from, struct carry *carry,
                             uint64_t ends, const uint16_t *marks, uint16_t *mark) {
     while (text.length - *from > 64 && ends == 0 && mark < marks + MARKS_ENOUGH) {
         mark = put_marks(mark, *from, marks_of(scan_block(text.data + *from), carry, &ends));
         *from += 64;
     }
-    if (text.length - *from - 1 < 64 && ends == 0)
+    if (text.length - *from - 1 < 64 && ends == 0 && mark < marks + MARKS_ENOUGH)
         mark = put_marks(mark, *from, last_marks(text, *from, *carry, &ends));
     mark[0] = mark[1] = (uint16_t)text.length;
     return mark;
@@ -146,8 +180,8 @@ INLINE known_bits get_known(const struct cv_parser_head *head) {
 }
 
 // Notes field `index` if the name between `at` and `colon` is a known one.
-INLINE known_bits note_known(const char *data, size_t at, size_t colon,
-                             struct cv_parser_head *head, size_t index, known_bits bits) {
+INLINE known_bits note_known(const char *data, size_t at, size_t colon, struct cv_parser_head *head,
+                             size_t index, known_bits bits) {
     size_t name_bytes = colon - at;
     uint32_t known =
         cv_known_table.slot[cv_known_hash(load_4(data + colon - 4), (uint32_t)name_bytes)];
@@ -178,9 +212,8 @@ static bool is_blank(char byte) {
 
 // Takes field `index` from a line with the marks `colon` and `end` that is not `Name: value`. False
 // when it is no field.
-CV_NOINLINE static bool take_unusual_field(const char *data, size_t at, size_t colon,
-                                           size_t end, struct cv_parser_head *head,
-                                           size_t index) {
+CV_NOINLINE static bool take_unusual_field(const char *data, size_t at, size_t colon, size_t end,
+                                           struct cv_parser_head *head, size_t index) {
     while (cv_scan_is(data[colon], CV_SCAN_TOKEN))
         colon++;
     if (data[colon] != ':' || colon == at || colon - at > CV_PARSER_NAME_BYTES_MAX ||
@@ -198,9 +231,9 @@ CV_NOINLINE static bool take_unusual_field(const char *data, size_t at, size_t c
     return true;
 }
 
-// *(field-name ":" OWS field-value OWS CRLF) CRLF, from `line` on, whose marks are those from `*mark`
-// to `end_mark`. DONE with `head_bytes`, or PARTIAL for what does not go on: `head_bytes` and `*mark`
-// are at that line then. `index` fields are there already, and `bits` known of them.
+// *(field-name ":" OWS field-value OWS CRLF) CRLF, from `line` on, whose marks are those from
+// `*mark` to `end_mark`. DONE with `head_bytes`, or PARTIAL for what does not go on: `head_bytes`
+// and `*mark` are at that line then. `index` fields are there already, and `bits` known of them.
 INLINE enum cv_parser_result take_fields(struct cv_scan_text text, uint32_t fields_max,
                                          struct cv_parser_head *head, size_t line, size_t index,
                                          known_bits bits, const uint16_t **mark,
@@ -472,7 +505,7 @@ INLINE enum cv_parser_result partial(struct cv_scan_text text,
                                      enum cv_parser_result result) {
     end_vectors();
     return result == CV_PARSER_PARTIAL && text.length == limits->head_bytes_max ? CV_PARSER_REFUSED
-                                                                                 : result;
+                                                                                : result;
 }
 
 INLINE struct cv_scan_text text_of(const char *data, size_t length,
@@ -499,8 +532,7 @@ static enum cv_parser_result resume(const char *data, size_t length,
     // What was read before it is not in `head`.
     if (result == CV_PARSER_DONE)
         result = read_piece(text, limits, head, &start);
-    return result == CV_PARSER_DONE ? judge(text, head, false)
-                                    : partial(text, limits, result);
+    return result == CV_PARSER_DONE ? judge(text, head, false) : partial(text, limits, result);
 }
 
 CV_NOINLINE static enum cv_parser_result feed_short(const char *data, size_t length,
@@ -523,3 +555,5 @@ static enum cv_parser_result feed(const char *data, size_t length,
     return CV_LIKELY(result == CV_PARSER_DONE) ? judge(text, head, is_host)
                                                : partial(text, limits, result);
 }
+
+#endif

@@ -1,5 +1,5 @@
-// Request heads: scalar and AVX2 code agree, and so do a head read whole and the same head in pieces.
-// The first byte of the input chooses the limits and how it is cut.
+// Request heads: scalar and AVX2 code agree, and so do a head read whole and the same head in
+// pieces. The first byte of the input chooses the limits and how it is cut.
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-// Path decoding: what comes out is UTF-8 without dot segments, never longer than what went in, and a
-// path that is called plain comes out as it went in.
+// Path decoding: what comes out is UTF-8 without dot segments, never longer than what went in, and
+// a path that is called plain comes out as it went in.
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 // Decodes one scalar value the long way round; 0 bytes when it is none (RFC 3629).
 static size_t scalar_bytes(const uint8_t *text, size_t length) {
     uint32_t value = text[0];
-    size_t count = value < 0x80 ? 1 : value >> 5 == 6 ? 2 : value >> 4 == 14 ? 3 : value >> 3 == 30 ? 4 : 0;
+    size_t count = value < 0x80       ? 1
+                   : value >> 5 == 6  ? 2
+                   : value >> 4 == 14 ? 3
+                   : value >> 3 == 30 ? 4
+                                      : 0;
 
     if (count <= 1 || count > length)
         return count <= length ? count : 0;

@@ -14,7 +14,8 @@ static void test_known_finds_each_name_in_any_case(void **state) {
         char name[64];
 
         for (size_t i = 0; i < text.length; i++)
-            name[i] = text.data[i] != '-' && i % 2 == 0 ? (char)(text.data[i] ^ 0x20) : text.data[i];
+            name[i] =
+                text.data[i] != '-' && i % 2 == 0 ? (char)(text.data[i] ^ 0x20) : text.data[i];
         assert_int_equal(cv_known_find(text), known);
         assert_int_equal(cv_known_find(cv_span_make(name, text.length)), known);
     }

@@ -794,8 +794,8 @@ static double seconds(void) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-// Mutated heads, each read with both searches, whole and in two pieces. COVET_PARSER_MUTATIONS=1e8 does
-// more of them than the 1.5 seconds that they get here.
+// Mutated heads, each read with both searches, whole and in two pieces. COVET_PARSER_MUTATIONS=1e8
+// does more of them than the 1.5 seconds that they get here.
 static void test_parser_gives_one_answer_for_both_searches_and_any_cut(void **state) {
     const struct cv_parser_limits small = {
         .head_bytes_max = 400, .target_bytes_max = 60, .fields_max = 6};
@@ -845,7 +845,8 @@ static void test_parser_gives_one_answer_for_both_searches_and_any_cut(void **st
 
 // Feeds a head byte by byte and takes away the memory of what has been read, page by page. So bytes
 // are read a bounded number of times, and the work is linear in the length of the head. What stays
-// readable: bytes before `kept`, and the last `line_bytes_max`, where the line that is being read may begin.
+// readable: bytes before `kept`, and the last `line_bytes_max`, where the line that is being read
+// may begin.
 static void check_no_byte_is_read_again(const char *head_text, size_t length, size_t kept,
                                         size_t line_bytes_max) {
     const struct cv_parser_limits largest = {.head_bytes_max = CV_PARSER_HEAD_BYTES_MAX,

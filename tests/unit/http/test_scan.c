@@ -57,10 +57,9 @@ static void test_scan_classes_are_those_of_the_rfcs(void **state) {
 // Checks every bit that the contract promises, for bytes at either end of the memory.
 static void check_bits(const char *data, size_t length, size_t from) {
     for (size_t k = 0; k < 2; k++) {
-        const char *copy = k == 0 ? t_guard_at_end(guard, data, length)
-                                  : t_guard_at_begin(guard, data, length);
-        struct cv_scan_bits bits =
-            cv_scan_chosen.bits((struct cv_scan_text){copy, length}, from);
+        const char *copy =
+            k == 0 ? t_guard_at_end(guard, data, length) : t_guard_at_begin(guard, data, length);
+        struct cv_scan_bits bits = cv_scan_chosen.bits((struct cv_scan_text){copy, length}, from);
 
         for (size_t i = 0; i < 64; i++) {
             bool there = from + i < length;
@@ -145,7 +144,8 @@ static void targets(enum cv_simd simd) {
                 struct cv_scan_target target = cv_scan_chosen.target(text, from);
                 size_t end = at < from ? length : at;
                 assert_int_equal(target.end, end);
-                assert_int_equal(target.query, query < from || query > end || query == at ? end : query);
+                assert_int_equal(target.query,
+                                 query < from || query > end || query == at ? end : query);
             }
         }
     }
