@@ -6,6 +6,7 @@
 #define CV_PRINTF(format_index, first_index) \
     __attribute__((format(printf, format_index, first_index)))
 #define CV_NOINLINE __attribute__((noinline))
+#define CV_ALWAYS_INLINE inline __attribute__((always_inline))
 #define CV_COLD __attribute__((cold, noinline))
 #define CV_CACHE_LINE_BYTES 64
 #define CV_CACHE_ALIGNED __attribute__((aligned(CV_CACHE_LINE_BYTES)))
