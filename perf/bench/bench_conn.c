@@ -191,6 +191,7 @@ static void take_batch(const struct cv_completion *completions) {
     }
     end_turn();
 }
+
 static const char request[] = "GET /hello HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";
 
 // A request of the connection at `descriptor`, or its client's end.
