@@ -8,6 +8,7 @@
 #include "bench.h"
 #include "mem/arena.h"
 #include "mem/pool.h"
+#include "mem/remote.h"
 
 #define SIZE_COUNT 4096u
 #define BATCH_COUNT 1000u  // Blocks out at a time in pool/batch_1000.
@@ -131,6 +132,17 @@ static void run_freelist_64(void *context, uint32_t count) {
     }
 }
 
+// pool/covet_alloc: blocks that any thread may free, freed by the thread they are from.
+static void run_public(void *context, uint32_t count) {
+    (void)context;
+    for (uint32_t i = 0; i < count; i++) {
+        void *block = cv_remote_alloc(&pool, sizes[i % SIZE_COUNT]);
+
+        touch(block);
+        cv_remote_free(block);
+    }
+}
+
 // pool/batch_1000: a thousand blocks, then all of them back in another order.
 static void run_pool_batch(void *context, uint32_t count) {
     (void)context;
@@ -225,6 +237,8 @@ void bench_mem(void) {
         {.name = "pool/alloc_free_64", .impl = "covet", .run = run_pool_64},
         {.name = "pool/alloc_free_64", .impl = "glibc", .run = run_malloc_64},
         {.name = "pool/alloc_free_64", .impl = "floor", .run = run_freelist_64},
+        {.name = "pool/covet_alloc", .impl = "covet", .run = run_public},
+        {.name = "pool/covet_alloc", .impl = "glibc", .run = run_malloc},
         {.name = "pool/batch_1000", .impl = "covet", .run = run_pool_batch},
         {.name = "pool/batch_1000", .impl = "glibc", .run = run_malloc_batch},
         {.name = "pool/batch_1000", .impl = "floor", .run = run_freelist_batch},

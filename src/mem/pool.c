@@ -103,19 +103,12 @@ size_t cv_pool_held_bytes(const struct cv_pool *pool) {
     return slab_count * CV_SLAB_BYTES + pool->system_bytes;
 }
 
-static void *pop(struct cv_pool *pool, uint32_t class_index) {
-    struct cv_pool_list *list = &pool->free[class_index];
-    struct cv_pool_block *block = list->head;
-
-    if (block == NULL)
-        return NULL;
-    cv_poison_lift(block, sizeof(*block));
-    list->head = block->next;
-    list->count--;
-    return block;
+// `bytes` is at least 1 from here on.
+static void *pop(struct cv_pool_list *list, size_t bytes) {
+    return list->head == NULL ? NULL : cv_pool_pop(list, bytes);
 }
 
-static void *refill_small(struct cv_pool *pool, uint32_t class_index) {
+static void *refill_small(struct cv_pool *pool, uint32_t class_index, size_t bytes) {
     struct cv_pool_list *list = &pool->free[class_index];
     size_t count = 0;
 
@@ -123,27 +116,31 @@ static void *refill_small(struct cv_pool *pool, uint32_t class_index) {
                                cv_pool_class_bytes(class_index), &count);
     list->count = (uint32_t)count;
     pool->block_count[class_index] += count;
-    return pop(pool, class_index);
+    return pop(list, bytes);
 }
 
-static void *refill(struct cv_pool *pool, uint32_t class_index) {
+static void *refill(struct cv_pool *pool, uint32_t class_index, size_t bytes) {
     pool->refills++;
     (void)note_peak(pool);
     if (class_index < CV_POOL_SMALL_COUNT)
-        return refill_small(pool, class_index);
-    void *block = cv_slab_acquire(&pool->slabs, cv_pool_class_bytes(class_index));
+        return refill_small(pool, class_index, bytes);
+    void *block = cv_slab_acquire(&pool->slabs, bytes);
 
-    if (block != NULL)
-        pool->block_count[class_index]++;
+    if (block == NULL)
+        return NULL;
+    pool->block_count[class_index]++;
+    cv_poison_set(block, cv_pool_capacity(bytes));
+    cv_poison_clear(block, bytes);
     return block;
 }
 
-static void *acquire_class(struct cv_pool *pool, uint32_t class_index) {
-    void *block = pop(pool, class_index);
+static void *acquire_class(struct cv_pool *pool, size_t bytes) {
+    uint32_t class_index = cv_pool_class(bytes);
+    void *block = pop(&pool->free[class_index], bytes);
 
     if (block == NULL && pool->remote != NULL && cv_remote_collect(pool))
-        block = pop(pool, class_index);
-    return block != NULL ? block : refill(pool, class_index);
+        block = pop(&pool->free[class_index], bytes);
+    return block != NULL ? block : refill(pool, class_index, bytes);
 }
 
 static void *acquire_system(struct cv_pool *pool, size_t bytes) {
@@ -173,36 +170,24 @@ void *cv_pool_acquire_slow(struct cv_pool *pool, size_t bytes) {
         return acquire_guarded(pool, bytes);
     if (bytes > CV_POOL_CLASS_BYTES_MAX)
         return acquire_system(pool, bytes);
-    size_t wanted = CV_MAX(bytes, 1u);
-    void *block = acquire_class(pool, cv_pool_class(wanted));
-
-    if (block != NULL) {
-        cv_poison_set(block, cv_pool_capacity(wanted));
-        cv_poison_clear(block, wanted);
-    }
-    return block;
+    return acquire_class(pool, CV_MAX(bytes, 1u));
 }
 
-static void release_class(struct cv_pool *pool, uint32_t class_index, void *memory) {
+static void release_class(struct cv_pool *pool, uint32_t class_index, void *block) {
     size_t bytes = cv_pool_class_bytes(class_index);
     struct cv_pool_list *list = &pool->free[class_index];
-    struct cv_pool_block *block = memory;
 
-    CV_DEBUG_ASSERT(!cv_poison_test(block));
     CV_ASSERT(list->count < pool->block_count[class_index]);
     if (list->count < list->count_max) {
-        cv_poison_clear(block, sizeof(*block));
-        block->next = list->head;
-        list->head = block;
-        list->count++;
-        cv_poison_set(block, bytes);
+        cv_pool_push(list, block, bytes);
         return;
     }
+    CV_DEBUG_ASSERT(!cv_poison_test(block));
     pool->block_count[class_index]--;
     if (class_index < CV_POOL_SMALL_COUNT)
-        cv_piece_give(&pool->slabs, &pool->open[class_index], bytes, memory);
+        cv_piece_give(&pool->slabs, &pool->open[class_index], bytes, block);
     else
-        cv_slab_release(&pool->slabs, memory, bytes);
+        cv_slab_release(&pool->slabs, block, bytes);
 }
 
 void cv_pool_release_slow(struct cv_pool *pool, void *block, size_t bytes) {

@@ -81,12 +81,14 @@ size_t cv_pool_held_bytes(const struct cv_pool *pool);
 CV_MUST_USE void *cv_pool_acquire_slow(struct cv_pool *pool, size_t bytes);
 void cv_pool_release_slow(struct cv_pool *pool, void *block, size_t bytes);
 
-// cv_pool_class of (index + 1) * 8 bytes: finding the highest bit takes eight operations on half of
-// the processors we run on, unless one compiles for the others.
+// The class of (index + 1) * 8 bytes. Finding the highest bit takes eight operations on half of the
+// processors we run on, unless one compiles for the others.
 extern const uint8_t cv_pool_small_class[CV_POOL_SMALL_BYTES_MAX / CV_POOL_CLASS_BYTES_MIN];
 
 // 0 for at most 8 bytes, 1 for at most 16, ... `bytes` is 1 to CV_POOL_CLASS_BYTES_MAX.
 static inline uint32_t cv_pool_class(size_t bytes) {
+    if (!__builtin_constant_p(bytes) && bytes <= CV_POOL_SMALL_BYTES_MAX)
+        return cv_pool_small_class[(bytes - 1) / CV_POOL_CLASS_BYTES_MIN];
     return 61u - (uint32_t)__builtin_clzl((bytes - 1) | (CV_POOL_CLASS_BYTES_MIN - 1));
 }
 
@@ -101,24 +103,19 @@ static inline size_t cv_pool_capacity(size_t bytes) {
     return bytes > CV_POOL_CLASS_BYTES_MAX ? bytes : cv_pool_class_bytes(cv_pool_class(bytes));
 }
 
-// The list of blocks for `bytes` bytes; NULL where a list is not to be tried: no class, or one that
-// would have to be searched for.
+// The list to try for `bytes` bytes. NULL: there is none (0 bytes, and more than the largest
+// class), or the class is not known at a glance.
 static inline struct cv_pool_list *cv_pool_list(struct cv_pool *pool, size_t bytes) {
     if (__builtin_constant_p(bytes) && bytes > 0 && bytes <= CV_POOL_CLASS_BYTES_MAX)
         return &pool->free[cv_pool_class(bytes)];
-    // One comparison for 0 as well, which has no class.
+    // One comparison for 0 as well.
     if (CV_UNLIKELY(bytes - 1 >= CV_POOL_SMALL_BYTES_MAX))
         return NULL;
-    return &pool->free[cv_pool_small_class[(bytes - 1) / CV_POOL_CLASS_BYTES_MIN]];
+    return &pool->free[cv_pool_class(bytes)];
 }
 
-// At least `bytes` bytes, aligned to 16 (to 8 when `bytes` is at most 8), not cleared; NULL when
-// the system has none left. 0 bytes gives a valid block.
-CV_MUST_USE static inline void *cv_pool_acquire(struct cv_pool *pool, size_t bytes) {
-    struct cv_pool_list *list = cv_pool_list(pool, bytes);
-
-    if (CV_UNLIKELY(list == NULL || list->head == NULL))
-        return cv_pool_acquire_slow(pool, bytes);
+// The list is not empty; the first `bytes` bytes of the block may be used.
+static inline void *cv_pool_pop(struct cv_pool_list *list, size_t bytes) {
     struct cv_pool_block *block = list->head;
 
     cv_poison_lift(block, sizeof(*block));
@@ -129,24 +126,39 @@ CV_MUST_USE static inline void *cv_pool_acquire(struct cv_pool *pool, size_t byt
     return block;
 }
 
-// Gives back a block; `bytes` is what was asked for, or any size of the same class. NULL is
-// ignored.
-static inline void cv_pool_release(struct cv_pool *pool, void *memory, size_t bytes) {
-    struct cv_pool_list *list = cv_pool_list(pool, bytes);
+// The list has room; `bytes` is at most the size of its blocks.
+static inline void cv_pool_push(struct cv_pool_list *list, void *memory, size_t bytes) {
     struct cv_pool_block *block = memory;
 
-    if (CV_UNLIKELY(block == NULL))
-        return;
-    if (CV_UNLIKELY(list == NULL || list->count >= list->count_max)) {
-        cv_pool_release_slow(pool, block, bytes);
-        return;
-    }
     CV_DEBUG_ASSERT(!cv_poison_test(block));
     cv_poison_clear(block, sizeof(*block));
     block->next = list->head;
     list->head = block;
     list->count++;
     cv_poison_set(block, cv_pool_capacity(bytes));
+}
+
+// At least `bytes` bytes, aligned to 16 (to 8 when `bytes` is at most 8), not cleared; NULL when
+// the system has none left. 0 bytes gives a valid block.
+CV_MUST_USE static inline void *cv_pool_acquire(struct cv_pool *pool, size_t bytes) {
+    struct cv_pool_list *list = cv_pool_list(pool, bytes);
+
+    if (CV_UNLIKELY(list == NULL || list->head == NULL))
+        return cv_pool_acquire_slow(pool, bytes);
+    return cv_pool_pop(list, bytes);
+}
+
+// Gives back a block; `bytes` is what was asked for, or any size of the same class. NULL is
+// ignored.
+static inline void cv_pool_release(struct cv_pool *pool, void *memory, size_t bytes) {
+    struct cv_pool_list *list = cv_pool_list(pool, bytes);
+
+    if (CV_UNLIKELY(memory == NULL))
+        return;
+    if (CV_UNLIKELY(list == NULL || list->count >= list->count_max))
+        cv_pool_release_slow(pool, memory, bytes);
+    else
+        cv_pool_push(list, memory, bytes);
 }
 
 #endif

@@ -34,8 +34,7 @@ bool cv_remote_collect(struct cv_pool *pool);
 // then.
 void cv_remote_close(struct cv_pool *pool);
 
-// For cv_pool_deinit: takes over what others freed, then frees the record. No block is out
-// (asserted).
+// For cv_pool_deinit: takes over what others freed, then frees the record. No block may be out.
 void cv_remote_deinit(struct cv_pool *pool);
 
 #endif

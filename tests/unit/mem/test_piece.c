@@ -85,8 +85,8 @@ static void test_piece_goes_back_with_its_last_block(void **state) {
 }
 
 static void test_piece_gives_what_came_back_before_it_cuts_another(void **state) {
-    uint8_t *blocks[3][PIECE_BYTES / 256];
-    uint8_t *again[PIECE_BYTES / 256];
+    uint8_t *blocks[3][PIECE_BYTES / 256] = {{NULL}};
+    uint8_t *again[PIECE_BYTES / 256] = {NULL};
 
     (void)state;
     for (size_t i = 0; i < 3; i++)

@@ -86,15 +86,20 @@ static void test_pool_capacity_is_the_next_power_of_two(void **state) {
         assert_int_equal(cv_pool_capacity(cases[i].bytes), cases[i].capacity);
 }
 
-static void test_pool_finds_small_classes_both_ways(void **state) {
+static void test_pool_class_is_the_smallest_that_fits(void **state) {
     (void)state;
-    for (size_t bytes = 1; bytes <= CV_POOL_SMALL_BYTES_MAX; bytes++) {
+    for (size_t bytes = 1; bytes <= CV_POOL_CLASS_BYTES_MAX; bytes += bytes / 1024 + 1) {
         uint32_t class_index = cv_pool_class(bytes);
 
-        assert_ptr_equal(cv_pool_list(&pool, bytes), &pool.free[class_index]);
         assert_true(bytes <= cv_pool_class_bytes(class_index));
         assert_true(class_index == 0 || bytes > cv_pool_class_bytes(class_index - 1));
+        if (bytes <= CV_POOL_SMALL_BYTES_MAX)
+            assert_ptr_equal(cv_pool_list(&pool, bytes), &pool.free[class_index]);
     }
+    assert_int_equal(cv_pool_class(8), 0);  // What the compiler finds.
+    assert_int_equal(cv_pool_class(9), 1);
+    assert_int_equal(cv_pool_class(1024), 7);
+    assert_int_equal(cv_pool_class(1048576), CV_POOL_CLASS_COUNT - 1);
 }
 
 static void test_pool_blocks_are_aligned_apart_and_wholly_usable(void **state) {
@@ -389,7 +394,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_pool_capacity_is_the_next_power_of_two, make_pool,
                                         end_pool),
-        cmocka_unit_test_setup_teardown(test_pool_finds_small_classes_both_ways, make_pool,
+        cmocka_unit_test_setup_teardown(test_pool_class_is_the_smallest_that_fits, make_pool,
                                         end_pool),
         cmocka_unit_test_setup_teardown(test_pool_blocks_are_aligned_apart_and_wholly_usable,
                                         make_pool, end_pool),
