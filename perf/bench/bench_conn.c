@@ -182,8 +182,13 @@ static void accept_batch(void) {
 
 static void take_batch(const struct cv_completion *completions) {
     begin_turn();
-    for (uint32_t i = 0; i < BATCH; i++)
+    for (uint32_t i = 0; i < CV_NET_PREFETCH_AHEAD; i++)
+        cv_net_prefetch(&server.net, &completions[i]);
+    for (uint32_t i = 0; i < BATCH; i++) {
+        if (i + CV_NET_PREFETCH_AHEAD < BATCH)
+            cv_net_prefetch(&server.net, &completions[i + CV_NET_PREFETCH_AHEAD]);
         cv_net_complete(&server.net, &completions[i]);
+    }
     end_turn();
 }
 

@@ -327,7 +327,13 @@ static bool is_over(struct cv_worker *worker) {
 
 static uint32_t take_completions(struct cv_worker *worker) {
     uint32_t count = cv_ring_reap(worker->ring, worker->completion, COMPLETIONS_PER_BATCH);
+    for (uint32_t i = 0; i < CV_MIN(count, CV_NET_PREFETCH_AHEAD); i++) {
+        cv_net_prefetch(&worker->net, &worker->completion[i]);
+    }
     for (uint32_t i = 0; i < count; i++) {
+        if (i + CV_NET_PREFETCH_AHEAD < count) {
+            cv_net_prefetch(&worker->net, &worker->completion[i + CV_NET_PREFETCH_AHEAD]);
+        }
         dispatch(worker, &worker->completion[i]);
     }
     return count;
