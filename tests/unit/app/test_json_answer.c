@@ -1,4 +1,4 @@
-#include "unit/app/recorder.h"
+#include "unit/app/acting.h"
 
 struct point {
     int32_t x;
@@ -15,40 +15,19 @@ static struct covet_json never_compiled;
 static const struct covet_json *description;
 static struct point point;
 static int result;
-static void (*act)(struct covet_request *request, struct covet_response *response);
-
-static void handler(struct covet_request *request, struct covet_response *response) {
-    act(request, response);
-}
-
 static int init(struct covet_app *app) {
-    return covet_route(app, COVET_GET, "/", handler, NULL);
+    return covet_route(app, COVET_GET, "/", t_act_handler, NULL);
 }
 
 static int setup(void **state) {
-    struct t_fixture *fixture = malloc(sizeof(*fixture));
-
-    assert_non_null(fixture);
-    t_open_fixture(fixture, init);
     description = &point_json;
     point = (struct point){1, 2.5, {NULL, 0}};
     result = 1;
-    *state = fixture;
-    return 0;
+    return t_act_setup(state, init);
 }
 
-static int teardown(void **state) {
-    t_close_fixture(*state);
-    free(*state);
-    return 0;
-}
-
-static struct t_exchange *run(void **state, const char *line,
-                              void (*action)(struct covet_request *, struct covet_response *)) {
-    struct t_fixture *fixture = *state;
-
-    act = action;
-    return t_run(fixture->worker, line, "", "");
+static struct t_exchange *run(void **state, const char *line, t_action action) {
+    return t_act_run(state, line, "", action);
 }
 
 static void answer_struct(struct covet_request *request, struct covet_response *response) {
@@ -162,18 +141,18 @@ static void test_json_answer_sends_a_500_for_an_unfinished_text(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_json_answer_sends_a_struct_from_the_requests_memory,
-                                        setup, teardown),
+                                        setup, t_act_teardown),
         cmocka_unit_test_setup_teardown(test_json_answer_keeps_status_and_loses_the_body_for_head,
-                                        setup, teardown),
+                                        setup, t_act_teardown),
         cmocka_unit_test_setup_teardown(test_json_answer_grows_beyond_its_first_memory, setup,
-                                        teardown),
+                                        t_act_teardown),
         cmocka_unit_test_setup_teardown(test_json_answer_sends_a_500_for_what_has_no_form, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_json_answer_is_one_answer, setup, teardown),
+                                        t_act_teardown),
+        cmocka_unit_test_setup_teardown(test_json_answer_is_one_answer, setup, t_act_teardown),
         cmocka_unit_test_setup_teardown(test_json_answer_sends_what_was_written_by_calls, setup,
-                                        teardown),
+                                        t_act_teardown),
         cmocka_unit_test_setup_teardown(test_json_answer_sends_a_500_for_an_unfinished_text, setup,
-                                        teardown),
+                                        t_act_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,44 +1,24 @@
-#include "recorder.h"
-
-static void (*act)(struct covet_request *request, struct covet_response *response);
-
-static void handler(struct covet_request *request, struct covet_response *response) {
-    act(request, response);
-}
+#include "unit/app/acting.h"
 
 static int init(struct covet_app *app) {
     struct covet_route_options stream = {.methods = COVET_POST,
                                          .pattern = "/stream",
-                                         .handler = handler,
+                                         .handler = t_act_handler,
                                          .stream_body = 1,
                                          .body_bytes_max = 77};
 
-    covet_route(app, COVET_GET, "/", handler, NULL);
-    covet_route(app, COVET_POST | COVET_PUT, "/write", handler, NULL);
-    covet_route(app, COVET_OPTIONS, "/own", handler, NULL);
+    covet_route(app, COVET_GET, "/", t_act_handler, NULL);
+    covet_route(app, COVET_POST | COVET_PUT, "/write", t_act_handler, NULL);
+    covet_route(app, COVET_OPTIONS, "/own", t_act_handler, NULL);
     return covet_route_with(app, &stream);
 }
 
 static int setup(void **state) {
-    struct t_fixture *fixture = malloc(sizeof(*fixture));
-
-    t_open_fixture(fixture, init);
-    *state = fixture;
-    return 0;
+    return t_act_setup(state, init);
 }
 
-static int teardown(void **state) {
-    t_close_fixture(*state);
-    free(*state);
-    return 0;
-}
-
-static struct t_exchange *run(void **state, const char *line,
-                              void (*action)(struct covet_request *, struct covet_response *)) {
-    struct t_fixture *fixture = *state;
-
-    act = action;
-    return t_run(fixture->worker, line, "", "");
+static struct t_exchange *run(void **state, const char *line, t_action action) {
+    return t_act_run(state, line, "", action);
 }
 
 static void say_ok(struct covet_request *request, struct covet_response *response) {
@@ -421,7 +401,7 @@ static void test_request_counts_how_its_route_was_found(void **state) {
     uint64_t hits = cv_counter_read(stats, COVET_COUNTER_ROUTE_CACHE_HITS);
     uint64_t misses = cv_counter_read(stats, COVET_COUNTER_ROUTE_CACHE_MISSES);
 
-    assert_int_equal(covet_route(fixture->app, COVET_GET, "/{name}/x", handler, NULL), 0);
+    assert_int_equal(covet_route(fixture->app, COVET_GET, "/{name}/x", t_act_handler, NULL), 0);
     for (size_t i = 0; i < CV_ARRAY_COUNT(lines); i++)
         t_close(run(state, lines[i], do_empty));
     t_close(run(state, "GET /a/x", do_empty));
@@ -444,7 +424,7 @@ static void test_request_keeps_a_route_that_is_replaced(void **state) {
     int first = 0, later = 0;
     struct covet_route_options options = {.methods = COVET_GET,
                                           .pattern = "/live",
-                                          .handler = handler,
+                                          .handler = t_act_handler,
                                           .context = &first,
                                           .on_removed = count_removal};
 
@@ -488,5 +468,5 @@ int main(void) {
         cmocka_unit_test(test_request_keeps_a_route_that_is_replaced),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, t_act_teardown);
 }

@@ -1,36 +1,15 @@
-#include "recorder.h"
-
-// What the handler of "/" does in the running test.
-static void (*act)(struct covet_request *request, struct covet_response *response);
-
-static void handler(struct covet_request *request, struct covet_response *response) {
-    act(request, response);
-}
+#include "unit/app/acting.h"
 
 static int init(struct covet_app *app) {
-    return covet_route(app, COVET_ANY_METHOD & ~COVET_OPTIONS, "/", handler, NULL);
+    return covet_route(app, COVET_ANY_METHOD & ~COVET_OPTIONS, "/", t_act_handler, NULL);
 }
 
 static int setup(void **state) {
-    struct t_fixture *fixture = malloc(sizeof(*fixture));
-
-    t_open_fixture(fixture, init);
-    *state = fixture;
-    return 0;
+    return t_act_setup(state, init);
 }
 
-static int teardown(void **state) {
-    t_close_fixture(*state);
-    free(*state);
-    return 0;
-}
-
-static struct t_exchange *run(void **state, const char *line,
-                              void (*action)(struct covet_request *, struct covet_response *)) {
-    struct t_fixture *fixture = *state;
-
-    act = action;
-    return t_run(fixture->worker, line, "", "the body");
+static struct t_exchange *run(void **state, const char *line, t_action action) {
+    return t_act_run(state, line, "the body", action);
 }
 
 static void say_text(struct covet_request *request, struct covet_response *response) {
@@ -436,5 +415,5 @@ int main(void) {
         cmocka_unit_test(test_response_sets_cookies),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, t_act_teardown);
 }

@@ -1,35 +1,15 @@
-#include "recorder.h"
-
-static void (*act)(struct covet_request *request, struct covet_response *response);
-
-static void handler(struct covet_request *request, struct covet_response *response) {
-    act(request, response);
-}
+#include "unit/app/acting.h"
 
 static int init(struct covet_app *app) {
-    return covet_route(app, COVET_GET, "/", handler, NULL);
+    return covet_route(app, COVET_GET, "/", t_act_handler, NULL);
 }
 
 static int setup(void **state) {
-    struct t_fixture *fixture = malloc(sizeof(*fixture));
-
-    t_open_fixture(fixture, init);
-    *state = fixture;
-    return 0;
+    return t_act_setup(state, init);
 }
 
-static int teardown(void **state) {
-    t_close_fixture(*state);
-    free(*state);
-    return 0;
-}
-
-static struct t_exchange *run(void **state, const char *line,
-                              void (*action)(struct covet_request *, struct covet_response *)) {
-    struct t_fixture *fixture = *state;
-
-    act = action;
-    return t_run(fixture->worker, line, "", "");
+static struct t_exchange *run(void **state, const char *line, t_action action) {
+    return t_act_run(state, line, "", action);
 }
 
 static void begin_chunked(struct covet_request *request, struct covet_response *response) {
@@ -269,5 +249,5 @@ int main(void) {
         cmocka_unit_test(test_stream_whose_write_finds_the_client_gone_is_told_later),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, t_act_teardown);
 }
