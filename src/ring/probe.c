@@ -116,8 +116,7 @@ static bool sends_without_copy(struct io_uring *uring) {
     struct io_uring_sqe *sqe = NULL;
     bool works = false;
     int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (descriptor >= 0 &&
-        bind(descriptor, (struct sockaddr *)&address, bytes) == 0 &&
+    if (descriptor >= 0 && bind(descriptor, (struct sockaddr *)&address, bytes) == 0 &&
         getsockname(descriptor, (struct sockaddr *)&address, &bytes) == 0 &&
         connect(descriptor, (struct sockaddr *)&address, bytes) == 0) {
         sqe = io_uring_get_sqe(uring);
