@@ -140,10 +140,17 @@ class Checked(threading.Thread):
         assert self.count > 0
 
 
+def touch_receive_buffers(server, seconds=6.0):
+    """A worker's 4,096 receive buffers are memory only once they were used."""
+    with Load(server.address, threads=4, target="/beside/1") as load:
+        procfs.wait_for(lambda: load.done > 12000, seconds)
+
+
 def churn_under_load(env, count, load_s):
     """`count` replacements by a thread of the module while everybody asks; gives the KiB of growth
     behind the first quarter."""
     with churning(env, cores="0-1") as server:
+        touch_receive_buffers(server)
         clients = [Checked(server) for _ in range(3)]
         for client in clients:
             client.start()
@@ -189,12 +196,6 @@ def test_replacing_under_load_tears_nothing_and_grows_nothing(env):
 @limit_s(600)
 def test_a_hundred_thousand_replacements_under_load(env):
     check_growth(env, churn_under_load(env, 100000, 20))
-
-
-def touch_receive_buffers(server, seconds=6.0):
-    """A worker's 4,096 receive buffers are memory only once they were used."""
-    with Load(server.address, threads=4, target="/beside/1") as load:
-        procfs.wait_for(lambda: load.done > 12000, seconds)
 
 
 def reload_often(env, count):

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -359,6 +360,7 @@ struct version {
 };
 
 static _Atomic bool is_over;
+static _Atomic uint32_t begun;  // Readers that have looked.
 static _Atomic uint32_t alive;
 
 static void free_version(void *context) {
@@ -419,6 +421,8 @@ static void *read_on(void *context) {
         kept[at] = cv_routes_pin(&routes, reader->index);
         cv_turn_sleep(&reader->turn);
         cv_turn_wake(&reader->turn);
+        if (round == 0)
+            atomic_fetch_add(&begun, 1);
     }
     for (uint32_t i = 0; i < KEPT; i++)
         if (kept[i] != NULL)
@@ -444,6 +448,8 @@ static void test_routes_are_never_freed_under_a_reader(void **state) {
         readers[i] = (struct reader){.index = i};
         assert_int_equal(pthread_create(&readers[i].thread, NULL, read_on, &readers[i]), 0);
     }
+    while (atomic_load(&begun) < READERS)
+        sched_yield();
     for (uint64_t i = 0; i < REPLACEMENTS; i++) {
         assert_int_equal(put_with(CV_ROUTES_REPLACE, COVET_GET,
                                   i % 2 == 0 ? "/static" : "/some/{name}", new_version(i + 3),
