@@ -141,7 +141,7 @@ struct covet_json {
     /* Compiled. */
     const char *error; /* static text; NULL when the description is right */
     const char *error_member;
-    uint32_t state;       /* 0: not compiled, 1: being compiled, 2: compiled */
+    uint32_t state;       /* enum cv_description_state; 2: it can be used */
     uint32_t written_max; /* the most bytes of an object, but for texts, arrays, pointers, raw */
     uint64_t required;    /* bit i: the key of fields[i] must be there when read */
 };

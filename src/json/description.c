@@ -149,16 +149,19 @@ static int compile(struct covet_json *description) {
 int covet_json_compile(struct covet_json *description) {
     if (description->state == CV_DESCRIPTION_NEW) {
         description->state = CV_DESCRIPTION_OPEN;
-        compile(description);
-        description->state = CV_DESCRIPTION_DONE;
+        description->state =
+            compile(description) == 0 ? CV_DESCRIPTION_RIGHT : CV_DESCRIPTION_WRONG;
     }
     return description->error == NULL ? 0 : -EINVAL;
 }
 
 const char *covet_json_error(const struct covet_json *description, const char **member) {
+    bool is_compiled =
+        description->state == CV_DESCRIPTION_RIGHT || description->state == CV_DESCRIPTION_WRONG;
+
     if (member != NULL)
         *member = description->error_member;
-    return description->state == CV_DESCRIPTION_DONE ? description->error : "it was not compiled";
+    return is_compiled ? description->error : "it was not compiled";
 }
 
 const struct covet_json_field *cv_description_find(const struct covet_json *description,

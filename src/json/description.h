@@ -24,7 +24,8 @@ enum cv_description_step {
 enum cv_description_state {
     CV_DESCRIPTION_NEW = 0,
     CV_DESCRIPTION_OPEN = 1,  // Being compiled: seen again, it leads back to itself.
-    CV_DESCRIPTION_DONE = 2,
+    CV_DESCRIPTION_RIGHT = 2,
+    CV_DESCRIPTION_WRONG = 3,
 };
 
 // The object of a type at an address that only a description knows.
@@ -48,7 +49,7 @@ static inline bool cv_description_is_absent(const struct covet_json_field *field
 
 // Can it be used? False for one with a mistake and for one that was not compiled.
 static inline bool cv_description_is_right(const struct covet_json *description) {
-    return description->state == CV_DESCRIPTION_DONE && description->error == NULL;
+    return description->state == CV_DESCRIPTION_RIGHT;
 }
 
 // The field called `key`, NULL when there is none. For compiled descriptions; a plain search.

@@ -168,20 +168,30 @@ static char *put_decimal(char *out, struct decimal decimal) {
     return put_exponent(out + count + (count > 1), point - 1);
 }
 
+// A binary number: c * 2^q, of a type whose c has `fraction_bits` and a hidden one above them, and
+// whose smallest q is `q_min`. `bits` are its bits without the sign.
+static inline char *put_binary(char *out, uint64_t bits, int fraction_bits, int q_min) {
+    uint64_t hidden = UINT64_C(1) << fraction_bits;
+    uint64_t c = bits & (hidden - 1);
+    int e = (int)(bits >> fraction_bits);
+    int places = q_min + e - 1 + fraction_bits;  // Bits of c before the point, less the hidden one.
+
+    // Integers have no bit behind it.
+    if (places >= 0 && places <= fraction_bits && (c & (hidden - 1) >> places) == 0)
+        return cv_number_write_uint64(out, (c | hidden) >> (fraction_bits - places));
+    if (CV_UNLIKELY(e == 0)) {
+        if (c == 0)
+            return cv_number_write_four(out, 0);
+        return put_decimal(out, shortest(c, q_min, false));
+    }
+    return put_decimal(out, shortest(c | hidden, q_min + e - 1, c == 0 && e > 1));
+}
+
 char *cv_number_write_magnitude(char *out, double magnitude) {
     uint64_t bits;
 
-    if (magnitude < 0x1p53 && (double)(int64_t)magnitude == magnitude)
-        return cv_number_write_uint64(out, (uint64_t)magnitude);
     memcpy(&bits, &magnitude, sizeof(bits));
-    uint64_t c = bits & (UINT64_MAX >> 12);
-    int e = (int)(bits >> 52);
-
-    if (CV_UNLIKELY(e == 0x7ff))
-        return NULL;
-    if (CV_UNLIKELY(e == 0))
-        return put_decimal(out, shortest(c, -1074, false));
-    return put_decimal(out, shortest(c | UINT64_C(1) << 52, e - 1075, c == 0 && e > 1));
+    return bits >> 52 == 0x7ff ? NULL : put_binary(out, bits, 52, -1074);
 }
 
 char *cv_number_write_float(char *out, float value) {
@@ -190,15 +200,6 @@ char *cv_number_write_float(char *out, float value) {
 
     *out = '-';
     out += __builtin_signbit(value) != 0;
-    if (magnitude < 0x1p24f && (float)(int32_t)magnitude == magnitude)
-        return cv_number_write_uint64(out, (uint64_t)magnitude);
     memcpy(&bits, &magnitude, sizeof(bits));
-    uint32_t c = bits & (UINT32_MAX >> 9);
-    int e = (int)(bits >> 23);
-
-    if (e == 0xff)
-        return NULL;
-    if (e == 0)
-        return put_decimal(out, shortest(c, -149, false));
-    return put_decimal(out, shortest(c | UINT32_C(1) << 23, e - 150, c == 0 && e > 1));
+    return bits >> 23 == 0xff ? NULL : put_binary(out, bits, 23, -149);
 }

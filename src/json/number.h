@@ -85,10 +85,14 @@ static inline char *cv_number_write_int64(char *out, int64_t value) {
     return cv_number_write_uint64(out + (value < 0), magnitude);
 }
 
-// What people write: at most three places, below 10^5. A decimal of 15 digits or fewer is the
-// shortest for the double it reads as; and n / 1000 is rounded as a reader would round it.
+// What people write: at most three places, from 2^-10 and below 2^16. A decimal of 15 digits or
+// fewer is the shortest for the double it reads as; and n / 1000 is rounded as a reader would round
+// it. The exponent decides first: that doubles are of this kind, or not, can be predicted.
 static inline bool cv_number_is_thousandths(double magnitude, uint32_t *thousandths) {
-    if (!(magnitude < 1e5))
+    uint64_t bits;
+
+    memcpy(&bits, &magnitude, sizeof(bits));
+    if ((bits >> 52) - (1023 - 10) >= 26)
         return false;
     *thousandths = (uint32_t)(int32_t)(magnitude * 1000 + 0.5);
     return (int32_t)*thousandths / 1000.0 == magnitude;

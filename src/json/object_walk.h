@@ -313,8 +313,8 @@ static CV_ALWAYS_INLINE char *write_fields(struct place place, char *at,
     }
 }
 
-static char *write_object(struct place place, char *at, const struct covet_json *description,
-                          const char *value) {
+static CV_ALWAYS_INLINE char *write_whole(struct place place, char *at,
+                                          const struct covet_json *description, const char *value) {
     // The memory may move, the place of the brace in it does not.
     size_t start = (size_t)(at - place.writer->start);
 
@@ -326,10 +326,17 @@ static char *write_object(struct place place, char *at, const struct covet_json 
         return NULL;
     place.writer->depth--;
     char *brace = place.writer->start + start;
-    at += at == brace;
+    if (CV_UNLIKELY(at == brace))
+        at++;
     *brace = '{';
     *at = '}';
     return at + 1;
+}
+
+// An object inside of another.
+static char *write_object(struct place place, char *at, const struct covet_json *description,
+                          const char *value) {
+    return write_whole(place, at, description, value);
 }
 
 static int write_struct(struct covet_json_writer *writer, const struct covet_json *description,
@@ -339,7 +346,7 @@ static int write_struct(struct covet_json_writer *writer, const struct covet_jso
     char *at = cv_writer_room(writer, writer->at, place.reserve);
 
     if (CV_LIKELY(at != NULL))
-        at = write_object(place, at, description, value);
+        at = write_whole(place, at, description, value);
     if (CV_UNLIKELY(at == NULL))
         return cv_object_write_by_pieces(writer, depth, description, value);
     writer->at = at;

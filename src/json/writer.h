@@ -20,9 +20,14 @@ int cv_writer_fail(struct covet_json_writer *writer, int error);
 // the text, moved perhaps, or NULL with the error set.
 char *cv_writer_grow(struct covet_json_writer *writer, char *at, size_t bytes);
 
-// The same, when there may be room enough already.
+// The same for at least 1 byte, when there may be room enough already.
 static inline char *cv_writer_room(struct covet_json_writer *writer, char *at, size_t bytes) {
-    return CV_LIKELY(bytes <= (size_t)(writer->end - at)) ? at : cv_writer_grow(writer, at, bytes);
+    if (CV_UNLIKELY(bytes > (size_t)(writer->end - at)))
+        return cv_writer_grow(writer, at, bytes);
+    // Spares the callers' test for NULL the common path.
+    if (at == NULL)
+        __builtin_unreachable();
+    return at;
 }
 
 bool cv_writer_open_next(struct covet_json_writer *writer);
