@@ -505,7 +505,8 @@ static const char *read_object(struct bind *bind, const char *at, const struct c
     at = cv_token_enter(reader, at);
     if (CV_UNLIKELY(at == NULL))
         return NULL;
-    if (CV_UNLIKELY(*at == '}' || *(at = cv_token_skip_space(reader, at)) == '}'))
+    at = cv_token_skip_space(reader, at);
+    if (CV_UNLIKELY(*at == '}'))
         goto closed;
     for (;;) {
         if (CV_LIKELY(has_fragment(reader, at, expected) && (seen >> expected->index & 1) == 0)) {

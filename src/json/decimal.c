@@ -44,7 +44,8 @@ static bool from_exact(uint64_t digits, int64_t exponent, double *value) {
 
     if (digits > EXACT_DIGITS_MAX || exponent < -EXACT_POWER_MAX || exponent > EXACT_POWER_MAX)
         return false;
-    *value = exponent < 0 ? (double)digits / powers[-exponent] : (double)digits * powers[exponent];
+    *value = (double)(int64_t)digits;
+    *value = exponent < 0 ? *value / powers[-exponent] : *value * powers[exponent];
     return true;
 }
 

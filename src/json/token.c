@@ -368,19 +368,20 @@ const char *cv_token_find_value(struct covet_json_reader *reader, const char *at
 static const uint64_t powers[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
 
 // Digits joined to `*digits`, which wraps around above 19 of them.
-static const char *take_digits(const struct covet_json_reader *reader, const char *at,
-                               uint64_t *digits) {
-    unsigned count;
+static CV_ALWAYS_INLINE const char *take_digits(const struct covet_json_reader *reader,
+                                                const char *at, uint64_t *digits) {
+    uint64_t word = cv_token_word(reader, at);
+    unsigned count = cv_token_digit_count(word);
 
-    do {
-        uint64_t word = cv_token_word(reader, at);
-
+    while (count == 8) {
+        *digits = *digits * 100000000 + cv_token_digits(word, 8);
+        at += 8;
+        word = cv_token_word(reader, at);
         count = cv_token_digit_count(word);
-        if (count > 0)
-            *digits = *digits * powers[count] + cv_token_digits(word, count);
-        at += count;
-    } while (count == 8);
-    return at;
+    }
+    if (count > 0)
+        *digits = *digits * powers[count] + cv_token_digits(word, count);
+    return at + count;
 }
 
 // The exponent behind 'e', as far as it can matter: a text has fewer than 2^32 digits to make up
@@ -445,24 +446,25 @@ static bool take_integer(const char *first, size_t count, struct cv_token_number
 static const char *take_number(struct covet_json_reader *reader, const char *first,
                                struct cv_token_number *number) {
     struct cv_decimal decimal = {.negative = number->negative};
-    const char *behind = take_digits(reader, first, &decimal.digits), *point = behind;
+    uint64_t digits = 0;
+    const char *behind = take_digits(reader, first, &digits), *point = behind;
 
     if (behind == first)
         return cv_token_fail(reader, first, -EBADMSG,
                              number->negative ? "a digit is expected" : "a value is expected");
     if (*first == '0' && behind - first > 1)
         return cv_token_fail(reader, first, -EBADMSG, "a number with a leading zero");
-    number->magnitude = decimal.digits;
+    number->magnitude = digits;
     if (*behind != '.' && (*behind | 0x20) != 'e' &&
         take_integer(first, (size_t)(behind - first), number))
         return behind;
     if (*behind == '.') {
-        behind = take_digits(reader, point + 1, &decimal.digits);
+        behind = take_digits(reader, point + 1, &digits);
         if (behind == point + 1)
             return cv_token_fail(reader, behind, -EBADMSG, "a digit is expected behind the point");
         decimal.exponent = point + 1 - behind;
     }
-    decimal.truncated = false;
+    decimal.digits = digits;
     size_t count = (size_t)(point - first - decimal.exponent);
     if ((*behind | 0x20) == 'e') {
         int64_t exponent = 0;
