@@ -117,7 +117,8 @@ static inline uint32_t covet_user_data_slot(uint64_t user_data) {
     X(MEMORY_SLABS_PLAIN, "memory_slabs{pages=\"plain\"}", GAUGE, "") \
     X(ZERO_COPY_SENDS, "zero_copy_sends", COUNTER, \
       "Sends whose bytes the kernel took from where they lie") \
-    X(ZERO_COPY_COPIED, "zero_copy_copied", COUNTER, "Of them, those that were copied on their way") \
+    X(ZERO_COPY_COPIED, "zero_copy_copied", COUNTER, \
+      "Of them, those that were copied on their way") \
     X(ROUTE_CACHE_HITS, "route_cache_hits", COUNTER, \
       "Requests whose route the table of static paths knew") \
     X(ROUTE_CACHE_MISSES, "route_cache_misses", COUNTER, \

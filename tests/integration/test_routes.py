@@ -140,17 +140,11 @@ class Checked(threading.Thread):
         assert self.count > 0
 
 
-def touch_receive_buffers(server, seconds=6.0):
-    """A worker's 4,096 receive buffers are memory only once they were used."""
-    with Load(server.address, threads=4, target="/beside/1") as load:
-        procfs.wait_for(lambda: load.done > 12000, seconds)
-
-
 def churn_under_load(env, count, load_s):
     """`count` replacements by a thread of the module while everybody asks; gives the KiB of growth
     behind the first quarter."""
     with churning(env, cores="0-1") as server:
-        touch_receive_buffers(server)
+        server.touch_buffers(connections=12)  # So that both workers are among them.
         clients = [Checked(server) for _ in range(3)]
         for client in clients:
             client.start()
@@ -201,7 +195,7 @@ def test_a_hundred_thousand_replacements_under_load(env):
 def reload_often(env, count):
     with churning(env, cores="0-1") as server:
         sizes = []
-        touch_receive_buffers(server)
+        server.touch_buffers(connections=12)  # So that both workers are among them.
         with Load(server.address, threads=2, target="/beside/1", pause_s=0.001) as load:
             for number in range(count):
                 seen = server.log().count(names.RELOADED)
