@@ -89,8 +89,9 @@ struct covet_route_options {
     uint64_t body_bytes_max; /* 0: the server's default; a longer body is answered with 413 */
     int stream_body;         /* not 0: the handler runs before the body: covet_request_on_body */
     /* Called exactly once when no request can use the route any more, after it was replaced or
-     * removed or with the application, so that `context` can be freed. May change routes. Thread:
-     * any of the server's. Not called for a route that was refused. */
+     * removed or with the application, so that `context` can be freed. May change routes, but for
+     * the end of the application: -ESHUTDOWN then. Thread: any of the server's, and any that
+     * changes routes, from inside that call. Not called for a route that was refused. */
     void (*on_removed)(void *context);
     char *why; /* where a sentence goes if the route is refused; for a conflict it names both */
     size_t why_bytes;

@@ -46,8 +46,9 @@ static void let_go(struct garbage *garbage) {
     }
 }
 
+// on_removed may try to change routes here as well: nothing is left that it could find.
 void cv_routes_deinit(struct cv_routes *routes) {
-    struct cv_router *current = atomic_load(&routes->current);
+    struct cv_router *current = atomic_exchange(&routes->current, NULL);
     struct garbage garbage = {routes->retired, routes->dead};
 
     if (current != NULL) {
@@ -60,6 +61,12 @@ void cv_routes_deinit(struct cv_routes *routes) {
         route->next = garbage.routes;
         garbage.routes = route;
     }
+    routes->is_ending = true;
+    routes->entry_count = 0;
+    routes->retired = NULL;
+    routes->retired_end = &routes->retired;
+    routes->dead = NULL;
+    routes->dead_end = &routes->dead;
     let_go(&garbage);
     free(routes->entry);
     pthread_mutex_destroy(&routes->lock);
@@ -320,7 +327,7 @@ static void bury(struct cv_routes *routes, struct range range, uint16_t methods)
     }
 }
 
-// Carries a change out. Returns 0, -EAGAIN or -ENOMEM.
+// Carries a change out. Returns 0, -ESHUTDOWN, -EAGAIN or -ENOMEM.
 static int change(struct cv_routes *routes, struct range range, uint16_t methods,
                   struct cv_route *added) {
     bool is_live = atomic_load_explicit(&routes->current, memory_order_relaxed) != NULL;
@@ -328,6 +335,8 @@ static int change(struct cv_routes *routes, struct range range, uint16_t methods
     struct cv_router_entry *entry;
     uint32_t count;
 
+    if (routes->is_ending)
+        return -ESHUTDOWN;
     if (routes->retired_bytes > CV_ROUTES_RETIRED_BYTES_MAX)
         return -EAGAIN;
     entry = edit(routes, range, methods, added, &count);
@@ -351,6 +360,17 @@ static int change(struct cv_routes *routes, struct range range, uint16_t methods
     return 0;
 }
 
+static const char *explain(int result) {
+    switch (result) {
+    case -ESHUTDOWN:
+        return "the application is at its end";
+    case -EAGAIN:
+        return "too many replaced tables are in use";
+    default:
+        return "no memory";
+    }
+}
+
 // As `change`, with a sentence.
 static int try_change(struct cv_routes *routes, struct range range, uint16_t methods,
                       struct cv_route *added, const char *pattern, char *error,
@@ -359,9 +379,7 @@ static int try_change(struct cv_routes *routes, struct range range, uint16_t met
 
     if (result == 0)
         return 0;
-    return refuse_route(result, "", pattern,
-                        result == -EAGAIN ? "too many replaced tables are in use" : "no memory",
-                        error, error_bytes);
+    return refuse_route(result, "", pattern, explain(result), error, error_bytes);
 }
 
 static void end_change(struct cv_routes *routes) {

@@ -38,6 +38,7 @@ struct cv_routes {
     size_t retired_bytes;
     struct cv_route *dead;  // owned list of routes that are not in the current table, oldest first
     struct cv_route **dead_end;
+    bool is_ending;                                   // cv_routes_deinit has begun.
     const struct cv_turn *reader[COVET_WORKERS_MAX];  // borrowed from cv_routes_enter to leave
     // Asks for a cv_routes_reclaim soon, from any thread, any number of times. May be NULL.
     void (*want_reclaim)(void *context);
@@ -47,7 +48,8 @@ struct cv_routes {
 // Returns 0 or a negative errno value.
 CV_MUST_USE int cv_routes_init(struct cv_routes *routes);
 
-// Nobody may hold a pin. Calls `on_removed` of every route there is.
+// Nobody may hold a pin. Calls `on_removed` of every route there is; a change from there fails:
+// -ESHUTDOWN, or -ENOENT where there is nothing to remove.
 void cv_routes_deinit(struct cv_routes *routes);
 
 // Makes a route of `options` and a prefix, with everything but the chain set. Returns 0; -EINVAL or
@@ -62,8 +64,8 @@ enum cv_routes_mode {
 };
 
 // Adds a route; takes it, on failure too (without on_removed). Returns 0; -EEXIST, with a sentence
-// that names both routes in `error`; -EAGAIN: too many replaced tables are in use; or -ENOMEM; with
-// nothing changed.
+// that names both routes in `error`; -EAGAIN: too many replaced tables are in use; -ENOMEM; or
+// -ESHUTDOWN; with nothing changed.
 CV_MUST_USE int cv_routes_add(struct cv_routes *routes, struct cv_route *route_taken,
                               enum cv_routes_mode mode, char *error, size_t error_bytes);
 

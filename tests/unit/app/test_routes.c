@@ -333,6 +333,33 @@ static void test_routes_may_change_in_on_removed(void **state) {
     cv_routes_deinit(&routes);
 }
 
+// So it may when the application ends, where there is nothing left to change.
+static void change_at_the_end(void *context) {
+    static int never;
+    int *results = context;
+
+    results[0] = put(CV_ROUTES_ADD, COVET_GET, "/new", &never);
+    results[1] = put(CV_ROUTES_REPLACE, COVET_GET, "/", &never);
+    results[2] = take_away(COVET_GET, "/other/{id}");
+    results[3] = cv_routes_reclaim(&routes);
+    assert_int_equal(never, 0);
+}
+
+static void test_routes_refuse_changes_in_on_removed_at_the_end(void **state) {
+    int results[4] = {0, 0, 0, 1}, removed = 0;
+
+    (void)state;
+    assert_int_equal(put_with(CV_ROUTES_ADD, COVET_GET, "/", results, change_at_the_end), 0);
+    assert_int_equal(put(CV_ROUTES_ADD, COVET_GET, "/other/{id}", &removed), 0);
+    assert_int_equal(cv_routes_publish(&routes), 0);
+    cv_routes_deinit(&routes);
+    assert_int_equal(results[0], -ESHUTDOWN);
+    assert_int_equal(results[1], -ESHUTDOWN);
+    assert_int_equal(results[2], -ENOENT);
+    assert_int_equal(results[3], 0);
+    assert_int_equal(removed, 1);
+}
+
 static void test_routes_are_listed_by_pattern(void **state) {
     char listed[256] = "";
     int removed = 0;
@@ -484,6 +511,7 @@ int main(void) {
         cmocka_unit_test_setup(test_routes_change_nothing_when_they_cannot, set_up),
         cmocka_unit_test_setup(test_routes_may_be_replaced_before_the_first_table, set_up),
         cmocka_unit_test_setup(test_routes_may_change_in_on_removed, set_up),
+        cmocka_unit_test_setup(test_routes_refuse_changes_in_on_removed_at_the_end, set_up),
         cmocka_unit_test_setup(test_routes_are_listed_by_pattern, set_up),
         cmocka_unit_test_setup(test_routes_are_never_freed_under_a_reader, set_up),
     };
