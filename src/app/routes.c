@@ -241,16 +241,12 @@ static uint64_t collect_tables(struct cv_routes *routes, struct garbage *garbage
     return UINT64_MAX;
 }
 
-static bool is_in_a_table(const struct cv_routes *routes, const struct cv_route *route) {
-    for (const struct cv_router *router = routes->retired;
-         router != NULL && router->number < route->died; router = router->next)
-        if (router->number >= route->born)
-            return true;
-    return false;
-}
-
-// Those that died after the table `waiting` are in it or in one behind it.
+// Those that died after the table `waiting` are in it or in one behind it. Both lists are sorted by
+// age, so one pass over both will do: of the tables that came before a route's death, the last one
+// says whether there is one since its birth.
 static void collect_routes(struct cv_routes *routes, uint64_t waiting, struct garbage *garbage) {
+    const struct cv_router *table = routes->retired;
+    uint64_t last_number = 0;
     struct cv_route **link = &routes->dead;
 
     while (*link != NULL) {
@@ -258,7 +254,9 @@ static void collect_routes(struct cv_routes *routes, uint64_t waiting, struct ga
 
         if (route->died > waiting)
             return;
-        if (is_in_a_table(routes, route)) {
+        for (; table != NULL && table->number < route->died; table = table->next)
+            last_number = table->number;
+        if (last_number >= route->born) {
             link = &route->next;
             continue;
         }

@@ -210,7 +210,7 @@ static void test_routes_that_came_and_went_are_not_kept_by_an_old_pin(void **sta
 }
 
 static void test_routes_of_many_pinned_tables_go_in_any_order(void **state) {
-    enum { TABLES = 64 };
+    enum { TABLES = 1024 };  // A search in all for each would be noticed.
     int removed[TABLES + 1] = {0};
     struct cv_router *pinned[TABLES];
     struct cv_turn turn = {0};
@@ -234,6 +234,47 @@ static void test_routes_of_many_pinned_tables_go_in_any_order(void **state) {
     }
     assert_int_equal(removed[TABLES], 0);
     cv_routes_deinit(&routes);
+}
+
+// A route is gone when, and only when, no pinned table has it: three patterns change at random.
+static void test_routes_live_as_long_as_the_tables_that_have_them(void **state) {
+    enum { CHANGES = 400, PINS = 8, PATTERNS = 3 };
+    static const char *pattern[PATTERNS] = {"/", "/a", "/b/{c}"};
+    static int removed[CHANGES];
+    int now[PATTERNS] = {-1, -1, -1}, held[PINS][PATTERNS];
+    struct cv_router *pinned[PINS] = {NULL};
+    struct cv_turn turn = {0};
+    unsigned random = 1;
+
+    (void)state;
+    memset(removed, 0, sizeof(removed));
+    assert_int_equal(cv_routes_publish(&routes), 0);
+    cv_routes_enter(&routes, 0, &turn);
+    for (int i = 0; i < CHANGES; i++) {
+        bool needed[CHANGES] = {false};
+
+        random = random * 1103515245 + 12345;
+        unsigned at = random >> 16 & (PINS - 1), which = (random >> 20) % PATTERNS;
+        if (pinned[at] != NULL)
+            cv_routes_unpin(&routes, pinned[at], 0);
+        pinned[at] = cv_routes_pin(&routes, 0);
+        memcpy(held[at], now, sizeof(now));
+        assert_int_equal(put(CV_ROUTES_REPLACE, COVET_GET, pattern[which], &removed[i]), 0);
+        now[which] = i;
+        for (unsigned k = 0; k < PATTERNS; k++) {
+            if (now[k] >= 0)
+                needed[now[k]] = true;
+            for (unsigned pin = 0; pin < PINS; pin++)
+                if (pinned[pin] != NULL && held[pin][k] >= 0)
+                    needed[held[pin][k]] = true;
+        }
+        for (int k = 0; k <= i; k++)
+            assert_int_equal(removed[k], needed[k] ? 0 : 1);
+    }
+    cv_routes_leave(&routes, 0);
+    cv_routes_deinit(&routes);
+    for (int i = 0; i < CHANGES; i++)
+        assert_int_equal(removed[i], 1);
 }
 
 static void test_routes_lose_methods_one_by_one(void **state) {
@@ -506,6 +547,7 @@ int main(void) {
         cmocka_unit_test_setup(test_routes_stay_while_they_are_pinned, set_up),
         cmocka_unit_test_setup(test_routes_that_came_and_went_are_not_kept_by_an_old_pin, set_up),
         cmocka_unit_test_setup(test_routes_of_many_pinned_tables_go_in_any_order, set_up),
+        cmocka_unit_test_setup(test_routes_live_as_long_as_the_tables_that_have_them, set_up),
         cmocka_unit_test_setup(test_routes_lose_methods_one_by_one, set_up),
         cmocka_unit_test_setup(test_routes_say_what_cannot_be_removed, set_up),
         cmocka_unit_test_setup(test_routes_change_nothing_when_they_cannot, set_up),
