@@ -71,21 +71,6 @@ static int seal_group(struct covet_group *group) {
     return 0;
 }
 
-void cv_app_set_chain(struct cv_route *route) {
-    route->chain = route->group->chain.item;
-    route->chain_count = route->group->chain.count;
-}
-
-static void set_chain(void *context, const struct cv_router_entry *entry) {
-    (void)context;
-    cv_app_set_chain(entry->route);
-}
-
-static int publish_routes(struct covet_app *app) {
-    cv_routes_list(&app->routes, set_chain, NULL);
-    return cv_routes_publish(&app->routes);
-}
-
 int cv_app_seal(struct covet_app *app) {
     if (app->sealed)
         return app->error;
@@ -96,7 +81,7 @@ int cv_app_seal(struct covet_app *app) {
         if (app->error == 0)
             app->error = seal_group(group);
     if (app->error == 0)
-        app->error = publish_routes(app);
+        app->error = cv_routes_publish(&app->routes);
     return app->error;
 }
 

@@ -81,9 +81,6 @@ const char *cv_app_error(const struct covet_app *app);
 CV_MUST_USE int cv_app_put_route(struct covet_app *app, const struct covet_route_options *options,
                                  enum cv_routes_mode mode, char *error, size_t error_bytes);
 
-// Gives the route what its group is sealed with.
-void cv_app_set_chain(struct cv_route *route);
-
 // NULL when no handler was registered under that name.
 const struct cv_app_handler *cv_app_find_handler(const struct covet_app *app, struct cv_span name);
 

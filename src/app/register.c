@@ -55,7 +55,6 @@ int cv_app_put_route(struct covet_app *app, const struct covet_route_options *op
     if (result != 0)
         return result;
     route->group = group;
-    cv_app_set_chain(route);
     return cv_routes_add(&app->routes, route, mode, error, error_bytes);
 }
 

@@ -135,8 +135,8 @@ enum cv_request_plan cv_request_route(struct covet_request *request, uint64_t *b
         }
         return CV_REQUEST_BODY_STREAM;
     }
-    request->chain = route->chain;
-    request->chain_count = (uint8_t)route->chain_count;
+    request->chain = route->group->chain.item;
+    request->chain_count = (uint8_t)route->group->chain.count;
     if (route->body_bytes_max != 0)
         *body_bytes_max = route->body_bytes_max;
     return route->stream_body ? CV_REQUEST_BODY_STREAM : CV_REQUEST_BODY_WHOLE;

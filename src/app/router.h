@@ -16,7 +16,6 @@
 #include "base/compiler.h"
 #include "base/span.h"
 
-struct cv_middleware;
 struct cv_router;
 
 // One registered route; fixed once it is in a router. In one block of memory with its texts.
@@ -31,9 +30,7 @@ struct cv_route {
     covet_handler_fn handler;
     void *context;                      // borrowed until on_removed
     void (*on_removed)(void *context);  // May be NULL.
-    const struct cv_middleware *chain;  // borrowed from its group, outermost first
-    uint32_t chain_count;
-    const struct covet_group *group;  // borrowed from the app
+    const struct covet_group *group;    // borrowed from the app; has the middleware
     // app/routes: the tables that may hold it have numbers from `born` to below `died`.
     uint64_t born;
     uint64_t died;

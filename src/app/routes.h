@@ -52,7 +52,7 @@ CV_MUST_USE int cv_routes_init(struct cv_routes *routes);
 // -ESHUTDOWN, or -ENOENT where there is nothing to remove.
 void cv_routes_deinit(struct cv_routes *routes);
 
-// Makes a route of `options` and a prefix, with everything but the chain set. Returns 0; -EINVAL or
+// Makes a route of `options` and a prefix, with everything but the group set. Returns 0; -EINVAL or
 // -ENOMEM, with a sentence in `error`.
 CV_MUST_USE int cv_routes_make(struct cv_route **route, const char *prefix,
                                const struct covet_route_options *options, char *error,

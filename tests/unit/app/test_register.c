@@ -203,9 +203,9 @@ static void test_register_changes_routes_of_a_sealed_application(void **state) {
     assert_int_equal(covet_group_use(group, before, NULL, NULL), 0);
     assert_int_equal(cv_app_seal(app), 0);
     assert_int_equal(covet_route(app, COVET_GET, "/", handler, NULL), 0);
-    assert_int_equal(route_of(app, COVET_GET, "/")->chain_count, 1);
+    assert_int_equal(route_of(app, COVET_GET, "/")->group->chain.count, 1);
     assert_int_equal(covet_group_route(group, COVET_GET, "/{id}", handler, NULL), 0);
-    assert_int_equal(route_of(app, COVET_GET, "/g/7")->chain_count, 2);
+    assert_int_equal(route_of(app, COVET_GET, "/g/7")->group->chain.count, 2);
     // A mistake is told to the caller and to nobody else.
     assert_int_equal(covet_route_with(app, &options), -EEXIST);
     assert_non_null(strstr(why, "\"/g/{name}\""));
@@ -218,13 +218,54 @@ static void test_register_changes_routes_of_a_sealed_application(void **state) {
     assert_string_equal(cv_app_error(app), "");
     assert_int_equal(covet_route_replace(app, &options), 0);
     assert_ptr_equal(route_of(app, COVET_GET, "/g/7")->context, &context);
-    assert_int_equal(route_of(app, COVET_GET, "/g/7")->chain_count, 2);
+    assert_int_equal(route_of(app, COVET_GET, "/g/7")->group->chain.count, 2);
     assert_int_equal(covet_route_remove(app, COVET_GET, "/{x}"), -ENOENT);
     assert_int_equal(covet_route_remove(app, COVET_GET, NULL), -EINVAL);
     assert_int_equal(covet_route_remove(app, COVET_CONNECT, "/g/{x}"), -ENOENT);
     assert_int_equal(covet_route_remove(app, COVET_ANY_METHOD, "/g/{x}"), 0);
     assert_null(route_of(app, COVET_GET, "/g/7"));
     cv_app_destroy(app);
+}
+
+// A thread that covet_module_init has started may be in the middle of covet_route when the
+// application is sealed.
+static struct covet_app *seal_meanwhile;
+
+int __real_cv_routes_add(struct cv_routes *routes, struct cv_route *route, enum cv_routes_mode mode,
+                         char *error, size_t error_bytes);
+
+int __wrap_cv_routes_add(struct cv_routes *routes, struct cv_route *route, enum cv_routes_mode mode,
+                         char *error, size_t error_bytes) {
+    if (seal_meanwhile != NULL)
+        assert_int_equal(cv_app_seal(seal_meanwhile), 0);
+    return __real_cv_routes_add(routes, route, mode, error, error_bytes);
+}
+
+static enum covet_next deny(struct covet_request *request, struct covet_response *response,
+                            void *context) {
+    (void)request, (void)context;
+    covet_response_text(response, "denied");
+    return COVET_STOP;
+}
+
+static int init_meanwhile(struct covet_app *app) {
+    covet_use(app, deny, NULL, NULL);
+    seal_meanwhile = app;
+    int result = covet_route(app, COVET_GET, "/secret", handler, NULL);
+    seal_meanwhile = NULL;
+    return result;
+}
+
+static void test_register_puts_middleware_around_a_route_added_while_sealing(void **state) {
+    struct t_fixture fixture;
+    struct t_exchange *exchange;
+
+    (void)state;
+    t_open_fixture(&fixture, init_meanwhile);
+    exchange = t_get(fixture.worker, "/secret");
+    assert_string_equal(exchange->body, "denied");
+    t_close(exchange);
+    t_close_fixture(&fixture);
 }
 
 static void test_register_knows_handlers_by_name(void **state) {
@@ -260,6 +301,7 @@ int main(void) {
         cmocka_unit_test(test_register_limits_the_depth_of_middleware),
         cmocka_unit_test(test_register_is_over_when_sealed),
         cmocka_unit_test(test_register_changes_routes_of_a_sealed_application),
+        cmocka_unit_test(test_register_puts_middleware_around_a_route_added_while_sealing),
         cmocka_unit_test(test_register_knows_handlers_by_name),
         cmocka_unit_test(test_register_refuses_the_group_of_another_application),
     };
