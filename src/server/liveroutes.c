@@ -170,10 +170,17 @@ static void take_away(struct covet_app *app, const struct order *order,
     report(order, result, why, reply);
 }
 
+// The last worker lets go of the application a moment before it ends.
+static void refuse_drained(struct cv_admin_reply *reply) {
+    refuse(reply, 503, "drained");
+}
+
 void cv_liveroutes_answer(struct covet_app *app, uint16_t method, struct cv_span query,
                           struct cv_admin_reply *reply) {
     struct order order;
-    if (method == CV_METHOD_GET) {
+    if (app == NULL) {
+        refuse_drained(reply);
+    } else if (method == CV_METHOD_GET) {
         cv_routes_list(&app->routes, show, reply);
     } else if (!read_order(&order, query)) {
         refuse(reply, 400, order.wrong);
@@ -186,6 +193,10 @@ void cv_liveroutes_answer(struct covet_app *app, uint16_t method, struct cv_span
 
 void cv_liveroutes_tables(struct covet_app *app, struct cv_admin_reply *reply) {
     struct cv_routes_figures figures;
+    if (app == NULL) {
+        refuse_drained(reply);
+        return;
+    }
     cv_routes_measure(&app->routes, &figures);
     cv_admin_reply_format(reply, "number=%llu tables=%u retired_bytes=%zu\n",
                           (unsigned long long)figures.number, figures.table_count,

@@ -19,12 +19,12 @@ struct covet_app;
 //     mode=add           POST only: 409 instead of replacing
 //
 // Whatever cannot be done is answered with a sentence: 400, 404 (no such handler or route), 409, or
-// 503 (no memory, or too many old tables in use).
+// 503 (no memory, too many old tables in use, or `app` is NULL: a drained server has none).
 void cv_liveroutes_answer(struct covet_app *app, uint16_t method, struct cv_span query,
                           struct cv_admin_reply *reply);
 
 // One line: the current table's number, how many tables there are with those still in use, and the
-// bytes the latter hold.
+// bytes the latter hold. 503 when `app` is NULL.
 void cv_liveroutes_tables(struct covet_app *app, struct cv_admin_reply *reply);
 
 #endif

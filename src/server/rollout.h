@@ -19,7 +19,7 @@ struct cv_rollout_limits;
 struct cv_rollout {
     uint32_t worker_count;
     struct cv_worker *worker[COVET_WORKERS_MAX];  // borrowed
-    struct cv_generation *newest;                 // owned list, newest first
+    struct cv_generation *newest;                 // owned list, newest first; NULL: drained
     struct cv_rollout_limits *limits;             // owned list, newest first
     uint32_t generation_count;
     uint32_t last_number;

@@ -489,15 +489,21 @@ static void answer_health(struct server *server, uint16_t method, struct cv_span
     cv_admin_reply_write(reply, server->is_draining ? CV_SPAN("draining\n") : CV_SPAN("ok\n"));
 }
 
+// NULL once every worker has let go of the last one.
+static struct covet_app *newest_app(const struct server *server) {
+    const struct cv_generation *newest = server->rollout.newest;
+    return newest == NULL ? NULL : newest->app;
+}
+
 static void answer_routes(struct server *server, uint16_t method, struct cv_span query,
                           struct cv_admin_reply *reply) {
-    cv_liveroutes_answer(server->rollout.newest->app, method, query, reply);
+    cv_liveroutes_answer(newest_app(server), method, query, reply);
 }
 
 static void answer_tables(struct server *server, uint16_t method, struct cv_span query,
                           struct cv_admin_reply *reply) {
     (void)method, (void)query;
-    cv_liveroutes_tables(server->rollout.newest->app, reply);
+    cv_liveroutes_tables(newest_app(server), reply);
 }
 
 static void answer_order(struct server *server, enum cv_control_kind order,

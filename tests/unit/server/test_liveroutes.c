@@ -125,6 +125,20 @@ static void test_liveroutes_refuse_values_that_are_too_long(void **state) {
     assert_non_null(strstr(text, "too long"));
 }
 
+static void test_liveroutes_of_a_drained_server_are_none(void **state) {
+    struct cv_admin_reply reply = {.status = 200};
+    char text[64];
+
+    (void)state;
+    app = NULL;
+    assert_int_equal(ask(CV_METHOD_GET, "", text, sizeof(text)), 503);
+    assert_string_equal(text, "drained\n");
+    assert_int_equal(ask(CV_METHOD_DELETE, "method=GET&pattern=/x", text, sizeof(text)), 503);
+    cv_liveroutes_tables(NULL, &reply);
+    assert_int_equal(reply.status, 503);
+    free(reply.body);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_liveroutes_are_listed_changed_and_removed, set_up,
@@ -132,6 +146,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_liveroutes_refuse_with_a_sentence, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_liveroutes_refuse_values_that_are_too_long, set_up,
                                         tear_down),
+        cmocka_unit_test(test_liveroutes_of_a_drained_server_are_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
