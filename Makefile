@@ -71,7 +71,8 @@ link_flags := -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(variant_flags) $(lt
 program_flags := -pie -Wl,--export-dynamic-symbol='covet_*'
 libraries := $(LIBURING_LIBS)
 
-# Only these files may hold instructions beyond baseline x86-64; they run when the CPU has them.
+# Only these files may hold instructions beyond baseline x86-64; they run when the CPU has them. Packing
+# scalars into vectors costs more there than it saves (docs/notes/0005-request-parser.md).
 simd_flags = $(if $(filter %_avx2.c,$1),-mavx2 -mbmi -mbmi2 -fno-tree-slp-vectorize)
 
 lib_sources := $(filter-out src/cli/main.c src/profile/% src/pybridge/%,$(wildcard src/*/*.c))

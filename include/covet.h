@@ -28,8 +28,8 @@
 #define COVET_H
 
 #include <covet/app.h>
-#include <covet/memory.h>
 #include <covet/json.h>
+#include <covet/memory.h>
 #include <covet/metrics.h>
 #include <covet/request.h>
 #include <covet/response.h>

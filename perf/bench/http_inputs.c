@@ -34,8 +34,8 @@ static const struct shape shapes[BENCH_HTTP_SIZES] = {
                   "sec-ch-ua: \"Chromium\";v=\"130\", \"Not?A_Brand\";v=\"99\"",
                   "sec-ch-ua-mobile: ?0", "sec-ch-ua-platform: \"Linux\"",
                   "Upgrade-Insecure-Requests: 1",
-                  "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like "
-                  "Gecko) Chrome/130.0.0.0 Safari/537.36",
+                  ("User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like "
+                   "Gecko) Chrome/130.0.0.0 Safari/537.36"),
                   "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
                   "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document",
                   "Accept-Encoding: gzip, deflate, br, zstd", "Accept-Language: en-US,en;q=0.9"},
@@ -57,8 +57,8 @@ static const struct shape shapes[BENCH_HTTP_SIZES] = {
         .path = "/api/v1/search/documents?q=io_uring&sort=-date&limit=50&offset=150",
         .lines =
             {"Connection: keep-alive",
-             "User-Agent: Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 "
-             "(KHTML, like Gecko) Version/17.6 Safari/605.1.15",
+             ("User-Agent: Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 "
+              "(KHTML, like Gecko) Version/17.6 Safari/605.1.15"),
              "Accept: application/json, text/plain, */*",
              "Accept-Encoding: gzip, deflate, br",
              "Accept-Language: de-DE,de;q=0.9,en;q=0.8",

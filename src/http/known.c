@@ -71,12 +71,12 @@ __attribute__((constructor)) static void fill_table(void) {
     // Sixteen bytes of 0xff: there is always an LF before a name or a token byte in it.
     memset(none->text, 0xff, sizeof(none->text));
     memset(none->fold, 0, sizeof(none->fold));
-    for (uint8_t known = 0; known < CV_FIELD_KNOWN_COUNT; known++) {
+    for (size_t known = 0; known < CV_FIELD_KNOWN_COUNT; known++) {
         struct cv_span name = cv_span_of(names[known]);
         uint8_t *slot = &cv_known_table.slot[hash_of(name)];
 
         CV_ASSERT(*slot == CV_FIELD_KNOWN_COUNT);
-        *slot = known;
+        *slot = (uint8_t)known;
         fill_name(&cv_known_table.name[known], name);
     }
 }

@@ -155,20 +155,45 @@ bool cv_target_decode_path(struct cv_span path, char *out, size_t *length, const
     return true;
 }
 
+#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+// The high bit of every byte of `word` that is `byte`, and perhaps of bytes behind such a one.
+static uint64_t bytes_equal(uint64_t word, uint8_t byte) {
+    uint64_t other = word ^ EACH_BYTE(byte);
+
+    return (other - EACH_BYTE(0x01)) & ~other & EACH_BYTE(0x80);
+}
+
+// May a path hold these eight bytes as they are? Never true wrongly.
+static bool word_is_plain(const char *bytes) {
+    uint64_t word;
+    memcpy(&word, bytes, sizeof(word));
+    uint64_t escapes = bytes_equal(word, '%') | bytes_equal(word, '\\') | bytes_equal(word, '\0');
+    uint64_t dots = bytes_equal(word, '.') & bytes_equal(word, '/') << 8;
+
+    return ((escapes | dots | word) & EACH_BYTE(0x80)) == 0;
+}
+
+static bool short_path_is_plain(struct cv_span path) {
+    char bytes[8] = "xxxxxxxx";
+
+    memcpy(bytes, path.data, path.length);
+    return word_is_plain(bytes);
+}
+
+// Words overlap by a byte, so that no "/." lies across two of them.
 bool cv_target_path_is_plain(struct cv_span path) {
-    char before = '\0';
-
-    if (path.length > 0 && path.data[0] != '/')
+    if (path.length == 0)
+        return true;
+    if (path.data[0] != '/')
         return false;
-    for (size_t i = 0; i < path.length; i++) {
-        char byte = path.data[i];
-
-        if (byte == '%' || byte == '\\' || byte == '\0' || (unsigned char)byte >= 0x80 ||
-            (byte == '.' && before == '/'))
+    if (path.length < 8)
+        return short_path_is_plain(path);
+    for (size_t at = 0; at + 8 < path.length; at += 7) {
+        if (!word_is_plain(path.data + at))
             return false;
-        before = byte;
     }
-    return true;
+    return word_is_plain(path.data + path.length - 8);
 }
 
 bool cv_target_decode_component(struct cv_span text, char *out, size_t *length) {

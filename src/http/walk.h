@@ -164,39 +164,53 @@ INLINE uint16_t *find_marks(struct cv_scan_text text, size_t *from, struct carry
     return mark;
 }
 
-// What is known of the fields so far, in one word: `seen` below, `repeated` above.
-typedef uint64_t known_bits;
+// The known fields so far.
+struct known_fields {
+    uint32_t seen;   // Bit k: known field k. The bit behind the last one means nothing.
+    uint32_t other;  // How many were none of them.
+};
 
-INLINE void put_known(struct cv_parser_head *head, known_bits bits) {
-    // One store, as they are loaded together.
+// Notes that the name between `at` and `colon` is field `index`. Branches on nothing: names come in
+// any order. That a name comes twice is found at the end of all.
+INLINE struct known_fields note_name(const char *data, size_t at, size_t colon,
+                                     struct cv_parser_head *head, size_t index,
+                                     struct known_fields fields) {
+    uint32_t name_bytes = (uint32_t)(colon - at);
+    uint32_t known = cv_known_table.slot[cv_known_hash(load_4(data + colon - 4), name_bytes)];
+    bool is_known = is_name(data + colon, &cv_known_table.name[known]);
+
+    if (CV_UNLIKELY(is_known & (name_bytes >= CV_KNOWN_TEXT_BYTES)))
+        is_known = cv_known_is((enum cv_known_field)known, data + at, name_bytes);
+    known = is_known ? known : CV_FIELD_KNOWN_COUNT;
+    head->known[known] = (uint8_t)index;
+    fields.seen |= 1u << known;
+    fields.other += !is_known;
+    return fields;
+}
+
+// Finds the first of each known field and those that come again.
+CV_NOINLINE static void sort_out_repeated(const char *data, struct cv_parser_head *head) {
+    uint32_t seen = 0;
+
+    for (uint32_t i = head->field_count; i-- > 0;) {
+        enum cv_known_field known = cv_known_find(cv_parser_span(data, head->field[i].name));
+
+        if (known == CV_FIELD_KNOWN_COUNT)
+            continue;
+        head->repeated |= seen & 1u << known;
+        seen |= 1u << known;
+        head->known[known] = (uint8_t)i;
+    }
+}
+
+// One store, as both are loaded together.
+INLINE void put_seen(struct cv_parser_head *head, uint32_t seen) {
+    uint64_t none_repeated = seen & ((1u << CV_FIELD_KNOWN_COUNT) - 1);
+
     _Static_assert(offsetof(struct cv_parser_head, repeated) ==
                        offsetof(struct cv_parser_head, seen) + 4,
                    "side by side");
-    memcpy(&head->seen, &bits, sizeof(bits));
-}
-
-INLINE known_bits get_known(const struct cv_parser_head *head) {
-    return head->seen | (known_bits)head->repeated << 32;
-}
-
-// Notes field `index` if the name between `at` and `colon` is a known one.
-INLINE known_bits note_known(const char *data, size_t at, size_t colon, struct cv_parser_head *head,
-                             size_t index, known_bits bits) {
-    size_t name_bytes = colon - at;
-    uint32_t known =
-        cv_known_table.slot[cv_known_hash(load_4(data + colon - 4), (uint32_t)name_bytes)];
-    uint32_t is_known = is_name(data + colon, &cv_known_table.name[known]);
-
-    if (CV_UNLIKELY((is_known & (name_bytes >= CV_KNOWN_TEXT_BYTES)) != 0))
-        is_known = cv_known_is((enum cv_known_field)known, data + at, (uint32_t)name_bytes);
-    known |= (is_known - 1) & CV_FIELD_KNOWN_COUNT;  // Without a branch: names come in any order.
-    known_bits bit = (known_bits)is_known << known;
-    if (CV_UNLIKELY((bits & bit) != 0)) {
-        bit <<= 32;
-        known = CV_FIELD_KNOWN_COUNT;
-    }
-    head->known[known] = (uint8_t)index;
-    return bits | bit;
+    memcpy(&head->seen, &none_repeated, sizeof(none_repeated));
 }
 
 INLINE void put_field(struct cv_parser_field *field, size_t at, size_t colon, size_t begin,
@@ -210,37 +224,37 @@ static bool is_blank(char byte) {
     return byte == ' ' || byte == '\t';
 }
 
-// Takes field `index` from a line with the marks `colon` and `end` that is not `Name: value`. False
-// when it is no field.
-CV_NOINLINE static bool take_unusual_field(const char *data, size_t at, size_t colon, size_t end,
-                                           struct cv_parser_head *head, size_t index) {
+// Takes a field from a line with the marks `colon` and `end` that is not `Name: value`. Returns
+// where its name ends, 0 when it is no field.
+CV_NOINLINE static size_t take_unusual_field(const char *data, size_t at, size_t colon, size_t end,
+                                             struct cv_parser_field *field) {
     while (cv_scan_is(data[colon], CV_SCAN_TOKEN))
         colon++;
     if (data[colon] != ':' || colon == at || colon - at > CV_PARSER_NAME_BYTES_MAX ||
         load_2(data + end) != CRLF)
-        return false;
+        return 0;
     size_t begin = colon + 1;
     while (begin < end && is_blank(data[begin]))
         begin++;
     while (end > begin && is_blank(data[end - 1]))
         end--;
-    put_field(&head->field[index], at, colon, begin, end);
-    // No known name is that short, and there may be fewer than 16 bytes before its colon.
-    if (colon - at > 1)
-        put_known(head, note_known(data, at, colon, head, index, get_known(head)));
-    return true;
+    put_field(field, at, colon, begin, end);
+    return colon;
 }
 
 // *(field-name ":" OWS field-value OWS CRLF) CRLF, from `line` on, whose marks are those from
 // `*mark` to `end_mark`. DONE with `head_bytes`, or PARTIAL for what does not go on: `head_bytes`
-// and `*mark` are at that line then. `index` fields are there already, and `bits` known of them.
+// and `*mark` are at that line then. `index` fields are there already; `seen` of
+// them are known and counted.
 INLINE enum cv_parser_result take_fields(struct cv_scan_text text, uint32_t fields_max,
                                          struct cv_parser_head *head, size_t line, size_t index,
-                                         known_bits bits, const uint16_t **mark,
+                                         uint32_t seen, const uint16_t **mark,
                                          const uint16_t *end_mark) {
     const char *data = text.data;
     const uint16_t *at = *mark;
-    size_t index_end = CV_MIN(index + (uint32_t)(end_mark - at) / 2, fields_max);
+    size_t index_end = CV_MIN(index + (size_t)(end_mark - at) / 2, fields_max);
+    size_t uncounted = index - (seen != 0);
+    struct known_fields fields = {seen, 0};
 
     for (; index < index_end; index++) {
         size_t colon = at[0], end = at[1];
@@ -250,23 +264,28 @@ INLINE enum cv_parser_result take_fields(struct cv_scan_text text, uint32_t fiel
                       load_2(data + end) == CRLF && (unsigned char)data[colon + 2] > ' ' &&
                       (unsigned char)data[end - 1] > ' ')) {
             put_field(&head->field[index], line, colon, colon + 2, end);
-            bits = note_known(data, line, colon, head, index, bits);
+            fields = note_name(data, line, colon, head, index, fields);
         } else {
-            put_known(head, bits);
-            if (!take_unusual_field(data, line, colon, end, head, index))
+            colon = take_unusual_field(data, line, colon, end, &head->field[index]);
+            if (colon == 0)
                 break;
-            bits = get_known(head);
+            if (colon - line > 1)
+                fields = note_name(data, line, colon, head, index, fields);
+            else
+                fields.other++;
         }
         line = end + 2;
         at += 2;
     }
     head->field_count = (uint8_t)index;
-    put_known(head, bits);
     *mark = at;
     if (CV_UNLIKELY(text.length - line < 2 || load_2(data + line) != CRLF)) {
         head->head_bytes = (uint32_t)line;
         return CV_PARSER_PARTIAL;
     }
+    put_seen(head, fields.seen);
+    if (CV_UNLIKELY((size_t)__builtin_popcount(head->seen) != index - uncounted - fields.other))
+        sort_out_repeated(data, head);
     head->head_bytes = (uint32_t)line + 2;
     return CV_PARSER_DONE;
 }
@@ -368,7 +387,7 @@ INLINE bool take_short_head(struct cv_scan_text text, struct cv_parser_head *hea
         load_4(text.data + end) != (CRLF | (uint32_t)CRLF << 16))
         return false;
     head->field_count = 1;
-    put_known(head, 1u << CV_FIELD_HOST);
+    put_seen(head, 1u << CV_FIELD_HOST);
     head->head_bytes = (uint32_t)end + 4;
     return true;
 }

@@ -1,5 +1,6 @@
 // Request heads: scalar and AVX2 code agree, and so do a head read whole and the same head in
 // pieces. The first byte of the input chooses the limits and how it is cut.
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,8 +54,10 @@ static void check_same(enum cv_parser_result result, const struct cv_parser_head
     if (result == CV_PARSER_PARTIAL)
         return;
     CV_ASSERT(one->refusal == other->refusal);
+    // Both were filled with the same byte before; fields that a head has not may differ.
+    size_t used = offsetof(struct cv_parser_head, field) + one->field_count * sizeof(one->field[0]);
     if (result == CV_PARSER_DONE)
-        CV_ASSERT(memcmp(one, other, sizeof(*one)) == 0);
+        CV_ASSERT(memcmp((const char *)one, (const char *)other, used) == 0);
 }
 
 static void check_spans(const struct cv_parser_head *head, size_t size) {

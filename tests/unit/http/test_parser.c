@@ -751,6 +751,35 @@ static void test_parser_takes_a_hundred_fields_and_no_more(void **state) {
     assert_int_equal(head.refusal, CV_PARSER_TOO_MANY_FIELDS);
 }
 
+// The densest marks there can be, behind any number of lines: what the parser notes of a head has a
+// bounded place.
+static void test_parser_survives_as_many_marks_as_fit_a_head(void **state) {
+    static const char *const dense[] = {"\x01"
+                                        "b:",
+                                        "a:\r\n", "a\r\n", ":\x01",
+                                        "\x01"
+                                        "a\r\n:"};
+    static char text[4096];
+    struct cv_parser_head head;
+
+    (void)state;
+    for (size_t k = 0; k < CV_ARRAY_COUNT(dense); k++) {
+        for (size_t lines = 0; lines <= 101; lines++) {
+            size_t length = (size_t)snprintf(text, sizeof(text), LINE HOST);
+
+            for (size_t i = 0; i < lines; i++)
+                length += (size_t)snprintf(text + length, sizeof(text) - length, "a:\r\n");
+            for (size_t i = 0; length < 1200; i++)
+                text[length++] = dense[k][i % strlen(dense[k])];
+            for (int simd = CV_SIMD_SCALAR; simd <= CV_SIMD_AVX2; simd++) {
+                if (cv_scan_force((enum cv_simd)simd))
+                    assert_true(answer_of(text, length, &limits, &head) > CV_PARSER_OK);
+            }
+        }
+    }
+    cv_scan_force(cv_cpu_simd());
+}
+
 static uint64_t random_state = 0x9e3779b97f4a7c15;
 
 static uint32_t random_below(uint32_t bound) {
@@ -956,6 +985,7 @@ int main(void) {
         cmocka_unit_test(test_parser_scalar_refuses_what_exceeds_a_limit_at_once),
         cmocka_unit_test(test_parser_avx2_refuses_what_exceeds_a_limit_at_once),
         cmocka_unit_test(test_parser_takes_a_hundred_fields_and_no_more),
+        cmocka_unit_test(test_parser_survives_as_many_marks_as_fit_a_head),
         cmocka_unit_test(test_parser_gives_one_answer_for_both_searches_and_any_cut),
         cmocka_unit_test(test_parser_scalar_reads_no_byte_of_a_slow_head_again),
         cmocka_unit_test(test_parser_avx2_reads_no_byte_of_a_slow_head_again),

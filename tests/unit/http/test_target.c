@@ -205,8 +205,44 @@ static void test_target_walks_pairs(void **state) {
     }
 }
 
+// Wherever it stands, and whatever stands beside it.
+static void test_target_plain_paths_are_told_at_every_length(void **state) {
+    static const char *const wrong[] = {"%", "\\", "\x80", "\xff", "/.", "/./", "/..", "//."};
+    char path[64];
+
+    (void)state;
+    for (size_t length = 1; length <= 40; length++) {
+        memset(path, '.', length);
+        path[0] = 'a';  // Decided by the first byte, so the rest is looked at with '/' there.
+        assert_false(cv_target_path_is_plain(cv_span_make(path, length)));
+        memset(path, 'a', length);
+        for (size_t at = 0; at < length; at += 3)
+            path[at] = '/';
+        assert_true(cv_target_path_is_plain(cv_span_make(path, length)));
+        for (size_t i = 0; i < CV_ARRAY_COUNT(wrong); i++) {
+            size_t bytes = strlen(wrong[i]);
+
+            for (size_t at = 1; at + bytes <= length; at++) {
+                char tried[64];
+
+                memcpy(tried, path, length);
+                memcpy(tried + at, wrong[i], bytes);
+                assert_false(cv_target_path_is_plain(cv_span_make(tried, length)));
+                memcpy(tried + at, "\0", 1);
+                assert_false(cv_target_path_is_plain(cv_span_make(tried, length)));
+            }
+        }
+        memset(path, '.', length);
+        path[0] = '/';
+        if (length > 1)
+            path[1] = 'a';
+        assert_true(cv_target_path_is_plain(cv_span_make(path, length)));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_target_plain_paths_are_told_at_every_length),
         cmocka_unit_test(test_target_decodes_paths),
         cmocka_unit_test(test_target_refuses_paths_with_two_meanings),
         cmocka_unit_test(test_target_knows_paths_to_use_in_place),

@@ -404,13 +404,16 @@ static void test_reader_checks_utf_8_in_texts_longer_than_a_window(void **state)
     }
 }
 
+// COVET_JSON_MUTATIONS=1e7 does more of them than are done here.
 static void test_reader_agrees_on_mutated_texts(void **state) {
+    const char *wanted = getenv("COVET_JSON_MUTATIONS");
+    uint64_t runs_max = wanted == NULL ? 60000 : (uint64_t)strtod(wanted, NULL);
     static const char bytes[] = "\"\\{}[]:,0123456789.eE+-truefalsn \n\t\x80\xc3\xa9\x01u/";
     char text[512];
 
     (void)state;
     srandom(7);
-    for (int i = 0; i < 60000; i++) {
+    for (uint64_t i = 0; i < runs_max; i++) {
         const struct text *from = &right[(size_t)random() % CV_ARRAY_COUNT(right)];
         size_t length = from->length;
 
