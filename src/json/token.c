@@ -45,9 +45,14 @@ static bool is_space(char byte) {
 // with a bracket behind.
 static bool put_guard_behind(struct covet_json_reader *reader) {
     size_t length = (size_t)(reader->end - reader->begin);
+    size_t bytes_left = reader->memory == NULL ? 0 : reader->memory->bytes_left;
     ptrdiff_t start = reader->at - reader->begin;
-    char *copy = cv_token_alloc(reader, reader->begin, length + 1);
+    char *copy;
 
+    // A mistake needs no memory to be one, only to be found.
+    if (length >= bytes_left && (*reader->at == '{' || *reader->at == '['))
+        return cv_token_fail(reader, reader->last, -EBADMSG, "") != NULL;
+    copy = cv_token_alloc(reader, reader->begin, length + 1);
     if (copy == NULL)
         return false;
     memcpy(copy, reader->begin, length);

@@ -650,6 +650,10 @@ static void test_reader_keeps_to_the_memory_allowed(void **state) {
     assert_int_equal(covet_json_close(&reader, NULL), 0);
     covet_json_open(&reader, "1", 1, NULL);
     assert_int_equal(covet_json_close(&reader, NULL), -E2BIG);
+    // Nor is any to see that this is no JSON.
+    covet_json_open(&reader, "[\"a\"", 4, NULL);
+    assert_int_equal(covet_json_close(&reader, &failure), -EBADMSG);
+    assert_string_equal(failure.reason, "the text ends too early");
 }
 
 static void *alloc_nothing(void *context, size_t bytes) {
