@@ -236,10 +236,21 @@ static const char *read_raw(struct bind *bind, const char *at, char *value) {
     return behind;
 }
 
+// Descriptions that lead back to themselves are used while they are compiled; a mistake may be
+// found in one after that.
+static bool is_usable(struct bind *bind, const char *at, const struct covet_json *nested) {
+    if (CV_LIKELY(cv_description_is_right(nested)))
+        return true;
+    return cv_token_fail(&bind->reader, at, -EINVAL, covet_json_error(nested, NULL)) != NULL;
+}
+
 static const char *read_pointer(struct bind *bind, const char *at,
                                 const struct covet_json_field *field, char *value) {
-    char *target = cv_token_alloc(&bind->reader, at, field->bytes);
+    char *target;
 
+    if (!is_usable(bind, at, field->nested))
+        return NULL;
+    target = cv_token_alloc(&bind->reader, at, field->bytes);
     if (target == NULL)
         return NULL;
     memset(target, 0, field->bytes);
@@ -338,6 +349,8 @@ static const char *read_array(struct bind *bind, const char *at,
     struct elements elements = {.data = few, .bytes = element_bytes(field)};
     const char *start = at;
 
+    if (field->type == COVET_JSON_TYPE_OBJECT && !is_usable(bind, at, field->nested))
+        return NULL;
     elements.capacity = STACK_BYTES / elements.bytes;
     at = cv_token_enter(reader, at);
     if (at == NULL)

@@ -45,9 +45,14 @@ static bool is_space(char byte) {
 // with a bracket behind.
 static bool put_guard_behind(struct covet_json_reader *reader) {
     size_t length = (size_t)(reader->end - reader->begin);
+    size_t bytes_left = reader->memory == NULL ? 0 : reader->memory->bytes_left;
     ptrdiff_t start = reader->at - reader->begin;
-    char *copy = cv_token_alloc(reader, reader->begin, length + 1);
+    char *copy;
 
+    // A mistake needs no memory to be one, only to be found.
+    if (length >= bytes_left && (*reader->at == '{' || *reader->at == '['))
+        return cv_token_fail(reader, reader->last, -EBADMSG, "") != NULL;
+    copy = cv_token_alloc(reader, reader->begin, length + 1);
     if (copy == NULL)
         return false;
     memcpy(copy, reader->begin, length);
@@ -124,26 +129,26 @@ uint64_t cv_token_last_word(const struct covet_json_reader *reader, size_t left)
 // Strings.
 
 // Makes the window begin at `at`. What it shows for the first time is checked to be UTF-8, up to
-// the last byte that does not belong to a sequence it shows in part.
-static bool move_window(struct covet_json_reader *reader, const char *at) {
+// the last byte that does not belong to a sequence it shows in part. The first byte that is none
+// becomes a stop, which no string gets past: the error is the reader's only when it is read.
+static void move_window(struct covet_json_reader *reader, const char *at) {
     const char *last = reader->end - 1;  // The bracket: a stop.
     size_t shown = CV_MIN((size_t)(last - at), COVET_JSON_WINDOW_BYTES + 63);
     const char *first = CV_MAX(reader->validated, at), *limit = at + shown;
     bool is_ascii = !cv_index_chosen.fill(at, shown, reader->stops);
 
     reader->window = at;
-    if (limit < last) {
-        while (limit > at && (*limit & 0xc0) == 0x80)
-            limit--;
-    }
+    // No sequence has more than three bytes behind its first one.
+    for (int i = 0; i < 3 && limit > first && limit < last && (*limit & 0xc0) == 0x80; i++)
+        limit--;
     if (limit <= first)
-        return true;
-    if (!is_ascii && !cv_utf8_valid(first, (size_t)(limit - first))) {
-        first += cv_utf8_valid_bytes(first, (size_t)(limit - first));
-        return cv_token_fail(reader, first, -EBADMSG, "not UTF-8") != NULL;
-    }
+        return;
     reader->validated = limit;
-    return true;
+    if (!is_ascii && !cv_utf8_valid(first, (size_t)(limit - first))) {
+        reader->validated = first + cv_utf8_valid_bytes(first, (size_t)(limit - first));
+        size_t index = (size_t)(reader->validated - at);
+        reader->stops[index / 64] |= UINT64_C(1) << index % 64;
+    }
 }
 
 const char *cv_token_find_stop(struct covet_json_reader *reader, const char *at) {
@@ -152,8 +157,7 @@ const char *cv_token_find_stop(struct covet_json_reader *reader, const char *at)
         uint64_t bits;
 
         if (index >= COVET_JSON_WINDOW_BYTES) {
-            if (!move_window(reader, at))
-                return reader->end - 1;  // Where a string cannot stop well: the error stays.
+            move_window(reader, at);
             index = 0;
         }
         bits = reader->stops[index / 64] >> index % 64;
@@ -259,7 +263,9 @@ const char *cv_token_skip_escaped(struct covet_json_reader *reader, const char *
         const char *behind;
 
         if (*stop != '\\')
-            return fail_in_string(reader, stop, "a control byte in a string");
+            return fail_in_string(reader, stop,
+                                  (unsigned char)*stop < ' ' ? "a control byte in a string"
+                                                             : "not UTF-8");
         behind = skip_escape(reader, stop);
         if (behind == NULL)
             return NULL;

@@ -492,6 +492,44 @@ static void test_bind_refuses_a_description_with_a_mistake(void **state) {
     assert_string_equal(failure.reason, "two fields have this key");
 }
 
+struct child;
+
+struct parent {
+    struct child *child;
+    struct child *children;
+    size_t child_count;
+};
+
+struct child {
+    struct parent *parent;
+    uint32_t first, second;
+};
+
+// The child's mistake is found when the parent's, which leads back to it, has been compiled.
+static struct covet_json parent_json;
+COVET_JSON(child_json, struct child, COVET_JSON_POINTER(struct child, parent, parent_json),
+           COVET_JSON_FIELD(struct child, first, .key = "parent"),
+           COVET_JSON_FIELD(struct child, second));
+COVET_JSON(parent_json, struct parent,
+           COVET_JSON_POINTER(struct parent, child, child_json, .flags = COVET_JSON_OPTIONAL),
+           COVET_JSON_OBJECTS(struct parent, children, child_count, child_json,
+                              .flags = COVET_JSON_OPTIONAL));
+
+static void test_bind_refuses_a_mistake_in_what_leads_back(void **state) {
+    static const char *const texts[] = {"{\"child\":{\"\":1}}", "{\"children\":[{\"\":1}]}"};
+    struct parent parent;
+
+    (void)state;
+    assert_int_equal(covet_json_compile(&child_json), -EINVAL);
+    assert_int_equal(covet_json_compile(&parent_json), 0);
+    for (size_t i = 0; i < CV_ARRAY_COUNT(texts); i++) {
+        memory.memory.bytes_left = SIZE_MAX;
+        assert_int_equal(parse(&parent_json, &parent, texts[i]), -EINVAL);
+        assert_string_equal(failure.reason, "two fields have this key");
+    }
+    assert_int_equal(parse(&parent_json, &parent, "{\"child\":null}"), 0);
+}
+
 static void test_bind_reads_what_the_writer_writes(void **state) {
     static struct rating ratings[] = {{0.1, 1}, {1e300, 4294967295}};
     static struct covet_span tags[] = {{"\"\\\n\x01\xc3\xa9", 6}, {"", 0}};
@@ -547,6 +585,7 @@ int main(void) {
         TEST(test_bind_follows_pointers_up_to_64_levels),
         TEST(test_bind_keeps_to_the_memory_allowed),
         TEST(test_bind_refuses_a_description_with_a_mistake),
+        TEST(test_bind_refuses_a_mistake_in_what_leads_back),
         TEST(test_bind_reads_what_the_writer_writes),
     };
 
