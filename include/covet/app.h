@@ -103,8 +103,8 @@ COVET_EXPORT int covet_route_with(struct covet_app *app, const struct covet_rout
  *
  * covet_route, covet_route_with, covet_group_route and the two functions below may be called at any
  * time, from any thread of the server process: handlers, timers, threads of the module's own. Those
- * must have ended when the last worker hook `exit` returns. covet_worker_app gives a handler its
- * application.
+ * begin no earlier than the first worker hook `init` and must have ended when the last worker hook
+ * `exit` returns. covet_worker_app gives a handler its application.
  *
  * A change is seen by every request whose route is looked up after the function returned; a request
  * that is open keeps its route until it is finished, however long that takes. Workers never wait

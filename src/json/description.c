@@ -56,6 +56,8 @@ static const char *find_mistake(const struct covet_json_field *field, size_t key
         return "the key is not UTF-8";
     if (field->type == COVET_JSON_TYPE_NONE || field->type >= COVET_JSON_TYPE_COUNT)
         return "a field that no macro made";
+    if (field->bytes == 0)
+        return "a value of no bytes";
     if ((field->flags & COVET_JSON_NULLABLE) != 0 && field->present == 0 && !has_pointer(field))
         return "nullable, but nothing says whether there is a value";
     if (field->present != 0 && field->flags == 0)
