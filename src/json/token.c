@@ -5,6 +5,7 @@
 #include <immintrin.h>
 #endif
 
+#include "base/assert.h"
 #include "json/index.h"
 #include "json/utf8.h"
 
@@ -338,7 +339,17 @@ static char *decode(struct covet_json_reader *reader, const char *at, const char
             out = put_code_point(out, point);
         }
         stop = cv_token_stop(reader, at);
+        // What find_quote saw from another window is what this one shows.
+        CV_ASSERT(stop == quote || (stop < quote && *stop == '\\'));
     }
+}
+
+// What is wrong with a string whose first stop is `stop`: both ways through it must agree.
+static const char *explain(struct covet_json_reader *reader, const char *stop) {
+    const char *behind = cv_token_skip_escaped(reader, stop);
+
+    CV_ASSERT(behind == NULL);
+    return NULL;
 }
 
 const char *cv_token_read_escaped(struct covet_json_reader *reader, const char *at,
@@ -346,15 +357,14 @@ const char *cv_token_read_escaped(struct covet_json_reader *reader, const char *
     const char *quote = find_quote(reader, stop);
     char *memory, *end;
 
-    // The slow way to the error.
     if (quote == NULL)
-        return cv_token_skip_escaped(reader, stop);
+        return explain(reader, stop);
     memory = cv_token_alloc(reader, at, (size_t)(quote - at));
     if (memory == NULL)
         return NULL;
     end = decode(reader, at, stop, quote, memory);
     if (end == NULL)
-        return cv_token_skip_escaped(reader, stop);
+        return explain(reader, stop);
     text->data = memory;
     text->length = (size_t)(end - memory);
     return quote + 1;
