@@ -181,6 +181,23 @@ static void test_headers_keep_an_application_from_splitting_a_response(void **st
     }
 }
 
+static void test_headers_see_a_control_byte_wherever_it_stands(void **state) {
+    char text[20];
+
+    (void)state;
+    for (size_t length = 3; length <= sizeof(text); length++) {
+        for (size_t at = 1; at + 1 < length; at++) {
+            for (unsigned byte = 0; byte < 256; byte++) {
+                bool control = (byte < 0x20 && byte != '\t') || byte == 0x7f;
+
+                memset(text, 0x80, sizeof(text));
+                text[at] = (char)byte;
+                assert_int_equal(cv_headers_is_value(cv_span_make(text, length)), !control);
+            }
+        }
+    }
+}
+
 static void test_headers_find_the_first_field_of_a_name(void **state) {
     static const char text[] = "GET / HTTP/1.1\r\nHost: a\r\nAccept: b\r\naccept: c\r\n\r\n";
     const struct cv_parser_limits limits = {4096, 4096, 10};
@@ -202,6 +219,7 @@ int main(void) {
         cmocka_unit_test(test_headers_walk_lists),
         cmocka_unit_test(test_headers_find_cookies),
         cmocka_unit_test(test_headers_keep_an_application_from_splitting_a_response),
+        cmocka_unit_test(test_headers_see_a_control_byte_wherever_it_stands),
         cmocka_unit_test(test_headers_find_the_first_field_of_a_name),
     };
 
