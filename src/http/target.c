@@ -175,8 +175,9 @@ static bool word_is_plain(const char *bytes) {
 }
 
 static bool short_path_is_plain(struct cv_span path) {
-    char bytes[8] = "xxxxxxxx";
+    char bytes[8];
 
+    memset(bytes, 'a', sizeof(bytes));
     memcpy(bytes, path.data, path.length);
     return word_is_plain(bytes);
 }
