@@ -392,12 +392,34 @@ INLINE bool take_short_head(struct cv_scan_text text, struct cv_parser_head *hea
     return true;
 }
 
+// The fields of a head that is no short one; `bits` are the first marks, from `begin` on, and
+// `from`, `carry` and `ends` say where the others are. Apart, so that a short head needs no room
+// for marks.
+CV_NOINLINE static enum cv_parser_result read_fields(struct cv_scan_text text,
+                                                     const struct cv_parser_limits *limits,
+                                                     struct cv_parser_head *head, size_t begin,
+                                                     uint64_t bits, size_t from, struct carry carry,
+                                                     uint64_t ends, bool *is_host) {
+    // As they are: aligned for vectors, as arrays are by themselves, they cost a frame of its own.
+    uint16_t marks[MARKS_MAX] __attribute__((aligned(16)));
+    const uint16_t *mark = marks + 1;
+    const uint16_t *end_mark = put_marks(marks, begin, bits);
+
+    end_mark = find_marks(text, &from, &carry, ends, marks, marks + (end_mark - marks));
+    size_t line = head->head_bytes;
+    *is_host = limits->fields_max > 0 && take_host(text, head, line, mark[1]);
+    if (CV_LIKELY(*is_host)) {
+        line = mark[1] + (size_t)2;
+        mark += 2;
+    }
+    enum cv_parser_result result =
+        take_fields(text, limits->fields_max, head, line, *is_host, *is_host, &mark, end_mark);
+    return CV_LIKELY(result == CV_PARSER_DONE) ? result : cv_unusual_line(text, limits, head, mark);
+}
+
 INLINE enum cv_parser_result read_whole(struct cv_scan_text text,
                                         const struct cv_parser_limits *limits,
                                         struct cv_parser_head *head, bool *is_host) {
-    // As they are: aligned for vectors, as arrays are by themselves, they cost a frame of its own.
-    uint16_t marks[MARKS_MAX] __attribute__((aligned(16)));
-
     enum cv_parser_result result = take_start(text, head);
     if (CV_UNLIKELY(result != CV_PARSER_DONE))
         return result;
@@ -414,17 +436,7 @@ INLINE enum cv_parser_result read_whole(struct cv_scan_text text,
         *is_host = true;
         return CV_PARSER_DONE;
     }
-    const uint16_t *mark = marks + 1;
-    const uint16_t *end_mark = put_marks(marks, begin, bits);
-    end_mark = find_marks(text, &from, &carry, ends, marks, marks + (end_mark - marks));
-    size_t line = head->head_bytes;
-    *is_host = limits->fields_max > 0 && take_host(text, head, line, mark[1]);
-    if (CV_LIKELY(*is_host)) {
-        line = mark[1] + (size_t)2;
-        mark += 2;
-    }
-    result = take_fields(text, limits->fields_max, head, line, *is_host, *is_host, &mark, end_mark);
-    return CV_LIKELY(result == CV_PARSER_DONE) ? result : cv_unusual_line(text, limits, head, mark);
+    return read_fields(text, limits, head, begin, bits, from, carry, ends, is_host);
 }
 
 // A head that comes in pieces. What is kept of it between them is where it has to be read on, and
