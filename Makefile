@@ -2,7 +2,8 @@
 # links ./covet and compile_commands.json. Sources are found by name, so a new file needs no line here:
 #   src/<module>/*.c       libcovet (src/cli/main.c alone is the program)
 #   examples/*.c           loadable modules; examples/standalone_*.c: programs on libcovet.a
-#   tools/*.c perf/*.c     programs
+#   perf/*.c               programs
+#   tools/<tool>/*.c       one program each, covet-<tool>, and the link tools/covet-<tool>
 #   tests/unit/*/test_*.c  one test program each, with tests/support/*.c and -lcmocka
 #   tests/fuzz/fuzz_*.c    one libFuzzer target each
 #   perf/bench/*           one program, the micro-benchmarks; peers that are not installed are left out
@@ -79,21 +80,23 @@ lib_sources := $(filter-out src/cli/main.c src/profile/% src/pybridge/%,$(wildca
 example_sources := $(wildcard examples/*.c)
 module_sources := $(filter-out examples/standalone_%,$(example_sources))
 standalone_sources := $(filter examples/standalone_%,$(example_sources))
-program_sources := $(wildcard tools/*.c perf/*.c)
+program_sources := $(wildcard perf/*.c)
+tool_sources := $(wildcard tools/*/*.c)
+tools := $(sort $(foreach source,$(tool_sources),$(word 2,$(subst /, ,$(source)))))
 support_sources := $(wildcard tests/support/*.c)
 test_sources := $(wildcard tests/unit/*/test_*.c)
 bench_sources := $(wildcard perf/bench/*.c)
 bench_peer_sources := $(wildcard perf/bench/*.cpp)
 fuzz_sources := $(wildcard tests/fuzz/fuzz_*.c)
 sources := $(lib_sources) src/cli/main.c $(module_sources) $(standalone_sources) \
-	$(program_sources) $(support_sources) $(test_sources) $(bench_sources) $(fuzz_sources)
+	$(program_sources) $(tool_sources) $(support_sources) $(test_sources) $(bench_sources) $(fuzz_sources)
 headers := $(wildcard src/*/*.h include/*.h include/covet/*.h)
 
 objects_of = $(patsubst %.c,$(B)/obj/%.o,$1)
 lib_objects := $(call objects_of,$(lib_sources))
 modules := $(patsubst %.c,$(B)/%.so,$(module_sources))
 standalones := $(patsubst %.c,$(B)/%,$(standalone_sources))
-programs := $(addprefix $(B)/,$(basename $(notdir $(program_sources))))
+programs := $(addprefix $(B)/,$(basename $(notdir $(program_sources))) $(addprefix covet-,$(tools)))
 tests := $(patsubst %.c,$(B)/%,$(test_sources))
 libraries_built := $(B)/libcovet.a $(B)/libcovet.so
 
@@ -109,12 +112,17 @@ all: program examples programs ## Build program, libraries, examples, tools (def
 program: $(B)/covet $(libraries_built) $(if $(filter release,$(VARIANT)),link)
 libraries: $(libraries_built)
 examples: $(modules) $(standalones)
-programs: $(programs)
+programs: $(programs) $(if $(filter release,$(VARIANT)),link-tools)
 test-programs: $(tests)
 
 .PHONY: link
 link: $(B)/covet
 	@[ "$$(readlink covet)" = $< ] || ln -sfn $< covet
+
+.PHONY: link-tools
+link-tools: $(addprefix $(B)/covet-,$(tools))
+	@for tool in $(tools); do [ "$$(readlink tools/covet-$$tool)" = ../$(B)/covet-$$tool ] || \
+		ln -sfn ../$(B)/covet-$$tool tools/covet-$$tool; done
 
 # The layer check is part of the build: objects come after it, so an upward include stops it all.
 $(B)/layers.ok: $(wildcard src/*/*.c) $(headers) $(example_sources) scripts/check_layers.py
@@ -144,7 +152,8 @@ $(B)/obj/%.o: %.c $(B)/flags.txt | $(B)/layers.ok
 $(B)/obj/src/%.o: private visibility = -fvisibility=hidden
 # Examples see what users see.
 $(B)/obj/examples/%.o: private includes = -Iinclude
-$(B)/obj/tests/%.o: private includes = -Isrc -Iinclude -Itests
+$(B)/obj/tools/%.o: private includes = -Isrc -Iinclude -Itools
+$(B)/obj/tests/%.o: private includes = -Isrc -Iinclude -Itests -Itools
 $(B)/obj/perf/bench/%.o: private includes = -Isrc -Iinclude -Itests
 
 archive = rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
@@ -176,14 +185,25 @@ $(B)/$(basename $(notdir $1)): $(call objects_of,$1) $(B)/libcovet.a
 endef
 $(foreach source,$(program_sources),$(eval $(call program_rule,$(source))))
 
+# A tool is its main.c and an archive of the rest, which its unit tests (tests/unit/<tool>) link too.
+define tool_rule
+$(B)/tools/$1.a: $(call objects_of,$(filter-out %/main.c,$(filter tools/$1/%,$(tool_sources))))
+	@mkdir -p $$(@D)
+	$$(call quiet,AR,$$@)$$(archive)
+$(B)/covet-$1: $(B)/obj/tools/$1/main.o $(B)/tools/$1.a $(B)/libcovet.a
+	$$(call quiet,LD,$$@)$$(link_program)
+$(filter $(B)/tests/unit/$1/%,$(tests)): $(B)/tools/$1.a
+endef
+$(foreach tool,$(tools),$(eval $(call tool_rule,$(tool))))
+
 # A test that defines __wrap_NAME replaces NAME in every object it is linked with.
 $(B)/libtestsupport.a: $(call objects_of,$(support_sources)) $(B)/support.txt
 	$(call quiet,AR,$@)$(archive)
 wraps = $$(sed -nE 's/^.*[ *]__wrap_([A-Za-z0-9_]+)\(.*/-Wl,--wrap=\1/p' $1 | sort -u)
 $(tests): $(B)/%: $(B)/obj/%.o $(B)/libtestsupport.a $(B)/libcovet.a
 	@mkdir -p $(@D)
-	$(call quiet,LD,$@)$(CC) $(link_flags) $(no_lto) -pie $(call wraps,$*.c) $(filter %.o %.a,$^) $(libraries) \
-		-lcmocka -o $@
+	$(call quiet,LD,$@)$(CC) $(link_flags) $(no_lto) -pie $(call wraps,$*.c) $(filter %.o,$^) \
+		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(libraries) -lcmocka -o $@
 
 # Each target is a program on the instrumented library; they are built with VARIANT=fuzz.
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/%,$(fuzz_sources))
@@ -242,7 +262,7 @@ check: ## Layers, code map, headers that compile alone, house rules
 lint: ## A warning-free clang build, clang-tidy, shellcheck (scripts/install-deps --dev)
 	@$(MAKE) VARIANT=clang CC=clang WERROR=1 all test-programs build/clang/compile_commands.json
 	@scripts/lint build/clang/compile_commands.json
-c_files := $(sort $(sources) $(headers) $(wildcard tests/*/*.[ch] tests/*/*/*.[ch] examples/*.h tools/*.h perf/*.h perf/*/*.h))
+c_files := $(sort $(sources) $(headers) $(wildcard tests/*/*.[ch] tests/*/*/*.[ch] examples/*.h tools/*/*.h perf/*.h perf/*/*.h))
 format: ## Rewrite all C in the house style (clang-format)
 	@clang-format -i $(c_files)
 format-check: ## Fail when `make format` would change something
@@ -283,7 +303,7 @@ endef
 .PHONY: compile_commands.json $(B)/compile_commands.json
 compile_commands.json: $(B)/compile_commands.json ## How each file is compiled, for editors and clang-tidy
 	@ln -sfn $< $@
-$(B)/compile_commands.json: private includes = -Isrc -Iinclude -Itests
+$(B)/compile_commands.json: private includes = -Isrc -Iinclude -Itests -Itools
 $(B)/compile_commands.json: | $(B)/flags.txt
 	@: $(file >$@,[$(foreach source,$(sources),$(if $(filter-out $(firstword $(sources)),$(source)),$(comma))$(newline)$(call entry,$(source)))$(newline)])
 
