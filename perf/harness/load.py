@@ -147,10 +147,12 @@ def capture(generator, load, cores):
         process = begin(generator.command(load, port, 1, cores), cores, stdout=subprocess.DEVNULL,
                         stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         try:
-            connection, _ = listener.accept()
-            with connection:
-                connection.settimeout(5)
-                return read_request(connection).replace(f":{port}".encode(), b":{port}", 1)
+            while True:  # Some generators first try whether there is a server, and say nothing.
+                connection, _ = listener.accept()
+                with connection:
+                    connection.settimeout(5)
+                    if connection.recv(1, socket.MSG_PEEK):
+                        return read_request(connection).replace(f":{port}".encode(), b":{port}", 1)
         except OSError as error:
             raise Failure(f"{generator.name} sends no request: {error}") from None
         finally:

@@ -54,8 +54,9 @@ class Measurement:
 
     def measure(self, peers, versions, deadline):
         """Runs all; returns the scenario's entry."""
-        able = [peer for peer in peers if self.scenario.needs <= set(peer.serves)]
-        for peer in peers:
+        others = [peer for peer in peers if peer.name != "limit"]
+        able = [peer for peer in others if self.scenario.needs <= set(peer.serves)]
+        for peer in others:
             if peer not in able:
                 lacking = ", ".join(sorted(self.scenario.needs - set(peer.serves)))
                 self.leave_out(peer.name, f"does not serve: {lacking}")
