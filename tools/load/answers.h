@@ -19,10 +19,10 @@ struct load_requests;
 
 // What one thread has counted; owned by that thread.
 struct load_tally {
-    uint64_t answers;       // Complete final answers.
-    uint64_t status[6];     // By the first digit, 1 to 5; 1xx are no answers but are counted.
-    uint64_t body_bytes;    // Of complete and incomplete answers, without chunk framing.
-    uint64_t verified;      // Answers that took the slow path.
+    uint64_t answers;     // Complete final answers.
+    uint64_t status[6];   // By the first digit, 1 to 5; 1xx are no answers but are counted.
+    uint64_t body_bytes;  // Of complete and incomplete answers, without chunk framing.
+    uint64_t verified;    // Answers that took the slow path.
 };
 
 // The shape of the answers to one request, learned from the answers. Zeroed at first.

@@ -10,16 +10,16 @@
 #include "load/requests.h"
 
 struct load_options {
-    unsigned threads;        // -t, 1
-    unsigned connections;    // -c, 64
-    double seconds;          // -d, 10; "10", "10s", "500ms", "1m"
-    double warmup_seconds;   // --warmup, 0: answers before that are counted but not timed
-    unsigned depth;          // -p, 1
-    double rate;             // --rate, requests per second over all connections; 0: closed loop
-    unsigned reconnect;      // --reconnect, requests per connection; 0: no limit
-    unsigned idle;           // --idle, further connections that are opened and say nothing
-    uint64_t request_count;  // -n, stop after so many requests; 0: by time alone
-    double timeout_seconds;  // --timeout, 10: of one answer
+    unsigned threads;           // -t, 1
+    unsigned connections;       // -c, 64
+    double seconds;             // -d, 10; "10", "10s", "500ms", "1m"
+    double warmup_seconds;      // --warmup, 0: answers before that are counted but not timed
+    unsigned depth;             // -p, 1
+    double rate;                // --rate, requests per second over all connections; 0: closed loop
+    unsigned reconnect;         // --reconnect, requests per connection; 0: no limit
+    unsigned idle;              // --idle, further connections that are opened and say nothing
+    uint64_t request_count;     // -n, stop after so many requests; 0: by time alone
+    double timeout_seconds;     // --timeout, 10: of one answer
     unsigned client_addresses;  // --client-addresses, 0: by need; else 127.0.0.2 and on
     const char *cores;          // --cores LIST, one lane each in turn; NULL: not pinned
     bool json;                  // --json
