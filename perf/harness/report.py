@@ -267,25 +267,33 @@ def figures_table(scenario):
     return table(head + [element("th", "errors")], rows)
 
 
-def ratios_table(ratios, load=False):
-    rows = []
-    for ratio in ratios:
-        name = figure(ratio["figure"])
-        goal = ratio.get("goal")
+def ratio_cell(ratio):
+    if ratio is None or ratio.get("median") is None:
+        return element("td", NONE)
+    judged = None
+    if ratio.get("goal") is not None:
+        goal = goal_times(ratio["goal"], figure(ratio["figure"]).less_is_better)
         met = ratio.get("met")
-        judged = [mark(met), f" {'met' if met else 'missed'}"] if goal is not None and met is not None else [NONE]
-        where = f", {ratio['load']}" if load and ratio.get("load") else ""
-        rows.append(("", [
-            element("th", f"{ratio['of']} / {ratio['to']}{where}"),
-            element("td", name.title, class_="words"), element("td", times(ratio.get("median"))),
-            element("td", interval(ratio.get("low"), ratio.get("high"))),
-            element("td", ratio.get("rounds", NONE)),
-            element("td", NONE if goal is None else goal_times(goal, name.less_is_better)),
-            element("td", judged, class_=f"words {state_class(met)}" if goal is not None else "words")]))
-    head = [element("th", "Ratio"), element("th", "of what", class_="words"), element("th", "median"),
-            element("th", "95 % interval"), element("th", "rounds"), element("th", "goal"),
-            element("th", "", class_="words")]
-    return table(head, rows, class_="") if rows else None
+        word = {True: "met", False: "missed", None: "not judged"}[met]
+        judged = element("div", mark(met), f" {goal} {word}", class_=f"judged {state_class(met)}")
+    return element("td", times(ratio["median"]),
+                   element("small", interval(ratio.get("low"), ratio.get("high"))), judged)
+
+
+def ratios_table(ratios):
+    """A row for each pair, a column for each figure."""
+    rows = {}
+    for ratio in ratios:
+        where = f", {ratio['load']}" if ratio.get("load") else ""
+        rows.setdefault(f"{ratio['of']} / {ratio['to']}{where}", {})[ratio["figure"]] = ratio
+    names = list(dict.fromkeys(ratio["figure"] for ratio in ratios))
+    head = [element("th", "")] + [element("th", figure(name).short) for name in names] + [element("th", "rounds")]
+    body = []
+    for title, row in rows.items():
+        counts = [ratio["rounds"] for ratio in row.values() if ratio.get("rounds") is not None]
+        body.append(("", [element("th", title), [ratio_cell(row.get(name)) for name in names],
+                          element("td", min(counts, default=NONE))]))
+    return table(head, body, class_="") if body else None
 
 
 def notes(scenario):
@@ -318,7 +326,7 @@ def scenario_section(scenario, colours):
         charts(scenario, colours),
         element("h3", "All figures: median, and below it the range of the rounds"),
         figures_table(scenario), notes(scenario),
-        [element("h3", "Ratios, taken inside each round"), ratios] if ratios else None,
+        [element("h3", "Ratios: median of the rounds, and its 95 % interval"), ratios] if ratios else None,
         element("p", "Load: ", element("code", scenario.get("load_command") or NONE), f" {rounds}",
                 class_="small soft"))
 
@@ -344,7 +352,7 @@ def generators_section(generators):
                    element("p", "Each against the limit responder, in turns: what a generator can tell of a server "
                                 "ends where its own core is full.", class_="soft"),
                    element("div", drawings, class_="charts"),
-                   ratios_table(generators.get("ratios") or [], load=True))
+                   ratios_table(generators.get("ratios") or []))
 
 
 def machine_section(report):
@@ -375,7 +383,7 @@ def commands_section(report):
             if server.get("command"):
                 used.setdefault((server["name"], server["command"]), []).append(scenario["name"])
     every = len(report["scenarios"])
-    rows = [("", [element("th", name), element("td", element("code", command), class_="words"),
+    rows = [("", [element("th", name), element("td", element("code", command), class_="words command"),
                   element("td", "all" if len(where) == every else ", ".join(where), class_="words soft")])
             for (name, command), where in used.items()]
     loads = [("", [element("th", "load"), element("td", element("code", s.get("load_command") or NONE),
@@ -433,7 +441,7 @@ def page(report):
         element("p", "Server CPU per request in multiples of covet's (covet = 1); above 1 costs more. "
                      "Where covet was not measured, in multiples of the limit.", class_="soft"),
         matrix(report),
-        element("nav", [element("a", title, href=where) for where, title in links]),
+        element("nav", [[element("a", title, href=where), " "] for where, title in links]),
         [scenario_section(scenario, colours) for scenario in report["scenarios"]],
         generators_section(report.get("generators")),
         element("section", element("h2", "How it was measured, and why ratios", id="method"), paragraphs(METHOD)),

@@ -82,7 +82,7 @@ def one_bar(bar, y, scale, end, unit):
     out = [element("title", f"{bar.name}: {words}"),
            text(0, y + 11, shortened(bar.name), f"name {bar.kind}"),
            element("text", element("tspan", words, class_="value"),
-                   element("tspan", bar.aside, dx=7, class_="aside") if bar.aside else None,
+                   element("tspan", bar.aside, dx=7, class_="aside") if bar.aside and bar.value is not None else None,
                    x=WIDTH, y=float(y + 11), text_anchor="end")]
     if bar.value is None:
         return element("g", *out)
