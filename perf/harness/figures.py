@@ -78,9 +78,15 @@ def times(value):
     return NONE if value is None else f"{significant(value)} ×"
 
 
-def goal_times(goal, less_is_better):
+def at_most(ratio):
+    """Whether a ratio's goal is reached from below; a ratio that does not say goes by its figure."""
+    kind = ratio.get("goal_kind")
+    return kind == "at_most" if kind else figure(ratio["figure"]).less_is_better
+
+
+def goal_times(ratio):
     """A ratio's goal, as it was set."""
-    return f"{'≤' if less_is_better else '≥'} {goal:g} ×"
+    return f"{'≤' if at_most(ratio) else '≥'} {ratio['goal']:g} ×"
 
 
 def interval(low, high, size=1):

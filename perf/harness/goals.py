@@ -1,7 +1,8 @@
 """What a report says about the goals: which were measured, the worst of each kind, and the verdict."""
 from dataclasses import dataclass
 
-from .figures import figure, goal_times
+from .figures import at_most, goal_times
+from .reading import ratio_in
 
 
 @dataclass
@@ -12,12 +13,8 @@ class Goal:
     of_count: int
 
     @property
-    def less_is_better(self):
-        return figure(self.ratio["figure"]).less_is_better
-
-    @property
     def text(self):
-        return goal_times(self.ratio["goal"], self.less_is_better)
+        return goal_times(self.ratio)
 
     @property
     def met(self):
@@ -31,11 +28,6 @@ class Goal:
         return low is None or high is None or not low < goal < high
 
     @property
-    def against(self):
-        other = self.ratio["to"]
-        return other if self.of_count == 1 else f"{other}, the closest of {self.of_count}"
-
-    @property
     def verdict(self):
         if self.met is None:
             return "not measured"
@@ -43,41 +35,38 @@ class Goal:
 
 
 def goals_of(report):
-    """One Goal for each scenario, figure and goal, in the order of the report."""
+    """One Goal for each scenario, figure and goal, in the order of the report: "at or below every peer" is
+    one goal, judged by the peer that comes closest."""
     groups = {}
     for scenario in report["scenarios"]:
         for ratio in scenario["ratios"]:
             if ratio.get("goal") is not None:
-                # Goals at the limit or one peer stand for themselves; "at or below every peer" is one.
-                key = (scenario["name"], ratio["figure"], ratio["goal"])
+                key = (scenario["name"], ratio["figure"], ratio["goal"], at_most(ratio))
                 groups.setdefault(key, (scenario, []))[1].append(ratio)
     out = []
-    for (_, name, _), (scenario, ratios) in groups.items():
-        less = figure(name).less_is_better
+    for (_, _, _, below), (scenario, ratios) in groups.items():
         measured = [ratio for ratio in ratios if ratio.get("median") is not None] or ratios[:1]
-        worst = max(measured, key=lambda r: (r.get("median") or 0) * (1 if less else -1))
+        worst = max(measured, key=lambda r: (r.get("median") or 0) * (1 if below else -1))
         out.append(Goal(scenario, worst, len(ratios)))
     return out
 
 
-def first_ratio(report, scenario_name, to):
-    for scenario in report["scenarios"]:
-        for ratio in scenario["ratios"]:
-            if (scenario["name"], ratio["to"], ratio["figure"]) == (scenario_name, to, "cpu_ns"):
-                if ratio["of"] == "covet":
-                    return ratio.get("median")
-    return None
+def cost_beside(report, other):
+    """covet's CPU per plain request in multiples of another server's, or None."""
+    hello = next((scenario for scenario in report["scenarios"] if scenario["name"] == "hello"), None)
+    ratio = hello and ratio_in(hello, "covet", other, "cpu_ns")
+    return ratio and ratio.get("median")
 
 
 def verdict(report, goals):
     """The report in a sentence or two."""
-    limit, nginx = (first_ratio(report, "hello", to) for to in ("limit", "nginx"))
-    costs = [f"{value:.2f} × {part}" for value, part in (
-        (limit, "the CPU of a responder that does nothing"), (nginx, "that of nginx")) if value is not None]
+    beside = (("limit", "the CPU of a responder that does nothing"), ("nginx", "that of nginx"))
+    costs = [f"{value:.2f} × {words}" for name, words in beside if (value := cost_beside(report, name))]
     sentence = f"A plain request costs covet {' and '.join(costs)}. " if costs else ""
     judged = [goal for goal in goals if goal.met is not None]
+    met = sum(goal.met for goal in judged)
     if not judged:
         return sentence + "No goal was judged in this run."
-    met = sum(goal.met for goal in judged)
-    sentence += f"All {met} goals are met." if met == len(judged) else f"{met} of {len(judged)} goals are met."
-    return sentence.replace("All 1 goals are", "The one goal is")
+    if met == len(judged):
+        return sentence + ("The one goal is met." if met == 1 else f"All {met} goals are met.")
+    return sentence + f"{met} of {len(judged)} goals {'is' if met == 1 else 'are'} met."

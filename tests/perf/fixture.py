@@ -11,7 +11,7 @@ import sys
 SERVERS = [
     ("limit", "limit", 1.0, 9_800, ""),
     ("covet", "covet", 1.03, 12_400, ""),
-    ("nginx", "peer", 1.84, 6_900, "sends Server and Connection too"),
+    ("nginx", "peer", 1.84, 6_900, ""),
     ("h2o", "peer", 1.71, 15_300, "serves a file; sends ETag and Accept-Ranges"),
     ("lighttpd", "peer", 2.3, 7_100, ""),
     ("haproxy", "peer", 1.66, 21_000, "no body on its own: http-request return"),
@@ -21,6 +21,8 @@ SERVERS = [
     ("FastAPI on uvicorn[standard]", "peer", 61.0, 66_000, ""),
     ("uWebSockets, epoll back end", "peer", 1.62, 5_200, ""),
 ]
+TITLES = {"limit": "the limit", "haproxy": "HAProxy"}
+FIELDS = ["content-length", "content-type", "date"]
 # name, title, limit's CPU in ns, connections, covet against limit, pipelined, limit takes part
 SCENARIOS = [
     ("hello", "Hello, one request at a time", 5_640, 64, 1.03, 1),
@@ -46,12 +48,12 @@ def spread(values):
     return {"median": values[len(values) // 2], "low": values[0], "high": values[-1]}
 
 
-def one_round(draw, noise, kind, cpu_ns, connections, memory_kib):
+def one_round(draw, number, noise, kind, cpu_ns, connections, memory_kib):
     cpu = cpu_ns * draw.uniform(1 - noise, 1 + noise)
     rate = 0.97e9 / cpu
     p50 = connections / rate * 1e6
     return {
-        "requests_per_s": rate, "cpu_ns": cpu, "switches": 0.02 + (kind == "peer") * 0.4,
+        "round": number, "requests_per_s": rate, "cpu_ns": cpu, "switches": 0.02 + (kind == "peer") * 0.4,
         "enters": 0.097 * draw.uniform(0.9, 1.1) if kind != "peer" else None,
         "memory_kib": memory_kib, "p50_us": p50, "p99_us": p50 * draw.uniform(1.5, 2.2),
         "errors": 0, "others": draw.uniform(0, 0.08), "generator_full": False,
@@ -62,16 +64,17 @@ def server(draw, noise, row, scenario, rounds):
     name, kind, factor, memory_kib, note = row
     scenario_name, _, limit_ns, connections, covet, depth = scenario
     factor = covet if kind == "covet" else factor if depth == 1 or kind == "limit" else factor * 6
-    measured = [one_round(draw, noise, kind, limit_ns * factor, connections * depth, memory_kib)
-                for _ in range(rounds)]
+    measured = [one_round(draw, number, noise, kind, limit_ns * factor, connections * depth, memory_kib)
+                for number in range(rounds)]
     p50 = spread(r["p50_us"] for r in measured)["median"]
     tail = dict(zip(("p50", "p75", "p90", "p99", "p99_9", "p99_99", "max"),
                     (p50 * k for k in (1, 1.1, 1.25, 1.8, 3.1, 7.5 + len(name) / 4, 40))))
     out = {
-        "name": name, "kind": kind, "version": "1.2.3", "note": note,
+        "name": name, "kind": kind, "title": TITLES.get(name, name), "version": "1.2.3", "note": note,
+        "answer": {"body_bytes": 13, "fields": FIELDS + (["Server", "Connection"] if name == "nginx" else [])},
         "command": f"build/{name} --listen '127.0.0.1:{{port}}' --say \"<hello> & {scenario_name}\"",
         "rounds": measured, "latency_us": tail, "errors": 0, "error_text": None,
-        "figures": {key: value for key in measured[0] if key not in ("errors", "others", "generator_full")
+        "figures": {key: value for key in measured[0] if key not in ("round", "errors", "others", "generator_full")
                     if (value := spread(r[key] for r in measured))},
     }
     out["figures"]["syscalls"] = {"median": 0.1 if kind != "peer" else 2.02}
@@ -83,7 +86,8 @@ def ratio(top, bottom, figure, goal=None):
     middle = values[len(values) // 2]
     met = None if goal is None else middle <= goal if figure in LESS else middle >= goal
     return {"of": top["name"], "to": bottom["name"], "figure": figure, "median": middle,
-            "low": values[0], "high": values[-1], "rounds": len(values), "goal": goal, "met": met}
+            "low": values[0], "high": values[-1], "rounds": len(values), "goal": goal, "met": met,
+            "goal_kind": None if goal is None else "at_most" if figure in LESS else "at_least"}
 
 
 def add_ratios(entry):
@@ -107,7 +111,8 @@ def report(seed=1, noise=0.03, rounds=6, covet_factor=1.0):
             "name": name, "title": title, "why": f"Why {name} matters, in a sentence.",
             "load_command": f"covet-load -t 1 -c {connections} -p {depth} -d 2 http://127.0.0.1:<port>/",
             "servers": [server(draw, noise, row, shape, rounds) for row in SERVERS],
-            "ratios": [], "rounds": rounds + 2, "rounds_used": rounds,
+            "ratios": [], "rounds": rounds + 2, "rounds_used": rounds, "idle": 10_000 if name == "idle" else 0,
+            "left_out": [], "limit_variants": [],
         }
         scenarios.append(entry)
     hello, json_, pipelined, churn, idle = scenarios
@@ -116,6 +121,10 @@ def report(seed=1, noise=0.03, rounds=6, covet_factor=1.0):
         for r in entry["rounds"]:
             r["generator_full"] = True
     churn["servers"][3].update(errors=1_204, error_text="connect: refused & reset <12 times>")
+    churn["left_out"].append({"name": "apache", "reason": "does not serve: <close> & echo"})
+    hello["limit_variants"] = [
+        {"variant": "plain descriptors, counts bytes", "figure": "cpu_ns", "median": 5_640.0, "chosen": True},
+        {"variant": "direct descriptors, counts bytes", "figure": "cpu_ns", "median": 5_710.0, "chosen": False}]
     broken = idle["servers"][6]
     broken.update(rounds=[], figures={}, latency_us={}, errors=0, error_text="did not start: needs <uvloop>")
     json_["servers"][4]["figures"]["cpu_ns"] = None
