@@ -1,6 +1,7 @@
 // The do-nothing responder: what one core can answer when a server does nothing but answer.
 //
-// One thread, one ring, fixed bytes out for every request in. It is the limit the benchmarks quote
+// One thread, one ring, fixed bytes out for every request in (with --workers, that many such
+// processes share the port). It is the limit the benchmarks quote
 // covet against, so it looks for nothing in a request but its end, and copies nothing. It stays
 // correct: one unresolved send per connection, short sends continued, a full descriptor table and
 // an empty buffer ring survived. A turn is one io_uring_enter: it submits what the last turn
@@ -11,20 +12,21 @@
 // and 1.05, waiting up to 200 us for 16 completions 0.91 and 0.13 (but 1.42 times the median
 // latency). Tables, intervals and what was tried besides: docs/notes/0002 (descriptors, closing)
 // and docs/notes/0003 (waiting).
-#include "limit_setup.h"
-
 #include <liburing.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "limit_options.h"
+#include "limit_requests.h"
+#include "limit_setup.h"
+#include "limit_workers.h"
 
 #define SQ_ENTRIES 1024
 #define CQ_ENTRIES 16384
-#define CONNECTION_COUNT_MAX 16384
-#define BUFFER_COUNT 4096
-#define BUFFER_BYTES 1024
-#define OP_FIXED_FD_INSTALL 54  // Linux 6.8; liburing 2.3 does not name it.
+#define CONNECTION_COUNT_MAX 65536
+#define OP_FIXED_FD_INSTALL 54       // Linux 6.8; liburing 2.3 does not name it,
+#define TIMEOUT_MULTISHOT (1u << 6)  // nor this, Linux 6.4.
 
 // The kernel's struct io_uring_getevents_arg, whose fourth word liburing names by its version:
 // padding at first, the minimum wait since Linux 6.12.
@@ -34,15 +36,14 @@ struct wait_arg {
     uint64_t timeout;
 };
 
-enum op { OP_ACCEPT, OP_RECV, OP_SEND, OP_PEER, OP_IGNORED };
+enum op { OP_ACCEPT, OP_RECV, OP_SEND, OP_PEER, OP_STALL, OP_IGNORED };
 
 struct connection {
     uint32_t generation;  // In user_data, so a late completion cannot reach the next connection.
     uint32_t sent_bytes;  // Handed to the unresolved send.
     size_t owed_bytes;    // Not handed to a send yet. All answers are the same bytes, so this alone
                           // says where in the block of answers the next send begins.
-    size_t unread_bytes;  // Of a request still incomplete; only with request_bytes.
-    uint8_t matched;      // Bytes of the blank line seen at the end of the last buffer.
+    struct reader reader;
     bool sending, slow, dirty, disarmed, over;
 };
 
@@ -51,15 +52,15 @@ struct responder {
     struct io_uring ring;
     struct io_uring_buf_ring *buffers;
     char *memory;  // Of the buffers: one per id, or one per connection with recv_single.
-    char *block;   // BLOCK_RESPONSES answers in a row.
-    size_t response_bytes;
+    char *heads;   // HEAD_BYTES_MAX per connection.
+    struct block block;
     int listener, returned_buffers;
     bool accepting, full;
     struct connection connections[CONNECTION_COUNT_MAX];
     uint32_t dirty[2 * CONNECTION_COUNT_MAX], answered[CONNECTION_COUNT_MAX];
     unsigned dirty_count, answered_count;
     unsigned certain_count;  // Completions this turn's submission is certain to bring at once.
-    uint64_t enters, completions, requests, accepted, refused, closed, starved;
+    struct counts *counts;
 };
 
 static volatile sig_atomic_t stopping;
@@ -81,20 +82,21 @@ static void enter(struct responder *self, unsigned wait_count) {
     int result = io_uring_enter2((unsigned)self->ring.enter_ring_fd, to_submit, wait_count,
                                  flags | (timed ? IORING_ENTER_EXT_ARG : 0),
                                  timed ? (sigset_t *)&arg : NULL, timed ? sizeof(arg) : 0);
-    self->enters++;
+    self->counts->enters++;
     if (result != -EINTR && result != -EBUSY && result != -EAGAIN && result != -ETIME)
         require(result, "io_uring_enter");
 }
 
 static uint64_t tag(const struct responder *self, enum op op, uint32_t index) {
-    uint64_t generation = op == OP_ACCEPT ? 0 : self->connections[index].generation & 0xffffff;
+    uint64_t generation =
+        op == OP_ACCEPT || op == OP_STALL ? 0 : self->connections[index].generation & 0xffffff;
     return (uint64_t)op << 56 | generation << 32 | index;
 }
 
 // A prep function writes the whole entry, so what is common to all of ours is added after it.
 static void finish(struct responder *self, struct io_uring_sqe *sqe, enum op op, uint32_t index) {
     sqe->user_data = tag(self, op, index);
-    if (self->options.direct && op != OP_ACCEPT && op != OP_IGNORED)
+    if (self->options.direct && (op == OP_RECV || op == OP_SEND || op == OP_PEER))
         sqe->flags |= IOSQE_FIXED_FILE;
     if (op == OP_IGNORED)
         sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
@@ -120,8 +122,8 @@ static void arm_accept(struct responder *self) {
 static void arm_recv(struct responder *self, uint32_t index, bool poll_first) {
     struct io_uring_sqe *sqe = take_sqe(self);
     if (self->options.recv_single) {
-        char *buffer = self->memory + (size_t)index * BUFFER_BYTES;
-        io_uring_prep_recv(sqe, (int)index, buffer, BUFFER_BYTES, 0);
+        char *buffer = self->memory + (size_t)index * self->options.buffer_bytes;
+        io_uring_prep_recv(sqe, (int)index, buffer, self->options.buffer_bytes, 0);
     } else {
         io_uring_prep_recv_multishot(sqe, (int)index, NULL, 0, 0);
         sqe->flags |= IOSQE_BUFFER_SELECT;
@@ -137,16 +139,16 @@ static void arm_recv(struct responder *self, uint32_t index, bool poll_first) {
 // for beside the one event a turn needs; a plain reported send ends the wait it was submitted with.
 static void send_owed(struct responder *self, uint32_t index) {
     struct connection *c = &self->connections[index];
-    size_t skip =
-        (self->response_bytes - c->owed_bytes % self->response_bytes) % self->response_bytes;
-    size_t room = self->response_bytes * BLOCK_RESPONSES - skip;
+    size_t one = self->block.answer_bytes, cut = c->owed_bytes % one;
+    size_t skip = cut == 0 ? 0 : one - cut;  // Sent of an answer before.
+    size_t room = one * self->block.count - skip;
     size_t length = c->owed_bytes < room ? c->owed_bytes : room;
     bool last = closes_first(&self->options);  // May outlive our interest in it, so may wait.
     bool at_once = !self->options.send_cqe && !c->slow && length == c->owed_bytes && !last;
     bool quiet = last || (at_once && !self->options.send_counted);
     struct io_uring_sqe *sqe = take_sqe(self);
 
-    io_uring_prep_send(sqe, (int)index, self->block + skip, length,
+    io_uring_prep_send(sqe, (int)index, self->block.answers + skip, length,
                        MSG_WAITALL | (at_once ? MSG_DONTWAIT : 0));
     if (quiet)
         sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
@@ -156,6 +158,7 @@ static void send_owed(struct responder *self, uint32_t index) {
     c->sending = !quiet;
     c->sent_bytes = (uint32_t)length;
     c->owed_bytes -= length;
+    self->counts->bytes_sent += length;
 }
 
 static void close_connection(struct responder *self, uint32_t index) {
@@ -166,7 +169,7 @@ static void close_connection(struct responder *self, uint32_t index) {
         io_uring_prep_close(sqe, (int)index);
     finish(self, sqe, OP_IGNORED, index);
     self->connections[index].generation++;
-    self->closed++;
+    self->counts->closed++;
     self->full = false;
 }
 
@@ -202,7 +205,7 @@ static void on_accept(struct responder *self, const struct io_uring_cqe *cqe) {
     if (!(cqe->flags & IORING_CQE_F_MORE))
         self->accepting = false;
     if (cqe->res < 0) {
-        self->refused++;
+        self->counts->refused++;
         self->full = cqe->res == -EMFILE || cqe->res == -ENFILE;
         return;
     }
@@ -211,7 +214,9 @@ static void on_accept(struct responder *self, const struct io_uring_cqe *cqe) {
         require(-EMFILE, "connection table");
     uint32_t generation = self->connections[index].generation + 1;
     self->connections[index] = (struct connection){.generation = generation};
-    self->accepted++;
+    if (self->options.request_bytes != REQUEST_LEARNED)
+        self->connections[index].reader.request_bytes = self->options.request_bytes;
+    self->counts->accepted++;
     if (self->options.peer && self->options.direct) {
         struct io_uring_sqe *sqe = take_sqe(self);
         io_uring_prep_rw(OP_FIXED_FD_INSTALL, sqe, (int)index, NULL, 0, 0);
@@ -231,57 +236,44 @@ static void on_peer(const struct io_uring_cqe *cqe) {
     close(cqe->res);
 }
 
-// A blank line cut by the end of a buffer is carried over in `matched`.
-static size_t count_requests(const struct options *options, struct connection *c, const char *data,
-                             size_t length) {
-    static const char blank[] = "\r\n\r\n";
-    size_t count = 0, at = 0;
+static void return_buffer(struct responder *self, unsigned short id) {
+    size_t bytes = self->options.buffer_bytes;
+    io_uring_buf_ring_add(self->buffers, self->memory + id * bytes, (unsigned)bytes, id,
+                          (int)self->options.buffer_count - 1, self->returned_buffers++);
+}
 
-    if (options->request_bytes > 0) {
-        c->unread_bytes += length;
-        count = c->unread_bytes / options->request_bytes;
-        c->unread_bytes -= count * options->request_bytes;
-        return count;
-    }
-    while (c->matched > 0 && at < length) {
-        c->matched = data[at] == blank[c->matched] ? (uint8_t)(c->matched + 1) : 0;
-        if (c->matched > 0)
-            at++;
-        if (c->matched == 4)
-            count++, c->matched = 0;
-    }
-    for (const char *hit; (hit = memmem(data + at, length - at, blank, 4)) != NULL; count++)
-        at = (size_t)(hit - data) + 4;
-    for (size_t k = length - at < 3 ? length - at : 3; k > 0 && c->matched == 0; k--)
-        if (memcmp(data + length - k, blank, k) == 0)
-            c->matched = (uint8_t)k;
-    return count;
+static void show_returned_buffers(struct responder *self) {
+    if (self->returned_buffers > 0)
+        io_uring_buf_ring_advance(self->buffers, self->returned_buffers);
+    self->returned_buffers = 0;
 }
 
 static void on_recv(struct responder *self, const struct io_uring_cqe *cqe, uint32_t index,
                     bool ours) {
     struct connection *c = &self->connections[index];
-    const char *data = self->memory + (size_t)index * BUFFER_BYTES;
+    const char *data = self->memory + (size_t)index * self->options.buffer_bytes;
 
     if (cqe->flags & IORING_CQE_F_BUFFER) {
         unsigned short id = (unsigned short)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-        data = self->memory + (size_t)id * BUFFER_BYTES;
-        // Not visible to the kernel before the turn ends, so the bytes stay ours till then.
-        io_uring_buf_ring_add(self->buffers, (void *)data, BUFFER_BYTES, id,
-                              io_uring_buf_ring_mask(BUFFER_COUNT), self->returned_buffers++);
+        data = self->memory + (size_t)id * self->options.buffer_bytes;
+        return_buffer(self, id);  // To be seen by the kernel when all were looked at.
     }
     if (!ours)
         return;
     if (cqe->res > 0) {
-        size_t count = count_requests(&self->options, c, data, (size_t)cqe->res);
-        self->requests += count;
-        c->owed_bytes += count * self->response_bytes;
-        mark_dirty(self, index);
+        size_t count =
+            count_requests(&c->reader, self->heads + (size_t)index * HEAD_BYTES_MAX,
+                           self->options.request_bytes == REQUEST_LEARNED, data, (size_t)cqe->res);
+        self->counts->bytes_received += (uint64_t)cqe->res;
+        self->counts->requests += count;
+        c->owed_bytes += count * self->block.answer_bytes;
+        if (count > 0)
+            mark_dirty(self, index);
     }
     if (cqe->flags & IORING_CQE_F_MORE)
         return;
     if (cqe->res > 0 || cqe->res == -ENOBUFS) {
-        self->starved += cqe->res == -ENOBUFS;
+        self->counts->starved += cqe->res == -ENOBUFS;
         c->disarmed = true;
         mark_dirty(self, index);
     } else {
@@ -297,10 +289,19 @@ static void on_send(struct responder *self, const struct io_uring_cqe *cqe, uint
     c->sending = false;
     c->slow = done < c->sent_bytes;
     c->owed_bytes += c->sent_bytes - done;
+    self->counts->bytes_sent -= c->sent_bytes - done;
     if (cqe->res < 0 && cqe->res != -EAGAIN)
         c->owed_bytes = 0;  // The receive ends too, and closes.
     if (c->owed_bytes > 0 || c->over)
         mark_dirty(self, index);
+}
+
+static void on_stall(struct responder *self) {
+    unsigned ms = self->options.stall_ms;
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    self->counts->stalls++;
+    while (nanosleep(&left, &left) != 0 && !stopping)
+        ;
 }
 
 static void reap(struct responder *self) {
@@ -320,12 +321,12 @@ static void reap(struct responder *self) {
             on_send(self, cqe, index);
         if (op == OP_PEER)
             on_peer(cqe);
+        if (op == OP_STALL && cqe->res == -ETIME)
+            on_stall(self);
     }
     io_uring_cq_advance(&self->ring, count);
-    self->completions += count;
-    if (self->returned_buffers > 0)
-        io_uring_buf_ring_advance(self->buffers, self->returned_buffers);
-    self->returned_buffers = 0;
+    self->counts->completions += count;
+    show_returned_buffers(self);
 }
 
 static void prepare(struct responder *self) {
@@ -379,54 +380,61 @@ static void open_ring(struct responder *self) {
     if (self->options.direct)
         require(io_uring_register_files_sparse(&self->ring, self->options.fd_count_max),
                 "register files");
-    else
-        require(setrlimit(RLIMIT_NOFILE,
-                          &(struct rlimit){self->options.fd_count_max, self->options.fd_count_max}),
-                "setrlimit");
 }
 
 static void make_buffers(struct responder *self) {
-    size_t count = self->options.recv_single ? CONNECTION_COUNT_MAX : BUFFER_COUNT;
-    self->memory = map(count * BUFFER_BYTES);
-    if (self->options.recv_single)
+    size_t count = self->options.buffer_count, bytes = self->options.buffer_bytes;
+
+    self->heads = map((size_t)CONNECTION_COUNT_MAX * HEAD_BYTES_MAX, MAP_PRIVATE);
+    if (self->options.recv_single) {
+        self->memory = map(CONNECTION_COUNT_MAX * bytes, MAP_PRIVATE);
         return;
-    self->buffers = map(BUFFER_COUNT * sizeof(struct io_uring_buf));
+    }
+    self->memory = map(count * bytes, MAP_PRIVATE);
+    self->buffers = map(count * sizeof(struct io_uring_buf), MAP_PRIVATE);
     struct io_uring_buf_reg reg = {.ring_addr = (uintptr_t)self->buffers,
-                                   .ring_entries = BUFFER_COUNT};
+                                   .ring_entries = (unsigned)count};
     require(io_uring_register_buf_ring(&self->ring, &reg, 0), "register buffers");
-    for (int i = 0; i < BUFFER_COUNT; i++)
-        io_uring_buf_ring_add(self->buffers, self->memory + (size_t)i * BUFFER_BYTES, BUFFER_BYTES,
-                              (unsigned short)i, io_uring_buf_ring_mask(BUFFER_COUNT), i);
-    io_uring_buf_ring_advance(self->buffers, BUFFER_COUNT);
+    for (size_t i = 0; i < count; i++)
+        return_buffer(self, (unsigned short)i);
+    show_returned_buffers(self);
+}
+
+// One completion per stall, from the kernel's clock, so that a turn need not ask for the time.
+static void arm_stalls(struct responder *self) {
+    static struct __kernel_timespec every;  // Read while it is submitted.
+    struct io_uring_sqe *sqe = take_sqe(self);
+    unsigned ms = self->options.stall_every_ms;
+
+    every = (struct __kernel_timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    io_uring_prep_timeout(sqe, &every, self->options.stall_count, TIMEOUT_MULTISHOT);
+    finish(self, sqe, OP_STALL, 0);
+}
+
+static void run(struct responder *self) {
+    open_ring(self);
+    make_buffers(self);
+    if (self->options.stall_ms > 0)
+        arm_stalls(self);
+    while (!stopping)
+        turn(self);
+    shutdown(self->listener, SHUT_RD);  // The ring dies late; the port must be free now.
 }
 
 int main(int argc, char **argv) {
     static struct responder self;
+    static struct workers workers;
 
     self.options = read_options(argc, argv);
-    if (self.options.core != ~0u) {
-        cpu_set_t cores;
-        CPU_ZERO(&cores);
-        CPU_SET(self.options.core, &cores);
-        require(sched_setaffinity(0, sizeof(cores), &cores), "pin");
-    }
+    self.block = make_block(&self.options);
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGALRM, &action, NULL);
-    self.block = make_block(&self.options, &self.response_bytes);
-    self.listener = open_listener(&self.options);
-    open_ring(&self);
-    make_buffers(&self);
-    alarm(self.options.seconds);
-    while (!stopping)
-        turn(&self);
-    shutdown(self.listener, SHUT_RD);  // The ring dies late; the port must be free now.
-    printf("{\"requests\": %llu, \"enters\": %llu, \"completions\": %llu, \"accepted\": %llu, "
-           "\"refused\": %llu, \"closed\": %llu, \"starved\": %llu}\n",
-           (unsigned long long)self.requests, (unsigned long long)self.enters,
-           (unsigned long long)self.completions, (unsigned long long)self.accepted,
-           (unsigned long long)self.refused, (unsigned long long)self.closed,
-           (unsigned long long)self.starved);
-    return 0;
+    limit_descriptors(&self.options, CONNECTION_COUNT_MAX);
+    start_workers(&workers, &self.options);
+    self.listener = workers.listener;
+    self.counts = &workers.counts[workers.number];
+    run(&self);
+    return end_workers(&workers);
 }
