@@ -21,10 +21,10 @@
 struct answer_case {
     const char *name;
     struct cv_span input;
-    int expected;       // Answers, or -EBADMSG.
-    int at_end;         // What load_reader_end says then.
-    unsigned status;    // Of all answers, 0: none is complete.
-    unsigned answers;   // In the tally behind the end.
+    int expected;      // Answers, or -EBADMSG.
+    int at_end;        // What load_reader_end says then.
+    unsigned status;   // Of all answers, 0: none is complete.
+    unsigned answers;  // In the tally behind the end.
     uint64_t body_bytes;
     bool head_only;
 };
@@ -44,8 +44,9 @@ static const struct answer_case cases[] = {
     {"blanks around the length", CV_SPAN(OK "CONTENT-LENGTH: \t 2 \t\r\n\r\nab"), 1, 0, 200, 1, 2,
      false},
     {"leading zeros", CV_SPAN(OK "Content-Length: 0002\r\n\r\nab"), 1, 0, 200, 1, 2, false},
-    {"a reason of bytes", CV_SPAN("HTTP/1.1 404 Nicht \xffgefunden!\tja\r\nContent-Length: 1\r\n\r\nx"),
-     1, 0, 404, 1, 1, false},
+    {"a reason of bytes",
+     CV_SPAN("HTTP/1.1 404 Nicht \xffgefunden!\tja\r\nContent-Length: 1\r\n\r\nx"), 1, 0, 404, 1, 1,
+     false},
     {"an empty reason", CV_SPAN("HTTP/1.1 500 \r\nContent-Length: 1\r\n\r\nx"), 1, 0, 500, 1, 1,
      false},
     {"no reason at all", CV_SPAN("HTTP/1.1 302\r\nContent-Length: 1\r\n\r\nx"), 1, 0, 302, 1, 1,
@@ -98,7 +99,8 @@ static const struct answer_case cases[] = {
      CV_SPAN(OK "Connection: x , cLose\r\nContent-Length: 1\r\n\r\nx!" HELLO), 1, 0, 200, 1, 1,
      false},
     {"close that is part of a word",
-     CV_SPAN(OK "Connection: closed, close-, enclose, \"close\"\r\nContent-Length: 1\r\n\r\nx" HELLO),
+     CV_SPAN(OK
+             "Connection: closed, close-, enclose, \"close\"\r\nContent-Length: 1\r\n\r\nx" HELLO),
      2, 0, 200, 2, 6, false},
     {"100 before the answer", CV_SPAN("HTTP/1.1 100 Continue\r\n\r\n" HELLO HELLO), 2, 0, 200, 2,
      10, false},
@@ -110,9 +112,10 @@ static const struct answer_case cases[] = {
     {"a cut status line", CV_SPAN("HTTP/1.1 2"), 0, -EPIPE, 0, 0, 0, false},
     {"a cut head", CV_SPAN(OK "Content-Length: 5\r\n\r"), 0, -EPIPE, 0, 0, 0, false},
     {"a cut body", CV_SPAN(HELLO OK "Content-Length: 5\r\n\r\nhell"), 1, -EPIPE, 200, 1, 9, false},
-    {"a cut body of nothing yet", CV_SPAN(OK "Content-Length: 5\r\n\r\n"), 0, -EPIPE, 0, 0, 0, false},
-    {"cut chunks", CV_SPAN(OK "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r"), 0, -EPIPE, 0,
-     0, 3, false},
+    {"a cut body of nothing yet", CV_SPAN(OK "Content-Length: 5\r\n\r\n"), 0, -EPIPE, 0, 0, 0,
+     false},
+    {"cut chunks", CV_SPAN(OK "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r"), 0, -EPIPE,
+     0, 0, 3, false},
     {"the longest length", CV_SPAN(OK "Content-Length: 9223372036854775807\r\n\r\nx"), 0, -EPIPE, 0,
      0, 1, false},
     {"a longer one", CV_SPAN(OK "Content-Length: 9223372036854775808"), -EBADMSG, -EPIPE, 0, 0, 0,
@@ -127,16 +130,14 @@ static const struct answer_case cases[] = {
     {"a blank in the length", CV_SPAN(OK "Content-Length: 5 5"), -EBADMSG, -EPIPE, 0, 0, 0, false},
     {"two lengths", CV_SPAN(OK "Content-Length: 5\r\nContent-Length:"), -EBADMSG, -EPIPE, 0, 0, 0,
      false},
-    {"length and chunks",
-     CV_SPAN(OK "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), -EBADMSG, -EPIPE, 0, 0,
-     0, false},
-    {"chunks and length",
-     CV_SPAN(OK "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"), -EBADMSG, -EPIPE, 0, 0,
-     0, false},
+    {"length and chunks", CV_SPAN(OK "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
+     -EBADMSG, -EPIPE, 0, 0, 0, false},
+    {"chunks and length", CV_SPAN(OK "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"),
+     -EBADMSG, -EPIPE, 0, 0, 0, false},
     {"chunks in HTTP/1.0", CV_SPAN("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
      -EBADMSG, -EPIPE, 0, 0, 0, false},
-    {"chunked twice", CV_SPAN(OK "Transfer-Encoding: chunked, chunked\r"), -EBADMSG, -EPIPE, 0, 0, 0,
-     false},
+    {"chunked twice", CV_SPAN(OK "Transfer-Encoding: chunked, chunked\r"), -EBADMSG, -EPIPE, 0, 0,
+     0, false},
     {"chunked twice in two fields",
      CV_SPAN(OK "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r"), -EBADMSG, -EPIPE, 0,
      0, 0, false},
@@ -144,8 +145,8 @@ static const struct answer_case cases[] = {
     {"identity", CV_SPAN(OK "Transfer-Encoding: identity\r"), -EBADMSG, -EPIPE, 0, 0, 0, false},
     {"chunked with something behind", CV_SPAN(OK "Transfer-Encoding: chunkedchunkedchunked\r"),
      -EBADMSG, -EPIPE, 0, 0, 0, false},
-    {"bad chunks", CV_SPAN(OK "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd"), -EBADMSG, -EPIPE, 0, 0,
-     3, false},
+    {"bad chunks", CV_SPAN(OK "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd"), -EBADMSG, -EPIPE, 0,
+     0, 3, false},
     {"101", CV_SPAN("HTTP/1.1 101 Switching Protocols\r\n\r\n"), -EBADMSG, -EPIPE, 0, 0, 0, false},
     {"no HTTP", CV_SPAN("S"), -EBADMSG, -EPIPE, 0, 0, 0, false},
     {"lower case", CV_SPAN("h"), -EBADMSG, -EPIPE, 0, 0, 0, false},
