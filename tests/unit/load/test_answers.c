@@ -260,9 +260,251 @@ static void test_answers_are_what_each_case_says_whole_and_in_pieces(void **stat
     }
 }
 
+// Feeds `count` times `answer` in one piece; each time all of them are answers.
+static void feed_many(struct outcome *outcome, const struct load_requests *requests,
+                      const char *answer, unsigned count) {
+    static char text[65536];
+    size_t bytes = strlen(answer);
+    assert_true(count * bytes <= sizeof(text));
+    for (unsigned i = 0; i < count; i++) {
+        memcpy(text + i * bytes, answer, bytes);
+    }
+    outcome->owed += count;
+    int before = outcome->result;
+    feed_piece(outcome, requests, text, count * bytes);
+    assert_int_equal(outcome->result - before, (int)count);
+}
+
+static int set_up(void **state) {
+    (void)state;
+    memset(shapes, 0, sizeof(shapes));
+    one_head_only = false;
+    return 0;
+}
+
+static void test_answers_take_the_slow_path_every_64th_time(void **state) {
+    struct outcome outcome = {0};
+    (void)state;
+    feed_many(&outcome, &one, HELLO, 64);
+    assert_int_equal(outcome.tally.verified, 1);
+    feed_many(&outcome, &one, HELLO, 1);
+    assert_int_equal(outcome.tally.verified, 2);
+    for (unsigned i = 0; i < 640; i++) {
+        feed_many(&outcome, &one, HELLO, 1);
+    }
+    assert_int_equal(outcome.tally.verified, 12);
+    assert_int_equal(outcome.tally.answers, 64 + 1 + 640);
+    assert_int_equal(outcome.tally.status[2], 64 + 1 + 640);
+    assert_int_equal(outcome.tally.body_bytes, (64 + 1 + 640) * 5);
+}
+
+static void test_answers_of_one_connection_speed_up_the_next(void **state) {
+    struct outcome first = {0}, second = {0};
+    (void)state;
+    feed_many(&first, &one, HELLO, 1);
+    second.reader.until_verify = LOAD_VERIFY_EVERY;
+    feed_many(&second, &one, HELLO, 10);
+    assert_int_equal(second.tally.verified, 0);
+    // A new connection begins with the slow path all the same.
+    second = (struct outcome){0};
+    feed_many(&second, &one, HELLO, 1);
+    assert_int_equal(second.tally.verified, 1);
+}
+
+// Each differs from HELLO in one place; none may be taken for it.
+static void test_answers_that_differ_in_any_byte_of_the_head_are_read_anew(void **state) {
+    static const struct {
+        const char *answer;
+        unsigned digit;
+        uint64_t body_bytes;
+    } others[] = {
+        {"HTTP/1.1 500 OK\r\nContent-Length: 5\r\n\r\nhello", 5, 5},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell", 2, 4},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello!", 2, 6},
+        {"HTTP/1.1 200 OK\r\nContent-Lengt_: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 2,
+         0},
+        {"HTTP/1.1 204 OK\r\nContent-Length: 5\r\n\r\n", 2, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        struct outcome outcome = {0};
+        feed_many(&outcome, &one, HELLO, 2);
+        feed_many(&outcome, &one, others[i].answer, 1);
+        assert_int_equal(outcome.tally.verified, 2);
+        assert_int_equal(outcome.tally.status[others[i].digit], others[i].digit == 2 ? 3 : 1);
+        assert_int_equal(outcome.tally.body_bytes, 10 + others[i].body_bytes);
+        feed_many(&outcome, &one, HELLO, 3);
+        assert_int_equal(outcome.tally.body_bytes, 25 + others[i].body_bytes);
+    }
+}
+
+static void test_answers_every_flipped_bit_of_a_known_head_is_noticed(void **state) {
+    char text[] = HELLO;
+    size_t head_bytes = sizeof(text) - 1 - 5;
+    (void)state;
+    for (size_t bit = 0; bit < head_bytes * 8; bit++) {
+        struct outcome known = {0}, fresh = {0};
+        set_up(NULL);
+        feed_many(&known, &one, HELLO, 1);
+        text[bit / 8] = (char)(text[bit / 8] ^ 1 << bit % 8);
+        known.owed = 1;
+        known.tally = (struct load_tally){0};
+        known.result = 0;
+        feed_piece(&known, &one, text, sizeof(text) - 1);
+        memset(shapes, 0, sizeof(shapes));
+        fresh.owed = 1;
+        feed_piece(&fresh, &one, text, sizeof(text) - 1);
+        text[bit / 8] = (char)(text[bit / 8] ^ 1 << bit % 8);
+        assert_int_equal(known.result, fresh.result);
+        assert_memory_equal(&known.tally, &fresh.tally, sizeof(fresh.tally));
+        assert_int_equal(known.reader.state, fresh.reader.state);
+        assert_int_equal(known.reader.body_left, fresh.reader.body_left);
+    }
+}
+
+static void test_answers_follow_the_order_of_the_requests(void **state) {
+    static const bool head_only[] = {false, true, false};
+    static const struct load_requests three = {.count = 3, .depth = 9, .head_only = head_only};
+    struct outcome outcome = {0};
+    (void)state;
+    for (unsigned round = 0; round < 5; round++) {
+        feed_many(&outcome, &three, OK "Content-Length: 3\r\n\r\nabc", 1);
+        assert_int_equal(outcome.reader.request_index, 1);
+        feed_many(&outcome, &three, OK "Content-Length: 99\r\n\r\n", 1);  // To HEAD.
+        feed_many(&outcome, &three, "HTTP/1.1 404 No\r\nContent-Length: 1\r\n\r\nx", 1);
+        assert_int_equal(outcome.reader.request_index, 0);
+    }
+    assert_int_equal(outcome.tally.status[2], 10);
+    assert_int_equal(outcome.tally.status[4], 5);
+    assert_int_equal(outcome.tally.body_bytes, 20);
+    // The three take the slow path when they are new, then none does until 63 have followed the
+    // last.
+    assert_int_equal(outcome.tally.verified, 3);
+}
+
+static void test_answers_are_refused_when_none_is_owed(void **state) {
+    struct outcome outcome = {0};
+    (void)state;
+    feed_piece(&outcome, &one, "", 0);
+    assert_int_equal(outcome.result, 0);
+    feed_piece(&outcome, &one, "H", 1);
+    assert_int_equal(outcome.result, -EBADMSG);
+    // And for good.
+    outcome = (struct outcome){.reader = outcome.reader, .owed = 1};
+    feed_piece(&outcome, &one, HELLO, sizeof(HELLO) - 1);
+    assert_int_equal(outcome.result, -EBADMSG);
+    // A known answer is as much too many as another.
+    outcome = (struct outcome){.owed = 2};
+    feed_piece(&outcome, &one, HELLO HELLO HELLO, 3 * (sizeof(HELLO) - 1));
+    assert_int_equal(outcome.result, -EBADMSG);
+    assert_int_equal(outcome.tally.answers, 2);
+}
+
+static void test_answers_say_that_the_connection_ends(void **state) {
+    struct outcome outcome = {0};
+    (void)state;
+    feed_many(&outcome, &one, HELLO, 1);
+    assert_false(outcome.reader.closing);
+    feed_many(&outcome, &one, OK "Connection: close\r\nContent-Length: 1\r\n\r\nx", 1);
+    assert_true(outcome.reader.closing);
+    feed_piece(&outcome, &one, "anything", 8);
+    assert_int_equal(outcome.result, 2);
+    assert_int_equal(load_reader_end(&outcome.reader, &outcome.tally), 0);
+
+    outcome = (struct outcome){.owed = 1};
+    feed_piece(&outcome, &one, OK "\r\nx", sizeof(OK "\r\nx") - 1);
+    assert_false(outcome.reader.closing);
+    assert_int_equal(load_reader_end(&outcome.reader, &outcome.tally), 1);
+    assert_true(outcome.reader.closing);
+    assert_int_equal(outcome.tally.status[2], 1);
+}
+
+static void test_answers_that_close_are_not_learned(void **state) {
+    struct outcome outcome = {.owed = 1};
+    (void)state;
+    feed_many(&outcome, &one, OK "Connection: close\r\nContent-Length: 1\r\n\r\nx", 1);
+    assert_int_equal(shapes[0].same_bytes, 0);
+    outcome = (struct outcome){.owed = 1, .reader = {.until_verify = 9}};
+    feed_many(&outcome, &one, OK "Connection: close\r\nContent-Length: 1\r\n\r\nx", 1);
+    assert_true(outcome.reader.closing);
+}
+
+static void test_answers_heads_have_a_longest_one(void **state) {
+    static char text[LOAD_HEAD_BYTES_MAX + 64];
+    static const char begin[] = OK "Content-Length: 0\r\nA: ";
+    (void)state;
+    for (int excess = 0; excess <= 1; excess++) {
+        size_t bytes = LOAD_HEAD_BYTES_MAX + (size_t)excess;
+        memset(text, 'a', bytes);
+        memcpy(text, begin, sizeof(begin) - 1);
+        memcpy(text + bytes - 4, "\r\n\r\n", 4);
+        for (size_t step = 1; step <= bytes; step += bytes / 3) {
+            struct outcome outcome = run(&one, cv_span_make(text, bytes), 0, step, 0);
+            assert_int_equal(outcome.result, excess == 0 ? 1 : -EBADMSG);
+        }
+    }
+}
+
+static void test_answers_with_long_heads_are_not_learned_but_read(void **state) {
+    static char text[2048];
+    (void)state;
+    for (int excess = 0; excess <= 1; excess++) {
+        struct outcome outcome = {0};
+        size_t head_bytes = LOAD_SHAPE_BYTES + (size_t)excess;
+        set_up(NULL);
+        memset(text, 'a', head_bytes);
+        memcpy(text, OK "Content-Length: 2\r\nA: ", sizeof(OK "Content-Length: 2\r\nA: ") - 1);
+        memcpy(text + head_bytes - 4, "\r\n\r\nhi", 7);
+        feed_many(&outcome, &one, text, 10);
+        assert_int_equal(outcome.tally.verified, excess == 0 ? 1 : 10);
+        assert_int_equal(outcome.tally.body_bytes, 20);
+    }
+}
+
+static void test_answers_of_chunks_are_known_by_all_their_bytes(void **state) {
+    struct outcome outcome = {0};
+    (void)state;
+    feed_many(&outcome, &one, OK "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", 10);
+    assert_int_equal(outcome.tally.verified, 1);
+    assert_int_equal(outcome.tally.body_bytes, 10);
+    feed_many(&outcome, &one, OK "Transfer-Encoding: chunked\r\n\r\n1\r\nb\r\n0\r\n\r\n", 1);
+    assert_int_equal(outcome.tally.verified, 2);
+}
+
+static void test_answers_bodies_may_come_in_many_reads(void **state) {
+    static char body[10000];
+    static const char head[] = OK "Content-Length: 100000\r\n\r\n";
+    struct outcome outcome = {0};
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        outcome.owed = 1;
+        feed_piece(&outcome, &one, head, sizeof(head) - 1);
+        for (unsigned part = 0; part < 10; part++) {
+            assert_int_equal(outcome.result, (int)i);
+            feed_piece(&outcome, &one, body, sizeof(body));
+        }
+        assert_int_equal(outcome.result, (int)i + 1);
+    }
+    assert_int_equal(outcome.tally.verified, 1);
+    assert_int_equal(outcome.tally.body_bytes, 300000);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers_are_what_each_case_says_whole_and_in_pieces),
+        cmocka_unit_test_setup(test_answers_take_the_slow_path_every_64th_time, set_up),
+        cmocka_unit_test_setup(test_answers_of_one_connection_speed_up_the_next, set_up),
+        cmocka_unit_test_setup(test_answers_that_differ_in_any_byte_of_the_head_are_read_anew,
+                               set_up),
+        cmocka_unit_test_setup(test_answers_every_flipped_bit_of_a_known_head_is_noticed, set_up),
+        cmocka_unit_test_setup(test_answers_follow_the_order_of_the_requests, set_up),
+        cmocka_unit_test_setup(test_answers_are_refused_when_none_is_owed, set_up),
+        cmocka_unit_test_setup(test_answers_say_that_the_connection_ends, set_up),
+        cmocka_unit_test_setup(test_answers_that_close_are_not_learned, set_up),
+        cmocka_unit_test_setup(test_answers_heads_have_a_longest_one, set_up),
+        cmocka_unit_test_setup(test_answers_with_long_heads_are_not_learned_but_read, set_up),
+        cmocka_unit_test_setup(test_answers_of_chunks_are_known_by_all_their_bytes, set_up),
+        cmocka_unit_test_setup(test_answers_bodies_may_come_in_many_reads, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
