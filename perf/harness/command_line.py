@@ -5,6 +5,7 @@ import json
 import platform
 import resource
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -82,16 +83,14 @@ def wanted_scenarios(options):
 
 
 def wanted_servers(options):
-    """covet first, then an earlier one and the limit (which stands for its variants), then peers."""
+    """covet, the limit (which stands for all its variants), peers, and an earlier covet."""
     servers = [Covet(options.covet), Limit(options.limit, "limit", []), *find_peers()]
-    if options.base:
-        servers.insert(1, Covet(options.base, "base"))
     if options.only:
         named = options.only.split(",")
         if unknown := set(named) - {server.name for server in servers}:
             sys.exit(f"compare: no server is named {', '.join(sorted(unknown))} (--list)")
         servers = [server for server in servers if server.name in named]
-    return servers
+    return servers + ([Covet(options.base, "base")] if options.base else [])
 
 
 def settings_of(options, perf):
@@ -143,7 +142,7 @@ def measure(options, report, parts, generator, servers, versions, settings):
                 measurement = Measurement(settings, part, generator[0], progress(name))
                 report["scenarios"].append(measurement.measure(servers, versions, deadline))
                 terminal.show_scenario(report["scenarios"][-1])
-        except Failure as failure:
+        except (Failure, OSError) as failure:
             report["failures"].append(f"{name}: {failure}")
             print(f"\n{name}: FAILED: {failure}")
         sys.stdout.flush()
@@ -203,6 +202,7 @@ def main():
         chosen, with_generators = wanted_scenarios(options)
     except scenarios.Mistake as mistake:
         sys.exit(f"compare: {mistake}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # Servers are ended on the way out.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # Servers and load inherit it.
     with tempfile.TemporaryDirectory(prefix="covet-compare-") as bodies:

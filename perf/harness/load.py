@@ -129,12 +129,14 @@ def run(generator, load, port, seconds, cores, priority=False, around=()):
     command = generator.command(load, port, seconds, cores)
     process = begin([*around, *command], cores, priority, text=True, stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-    try:
-        text = process.communicate(timeout=seconds + 30)[0]
-    except subprocess.TimeoutExpired:
-        end(process)
-        process.communicate()
-        raise Failure(f"{generator.name} did not end by itself") from None
+    with process:
+        try:
+            text = process.communicate(timeout=seconds + 30)[0]
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{generator.name} did not end by itself") from None
+        finally:
+            if process.poll() is None:
+                end(process)
     return generator.read(text, process.returncode)
 
 
