@@ -5,7 +5,7 @@ multiples of the limit, taken inside each round, and by its memory, which no nei
 figure has an interval too, by resampling the rounds of both reports; a change counts when that interval
 leaves out 1, and when it is LEAST or more, because an interval of a few equal values is narrower than the
 truth. The interval is a wide one, 99.9 %: with 95 % one of a report's twenty figures would be "worse" in
-every second comparison of covet with itself.
+every second comparison of covet with itself. Of fewer than ROUNDS_MIN rounds nothing is said.
 """
 import random
 import statistics
@@ -18,6 +18,7 @@ from .parts import document, table
 from .reading import by_kind, generator_bound, rounds_of, titles_of, value_of
 
 LEAST = 0.02
+ROUNDS_MIN = 5
 DRAWS = 4000
 OUTSIDE = 2  # Draws beyond either end of the interval of a change: one in two thousand.
 BESIDE_LIMIT = ("cpu_ns", "requests_per_s", "p99_us")
@@ -38,7 +39,7 @@ class Row(NamedTuple):
     base: Optional[Value]
     new: Optional[Value]
     change: Optional[Value] = None   # new / base.
-    verdict: str = ""                # "worse", "better", "same", or "" where nothing is judged.
+    verdict: str = ""                # "worse", "better", "same", "too few rounds", or "": not judged.
 
 
 def value(server, name):
@@ -83,6 +84,8 @@ def judged(what, name, unit, base, new):
     if not base or not new:
         return Row(what, unit, *ends)
     change = change_of(base, new)
+    if min(len(base), len(new)) < ROUNDS_MIN:
+        return Row(what, unit, *ends, change, "too few rounds")
     if change.low <= 1 <= change.high or abs(change.median - 1) < LEAST:
         return Row(what, unit, *ends, change, "same")
     return Row(what, unit, *ends, change,
