@@ -49,8 +49,8 @@ class Load:
 
     @property
     def body(self):
-        """Text, so that any server may look at it; no two lines are the same."""
-        lines = (f"line {number:7d} of a body\n" for number in range(self.body_bytes // 24 + 1))
+        """Text of lines that all differ, so that no part of an echo can stand for another."""
+        lines = (f"line {number}\n" for number in range(self.body_bytes // 7 + 1))
         return "".join(lines).encode()[: self.body_bytes]
 
 
