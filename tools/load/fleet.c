@@ -110,7 +110,7 @@ static unsigned lanes_for(const struct load_options *options) {
 static int create(struct fleet *fleet, const char **why) {
     const struct load_options *options = fleet->options;
     unsigned clients = clients_for(options);
-    uint64_t first_busy, first_idle, unused;
+    uint64_t total = (uint64_t)options->connections + options->idle, first, unused;
 
     fleet->members = calloc(fleet->count, sizeof(*fleet->members));
     *why = "memory for connections";
@@ -124,9 +124,9 @@ static int create(struct fleet *fleet, const char **why) {
                                       .rate = options->rate / fleet->count,
                                       .phase = (double)i / fleet->count,
                                       .core = core_for(options, i)};
-        plan.connections = (unsigned)share(options->connections, fleet->count, i, &first_busy);
-        plan.idle = (unsigned)share(options->idle, fleet->count, i, &first_idle);
-        plan.connection_first = (unsigned)(first_busy + first_idle);
+        plan.connections = (unsigned)share(options->connections, fleet->count, i, &unused);
+        plan.idle = (unsigned)share(total, fleet->count, i, &first) - plan.connections;
+        plan.connection_first = (unsigned)first;
         plan.request_count = options->request_count > 0
                                  ? share(options->request_count, fleet->count, i, &unused)
                                  : UINT64_MAX;
