@@ -101,19 +101,16 @@ class Measurement:
     def check(self, server):
         self.bodies[server.name] = check(server, self.scenario, self.request_to(server))
 
-    def idle(self, server):
-        return load.idle_connections(server, self.request_to(server), self.scenario.idle)
-
     def count(self, server):
         """Counts system calls; also the run that warms the server up."""
-        with self.idle(server):
-            self.counts[server.name] = counts.count(server, self.generator, self.scenario.load,
-                                                    self.settings.count_seconds, self.settings.load_cores,
-                                                    self.settings.perf)
+        self.counts[server.name] = counts.count(server, self.generator, self.scenario.load,
+                                                self.settings.count_seconds, self.settings.load_cores,
+                                                self.settings.perf)
 
     def choose_limit(self, servers):
         """The variant of the do-nothing responder that is best by the scenario's figure becomes the limit;
-        the others end. It is measured anew afterwards, so being chosen for its luck gains it nothing."""
+        the others end. It is measured anew afterwards, so being chosen for its luck gains it nothing. Idle
+        connections would take more time here than the runs."""
         figure = self.scenario.figure
         variants = [server for server in servers if server.peer.note in LIMIT_VARIANTS]
         among, tried = list(variants), []
@@ -121,7 +118,7 @@ class Measurement:
             tried.append({})
 
             def try_variant(server):
-                tried[-1][server.name] = self.run_once(server, self.settings.choice_seconds)
+                tried[-1][server.name] = self.run_once(server, self.settings.choice_seconds, 0)
 
             among = [server for server in turned(among, number) if self.try_or_drop(server, try_variant)]
         found = {server: stats.figure_of(stats.runs_of(tried, server.name), figure) for server in among}
@@ -137,12 +134,11 @@ class Measurement:
             best.name = "limit"
         return [server for server in servers if not server.stopped]
 
-    def run_once(self, server, seconds=None):
-        """One run of the load; what it took of the server, per request."""
+    def run_once(self, server, seconds, idle):
+        """One run of the load beside `idle` connections; what it took of the server, per request."""
         settings = self.settings
-        seconds = seconds or settings.seconds
         wait_for_calm(settings)
-        with self.idle(server):
+        with load.idle_connections(server, self.request_to(server), idle):
             procfs.reset_peak_memory(server.pids)
             before = procfs.usage(server.pids)
             busy, own, began = procfs.busy_ns(settings.cores), procfs.own_cpu_ns(), time.monotonic_ns()
@@ -187,7 +183,7 @@ class Measurement:
         return servers
 
     def run_in_round(self, server):
-        self.rounds[-1][server.name] = self.run_once(server)
+        self.rounds[-1][server.name] = self.run_once(server, self.settings.seconds, self.scenario.idle)
 
     def key_among(self, servers):
         """The names of those to whom covet's ratio must be known well; all others where none of KEY is there."""
