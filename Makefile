@@ -207,8 +207,10 @@ $(tests): $(B)/%: $(B)/obj/%.o $(B)/libtestsupport.a $(B)/libcovet.a
 
 # Each target is a program on the instrumented library; they are built with VARIANT=fuzz.
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/%,$(fuzz_sources))
+$(B)/fuzz_answers: $(B)/tools/load.a
 $(fuzzers): $(B)/%: $(B)/obj/tests/fuzz/%.o $(B)/libcovet.a
-	$(call quiet,LD,$@)$(CC) $(link_flags) -fsanitize=fuzzer $(filter %.o %.a,$^) $(libraries) -o $@
+	$(call quiet,LD,$@)$(CC) $(link_flags) -fsanitize=fuzzer $(filter %.o,$^) \
+		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(libraries) -o $@
 .PHONY: fuzzers
 fuzzers: $(fuzzers)
 
@@ -278,7 +280,7 @@ format-check: ## Fail when `make format` would change something
 include_dir := $(DESTDIR)$(PREFIX)/include
 lib_dir := $(DESTDIR)$(PREFIX)/lib
 .PHONY: install
-install: program ## Install below PREFIX (/usr/local), with DESTDIR in front for packages
+install: program $(addprefix $(B)/covet-,$(tools)) ## Install below PREFIX (/usr/local), with DESTDIR in front for packages
 	install -d $(DESTDIR)$(PREFIX)/bin $(lib_dir)/pkgconfig $(include_dir)/covet
 	install -m 755 $(B)/covet $(DESTDIR)$(PREFIX)/bin/covet
 	install -m 644 $(B)/libcovet.a $(lib_dir)/libcovet.a
@@ -291,8 +293,9 @@ install: program ## Install below PREFIX (/usr/local), with DESTDIR in front for
 	install -d $(lib_dir)/systemd/system
 	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' scripts/covet.service \
 		>$(lib_dir)/systemd/system/covet.service
-	$(if $(wildcard docs/covet.1),install -D -m 644 docs/covet.1 \
-		$(DESTDIR)$(PREFIX)/share/man/man1/covet.1)
+	install -m 755 $(addprefix $(B)/covet-,$(tools)) $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(wildcard docs/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
 
 .PHONY: dist
 dist: ## The committed tree as build/covet-VERSION.tar.gz
