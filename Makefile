@@ -247,11 +247,17 @@ fuzz-regress: ## Run every fuzz target once over its kept inputs
 	@scripts/fuzz regress build/fuzz '$(ONLY)'
 
 ##@ Measure
-.PHONY: bench compare
+.PHONY: bench compare perf perf-smoke perf-diff
 bench: $(B)/bench ## Micro-benchmarks beside packaged peers and floors (ONLY=word BATCHES=400; scripts/install-deps --perf)
 	@mkdir -p build/bench
 	@$(B)/bench '$(ONLY)' build/bench/bench.json $(BATCHES)
-compare: all ## Covet beside the do-nothing responder and nginx, in turns (COMPARE=options of perf/compare)
+perf: all ## Covet beside the limit and its peers in every scenario, 12 minutes: build/perf/report.html (PERF=options)
+	@perf/compare --output build/perf $(PERF)
+perf-smoke: all ## The same, so short that it tells only whether everything works
+	@perf/compare --smoke --output build/perf/smoke
+perf-diff: ## What differs between two reports: BASE=report.json (NEW=build/perf/report.json)
+	@perf/diff '$(BASE)' '$(or $(NEW),build/perf/report.json)'
+compare: all ## Covet beside whom you like, in turns (COMPARE=options of perf/compare)
 	@perf/compare $(COMPARE)
 
 ##@ Check

@@ -5,7 +5,9 @@ import json
 import platform
 import resource
 import shlex
+import signal
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +28,8 @@ def cores(text):
     """(0, 1, 2, 7) of "0-2,7"."""
     found = []
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
+        first, dash, last = part.partition("-")
+        found += range(int(first), int(last if dash else first) + 1)
     return tuple(found)
 
 
@@ -81,16 +83,14 @@ def wanted_scenarios(options):
 
 
 def wanted_servers(options):
-    """covet first, then an earlier one and the limit (which stands for its variants), then peers."""
+    """covet, the limit (which stands for all its variants), peers, and an earlier covet."""
     servers = [Covet(options.covet), Limit(options.limit, "limit", []), *find_peers()]
-    if options.base:
-        servers.insert(1, Covet(options.base, "base"))
     if options.only:
         named = options.only.split(",")
         if unknown := set(named) - {server.name for server in servers}:
             sys.exit(f"compare: no server is named {', '.join(sorted(unknown))} (--list)")
         servers = [server for server in servers if server.name in named]
-    return servers
+    return servers + ([Covet(options.base, "base")] if options.base else [])
 
 
 def settings_of(options, perf):
@@ -142,7 +142,7 @@ def measure(options, report, parts, generator, servers, versions, settings):
                 measurement = Measurement(settings, part, generator[0], progress(name))
                 report["scenarios"].append(measurement.measure(servers, versions, deadline))
                 terminal.show_scenario(report["scenarios"][-1])
-        except Failure as failure:
+        except (Failure, OSError) as failure:
             report["failures"].append(f"{name}: {failure}")
             print(f"\n{name}: FAILED: {failure}")
         sys.stdout.flush()
@@ -165,22 +165,17 @@ def list_all(chosen, versions, skipped):
         print(f"{skipped_one['name']:12} SKIPPED: {skipped_one['reason']}")
 
 
-def main():
-    options = read_arguments()
-    try:
-        chosen, with_generators = wanted_scenarios(options)
-    except scenarios.Mistake as mistake:
-        sys.exit(f"compare: {mistake}")
+def compare(options, chosen, with_generators, bodies):
+    """All of it; returns the report, or None where only a list was asked for."""
     began = time.monotonic()
     servers = wanted_servers(options)
     versions, skipped = split_installed(servers)
-    generator = [load.CovetLoad(options.load), load.Wrk(), load.H2load()]
+    generator = [load.CovetLoad(options.load, bodies), load.Wrk(), load.H2load()]
     generator_versions, generators_skipped = load.available(generator)
     if options.list:
         return list_all(chosen, {**versions, **generator_versions}, skipped + generators_skipped)
     if generator[0].name not in generator_versions:
         sys.exit(f"compare: {generators_skipped[0]['reason']}")
-    generator = [each for each in generator if each.name in generator_versions]
     perf = None
     try:
         perf = counts.perf_program()
@@ -189,17 +184,31 @@ def main():
     if with_generators:
         skipped += generators_skipped
     settings = settings_of(options, perf)
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # Servers and load inherit it.
     shown = {name: version for name, version in versions.items() if version}
     report = begin_report(options, {**shown, **generator_versions, "python": platform.python_version()}, skipped,
                           settings)
     terminal.show_begin(report)
-    parts = chosen + ([GENERATORS] if with_generators else [])
-    here = [server for server in servers if server.name in versions]
-    measure(options, report, parts, generator, here, versions, settings)
+    measure(options, report, chosen + [GENERATORS] * with_generators,
+            [each for each in generator if each.name in generator_versions],
+            [server for server in servers if server.name in versions], versions, settings)
     report["seconds_total"] = round(time.monotonic() - began, 1)
     print(f"\n{report['seconds_total']:.0f} s in all")
+    return report
+
+
+def main():
+    options = read_arguments()
+    try:
+        chosen, with_generators = wanted_scenarios(options)
+    except scenarios.Mistake as mistake:
+        sys.exit(f"compare: {mistake}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # Servers are ended on the way out.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # Servers and load inherit it.
+    with tempfile.TemporaryDirectory(prefix="covet-compare-") as bodies:
+        report = compare(options, chosen, with_generators, Path(bodies))
+    if report is None:
+        return 0
     if options.output:
         write(report, options.output)
     if options.smoke:

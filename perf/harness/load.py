@@ -4,7 +4,6 @@ import json
 import re
 import socket
 import subprocess
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +30,9 @@ class Outcome:
 class CovetLoad:
     name = "covet-load"
 
-    def __init__(self, path):
-        self.path = str(path)
-        self.bodies = tempfile.TemporaryDirectory(prefix="covet-load-")
+    def __init__(self, path, bodies):
+        """`bodies` is a folder for what is sent."""
+        self.path, self.bodies = str(path), bodies
 
     def version(self):
         if not Path(self.path).is_file():
@@ -41,7 +40,7 @@ class CovetLoad:
         return version_of([self.path, "--version"], r"(\d\S*)")
 
     def body_file(self, load):
-        path = Path(self.bodies.name) / f"{load.body_bytes}"
+        path = self.bodies / str(load.body_bytes)
         if not path.exists():
             path.write_bytes(load.body)
         return path
@@ -130,12 +129,14 @@ def run(generator, load, port, seconds, cores, priority=False, around=()):
     command = generator.command(load, port, seconds, cores)
     process = begin([*around, *command], cores, priority, text=True, stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-    try:
-        text = process.communicate(timeout=seconds + 30)[0]
-    except subprocess.TimeoutExpired:
-        end(process)
-        process.communicate()
-        raise Failure(f"{generator.name} did not end by itself") from None
+    with process:
+        try:
+            text = process.communicate(timeout=seconds + 30)[0]
+        except subprocess.TimeoutExpired:
+            raise Failure(f"{generator.name} did not end by itself") from None
+        finally:
+            if process.poll() is None:
+                end(process)
     return generator.read(text, process.returncode)
 
 

@@ -5,14 +5,14 @@ Servers that only wait cost nothing, so all stay up and a run is the load's alon
 round. covet and what it is first compared with run in every round, the others in every third: what the
 machine does to a ratio cancels only inside a round, and the first ratios need most rounds.
 """
+import shlex
 import time
 from dataclasses import dataclass
 
 from harness import counts, load, procfs, stats
 from harness.servers import Failure, Limit, check, running
 
-KEY_TO = ("limit", "nginx")  # Of covet's ratios: the scenario's figure to these decides when it is enough.
-EVERY_ROUND = {"covet", "base", "limit"}
+KEY = ("limit", "nginx", "base")  # covet's ratios to these decide when it is enough.
 OTHERS_EVERY = 3
 LIMIT_VARIANTS = {"plain descriptors, looks for the end of each request": [],
                   "direct descriptors, looks for the end of each request": ["--direct"],
@@ -79,7 +79,7 @@ class Measurement:
         arguments = self.scenario.limit_arguments
         found = [Limit(self.settings.limit, f"limit {note}", [*arguments, *more], note)
                  for note, more in LIMIT_VARIANTS.items()]
-        return found + [Limit(self.settings.limit, f"limit {more}", [*arguments, *more.split()], "asked for")
+        return found + [Limit(self.settings.limit, more, [*arguments, *shlex.split(more)], "asked for")
                         for more in self.settings.variants]
 
     def leave_out(self, name, reason):
@@ -165,22 +165,21 @@ class Measurement:
 
     def run_rounds(self, servers, deadline):
         settings, taken = self.settings, {}
-        every_round = [server for server in servers
-                       if server.name in EVERY_ROUND | set(KEY_TO) or server.kind == "limit"]
+        key = self.key_among(servers)
+        first = {"covet", *key, *self.settings.variants}
         for number in range(settings.rounds_max):
-            group = servers if number % OTHERS_EVERY == 0 else every_round
-            if time.monotonic() + taken.get(len(group), 0) > deadline:
-                group = every_round
-            if number > 0 and time.monotonic() + taken.get(len(group), 0) > deadline:
+            left = deadline - time.monotonic()
+            all_of_them = number == 0 or number % OTHERS_EVERY == 0 and taken[True] < left
+            if number > 0 and taken.get(all_of_them, 0) > left:
                 break
+            group = [server for server in servers if all_of_them or server.name in first]
             began = time.monotonic()
             self.rounds.append({})
-            for server in turned(group, number):
-                if not self.try_or_drop(server, self.run_in_round):
-                    servers = [other for other in servers if other is not server]
-                    every_round = [other for other in every_round if other is not server]
-            taken[len(group)] = time.monotonic() - began
-            ratios = self.key_ratios()
+            dropped = [server for server in turned(group, number)
+                       if not self.try_or_drop(server, self.run_in_round)]
+            servers = [server for server in servers if server not in dropped]
+            taken[all_of_them] = time.monotonic() - began
+            ratios = self.ratios_to(key)
             self.say("round {}: {}".format(number + 1, ", ".join(
                 f"{r['of']}/{r['to']} {r['median']:.3f} ({r['low']:.3f}..{r['high']:.3f})" for r in ratios)))
             if stats.enough(ratios, settings.width_max, settings.rounds_min):
@@ -190,27 +189,34 @@ class Measurement:
     def run_in_round(self, server):
         self.rounds[-1][server.name] = self.run_once(server)
 
-    def key_ratios(self):
-        """Those that decide when it is enough."""
-        found = (stats.ratio(self.rounds, "covet", to, self.scenario.figure) for to in KEY_TO)
+    def key_among(self, servers):
+        """The names of those to whom covet's ratio must be known well; all others where none of KEY is there."""
+        names = [server.name for server in servers if server.name != "covet"]
+        return [name for name in names if name in KEY] or names
+
+    def ratios_to(self, names):
+        found = (stats.ratio(self.rounds, "covet", name, self.scenario.figure) for name in names)
         return [ratio for ratio in found if ratio]
 
     def ratios(self, servers):
-        """covet's to every other, by the scenario's figure and by those with a goal; judged."""
+        """covet's to every other, and that of the limit's further variants to the limit: by the scenario's
+        figure and by those with a goal, of our own servers by CPU and rate; judged."""
         found = []
         for server in servers:
-            figures = [self.scenario.figure]
-            if server.kind != "peer":
-                figures += ["cpu_ns", "requests_per_s"]
+            pairs = [("covet", server.name)] * (server.name != "covet")
+            pairs += [(server.name, "limit")] * (server.name in self.settings.variants)
+            own = ["cpu_ns", "requests_per_s"] if server.kind != "peer" else []
             goals = {goal.figure: goal for goal in self.scenario.goals_to(server.name, server.kind == "peer")}
-            for figure in dict.fromkeys([*figures, *goals]):
-                ratio = stats.ratio(self.rounds, "covet", server.name, figure)
-                if ratio and server.name != "covet":
-                    found.append(stats.judged(ratio, goals.get(figure)))
+            for of, to in pairs:
+                for figure in dict.fromkeys([self.scenario.figure, *own, *goals]):
+                    ratio = stats.ratio(self.rounds, of, to, figure)
+                    if ratio:
+                        found.append(stats.judged(ratio, goals.get(figure) if of == "covet" else None))
         return found
 
     def entry(self, servers):
-        key = [tuple(each[name] for name in ("covet", *KEY_TO) if name in each) for each in self.rounds]
+        key = [tuple(each[name] for name in ("covet", *KEY) if name in each) for each in self.rounds]
+        disturbed = sum(any(run["others"] >= stats.DISTURBED for run in each) for each in key)
         command = self.generator.command(self.scenario.load, "PORT", self.settings.seconds,
                                          self.settings.load_cores)
         return {
@@ -220,7 +226,7 @@ class Measurement:
             "servers": [self.server_entry(server) for server in servers],
             "left_out": self.left_out, "limit_variants": self.variants,
             "ratios": self.ratios(servers), "interval_width_max": self.settings.width_max,
-            "rounds": len(self.rounds), "rounds_used": len(stats.calm(key)),
+            "rounds": len(self.rounds), "rounds_disturbed": disturbed, "rounds_used": len(stats.calm(key)),
         }
 
     def server_entry(self, server):

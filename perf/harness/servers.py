@@ -59,8 +59,10 @@ class Limit(Peer):
         return ""
 
     def command(self, place):
-        return [self.program, "--port", str(place.port), "--core", str(place.cores[0]),
-                "--workers", str(place.workers), *self.arguments]
+        # It pins its workers to neighbouring cores; to others it is pinned as a whole.
+        neighbours = place.cores == tuple(range(place.cores[0], place.cores[0] + place.workers))
+        core = ["--core", str(place.cores[0])] if neighbours else []
+        return [self.program, "--port", str(place.port), "--workers", str(place.workers), *core, *self.arguments]
 
 
 def find_peers(folder=PEERS):

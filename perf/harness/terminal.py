@@ -51,8 +51,16 @@ def ratio_line(ratio):
     return line
 
 
+def rounds_of(entry):
+    text = f"{entry['rounds']} rounds"
+    if entry["rounds_disturbed"]:
+        used = "left out" if entry["rounds_used"] < entry["rounds"] else "used for want of others"
+        text += f", {entry['rounds_disturbed']} of them disturbed by other work and {used}"
+    return text
+
+
 def show_scenario(entry):
-    print(f"\n{entry['title']} ({entry['name']}): {entry['rounds_used']} of {entry['rounds']} rounds undisturbed")
+    print(f"\n{entry['title']} ({entry['name']}): {rounds_of(entry)}")
     print(f"  {entry['load_command']}")
     heads = ["", "requests/s", "CPU ns", "calls", "enters", "switches", "MiB", *LATENCIES.values(), "errors",
              "runs"]
@@ -85,8 +93,9 @@ def show_generators(generators):
 
 def show_begin(report):
     machine = report["machine"]
-    print(f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}; servers on core "
-          f"{report['options']['server_cores']}, load on core {report['options']['load_cores']}")
+    servers, load = (",".join(map(str, report["options"][name])) for name in ("server_cores", "load_cores"))
+    print(f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}; servers on {servers}, load on "
+          f"{load}{' as well: it takes from what it measures' if servers == load else ''}")
     print("versions: " + ", ".join(f"{name} {version}" for name, version in report["versions"].items()))
     for skipped in report["skipped"]:
         print(f"SKIPPED {skipped['name']}: {skipped['reason']}")

@@ -19,13 +19,13 @@ struct load_dialer {
     socklen_t address_bytes;
     unsigned client_count;        // Client addresses, from 127.0.0.2 on; 0: the kernel's choice.
     struct sockaddr_in *clients;  // owned; `client_count` of them
-    bool bulk;                    // Much is sent: not paced on its way to this machine itself.
+    bool local;                   // TCP to a loopback address.
     bool chained;                 // By one chain of ring operations.
 };
 
 // Returns 0 or -ENOMEM. `address` stays until deinit.
 int load_dialer_init(struct load_dialer *dialer, const struct sockaddr_storage *address,
-                     socklen_t address_bytes, unsigned client_count, bool bulk);
+                     socklen_t address_bytes, unsigned client_count);
 void load_dialer_deinit(struct load_dialer *dialer);
 
 // Begins to connect place `file`, which is empty, of the ring's table. `turn` picks the client

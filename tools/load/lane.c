@@ -39,6 +39,8 @@
 #define LINGER_NS (1000 * NS_PER_MS)  // How long a peer that said so may take to close.
 #define DRAIN_NS_MAX (2000 * (uint64_t)NS_PER_MS)
 #define LATE_NS NS_PER_MS
+#define SPIN_NS (100 * (uint64_t)1000)
+#define SPIN_LOOKS 32u  // Between two readings of the clock.
 #define STREAM_SEND_BYTES (512u * 1024)
 
 enum op { OP_TICK, OP_CONNECT, OP_CHAIN, OP_RECEIVE, OP_SEND, OP_SILENT };
@@ -107,7 +109,7 @@ struct load_lane {
     uint64_t to_give;                  // Requests that may still be given.
     unsigned dialling, open, settled;  // `settled`: connections whose first dial has an outcome.
     bool open_loop, ticking;
-    uint64_t cpu_began_ns;
+    uint64_t cpu_began_ns, spun_ns;
     struct __kernel_timespec tick;
     struct load_lane_progress progress;
     struct load_result result;
@@ -616,10 +618,13 @@ static void tick(struct load_lane *lane) {
     lane->ticking = true;
 }
 
-static uint64_t thread_cpu_ns(void) {
+// CPU time of this thread without idle spinning, since the run began.
+static uint64_t cpu_used_ns(const struct load_lane *lane) {
     struct timespec time;
     (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+    uint64_t now_ns = (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+    uint64_t used_ns = lane->cpu_began_ns + lane->spun_ns;
+    return now_ns > used_ns ? now_ns - used_ns : 0;
 }
 
 static void look_for_start(struct load_lane *lane, uint64_t opened_ns) {
@@ -633,7 +638,7 @@ static void look_for_start(struct load_lane *lane, uint64_t opened_ns) {
         return;
     }
     lane->phase = RUN;
-    lane->cpu_began_ns = thread_cpu_ns();
+    lane->cpu_began_ns = cpu_used_ns(lane);
     lane->result.began_ns = begin_ns;
     lane->ends_ns = begin_ns + (uint64_t)(options->seconds * 1e9);
     lane->timed_from_ns = begin_ns + (uint64_t)(options->warmup_seconds * 1e9);
@@ -662,8 +667,8 @@ static void begin_drain(struct load_lane *lane) {
     lane->phase = DRAIN;
     lane->ends_ns = CV_MIN(lane->ends_ns, lane->now_ns);
     lane->drained_by_ns = lane->now_ns + CV_MIN(lane->timeout_ns, DRAIN_NS_MAX);
-    lane->result.lane_busy = (double)(thread_cpu_ns() - lane->cpu_began_ns) /
-                             (double)(lane->now_ns - lane->result.began_ns);
+    lane->result.lane_busy =
+        (double)cpu_used_ns(lane) / (double)(lane->now_ns - lane->result.began_ns);
     if (lane->open_loop && lane->to_give > 0) {
         count_unsent(lane);
     }
@@ -678,7 +683,7 @@ static void finish(struct load_lane *lane) {
     }
     lane->phase = DONE;
     lane->result.ended_ns = CV_MAX(lane->result.ended_ns, lane->ends_ns);
-    lane->result.cpu_ns = thread_cpu_ns() - lane->cpu_began_ns;
+    lane->result.cpu_ns = cpu_used_ns(lane);
     lane->result.enters = lane->ring.enters;
     lane->result.errors[LOAD_ERROR_STATUS] =
         lane->result.tally.status[4] + lane->result.tally.status[5];
@@ -707,16 +712,51 @@ static uint64_t wait_ns(const struct load_lane *lane) {
         return SETUP_WAIT_NS;
     }
     if (lane->phase == RUN && lane->open_loop && lane->rooms.count > 0) {
-        uint64_t next_ns = lane->pace.next_ns;
-        return next_ns > lane->now_ns ? next_ns - lane->now_ns : 0;
+        // Where it spins it wakes up early and spins till then.
+        uint64_t wake_ns = lane->now_ns + (lane->plan.core < 0 ? 0 : SPIN_NS);
+        return lane->pace.next_ns > wake_ns ? lane->pace.next_ns - wake_ns : 0;
     }
     return LOAD_RING_WAIT_FOREVER;  // The tick ends it.
+}
+
+// Looks for news for a while, but not beyond the start of the next request. Time spent here is
+// idle.
+static bool spin(struct load_lane *lane) {
+    uint64_t began_ns = cv_clock_monotonic_ns(), now_ns = began_ns;
+    uint64_t until_ns = began_ns + SPIN_NS;
+    bool has_news = false;
+
+    if (lane->open_loop && lane->rooms.count > 0) {
+        until_ns = CV_MIN(until_ns, lane->pace.next_ns);
+    }
+    while (!has_news && now_ns < until_ns) {
+        for (unsigned i = 0; i < SPIN_LOOKS && !has_news; i++) {
+            has_news = load_ring_has_news(&lane->ring);
+            __builtin_ia32_pause();
+        }
+        now_ns = cv_clock_monotonic_ns();
+    }
+    lane->spun_ns += now_ns - began_ns;
+    return has_news || (until_ns < began_ns + SPIN_NS);
+}
+
+// A lane with a core of its own does not sleep at once: waking up costs more than the answers it
+// waits for, here and at the server (docs/notes/0011-load-generator.md).
+static int wait(struct load_lane *lane) {
+    if (lane->plan.core < 0 || lane->phase != RUN) {
+        return load_ring_enter(&lane->ring, 1, wait_ns(lane));
+    }
+    int status = load_ring_enter(&lane->ring, 0, 0);
+    if (status < 0 || load_ring_has_news(&lane->ring)) {
+        return status;
+    }
+    return load_ring_enter(&lane->ring, spin(lane) ? 0 : 1, wait_ns(lane));
 }
 
 // Completions the kernel had no room for are taken before anything is sent: one may say that a
 // send fell short.
 static int wait_and_reap(struct load_lane *lane) {
-    int status = load_ring_enter(&lane->ring, 1, wait_ns(lane));
+    int status = wait(lane);
     lane->now_ns = cv_clock_monotonic_ns();
     reap(lane);
     while (status == 0 && CV_UNLIKELY(!load_ring_is_settled(&lane->ring))) {
@@ -806,7 +846,7 @@ struct load_lane *load_lane_create(const struct load_lane_plan *plan) {
         lane->dirty == NULL || !make_queue(&lane->dial_queue, lane->connection_count) ||
         !make_queue(&lane->rooms, lane->connection_count) ||
         load_dialer_init(&lane->dialer, &options->address, options->address_bytes,
-                         plan->client_count, lane->requests->stream_bytes > 0) < 0) {
+                         plan->client_count) < 0) {
         load_lane_destroy(lane);
         return NULL;
     }

@@ -45,7 +45,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "covet-load: %s\n",
                 result.connects == 0 ? "no connection could be made" : "nothing was answered");
         exit_status = EXIT_FAILED;
-    } else if (load_report_is_bottleneck(&options, &result, server_busy)) {
+    } else if (load_report_is_bottleneck(&result, server_busy)) {
         fputs("covet-load: the generator is the bottleneck: its core is full, the server's is not;"
               " these figures are its own, not the server's\n",
               stderr);

@@ -26,9 +26,9 @@ static unsigned power_of_two(unsigned wanted, unsigned least, unsigned most) {
 
 static int set_up(struct io_uring *uring, unsigned completions) {
     static const unsigned ladder[] = {
-        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN,
-        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
-        IORING_SETUP_COOP_TASKRUN,
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN |
+            IORING_SETUP_TASKRUN_FLAG,
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
         0,
     };
     int status = -EINVAL;
@@ -127,6 +127,11 @@ int load_ring_enter(struct load_ring *ring, unsigned wait, uint64_t timeout_ns) 
         return 0;
     }
     return result;
+}
+
+bool load_ring_has_news(const struct load_ring *ring) {
+    unsigned flags = __atomic_load_n(ring->uring.sq.kflags, __ATOMIC_RELAXED);
+    return (flags & IORING_SQ_TASKRUN) != 0 || io_uring_cq_ready(&ring->uring) > 0;
 }
 
 bool load_ring_is_settled(const struct load_ring *ring) {

@@ -37,6 +37,9 @@ void load_ring_reserve(struct load_ring *ring, unsigned count);
 // `timeout_ns`. One io_uring_enter. Returns 0 or -errno for what no later call can mend.
 int load_ring_enter(struct load_ring *ring, unsigned wait, uint64_t timeout_ns);
 
+// Without asking the kernel: a completion is there, or an enter will bring some.
+bool load_ring_has_news(const struct load_ring *ring);
+
 // Everything queued has reached the kernel and no completion is waiting for room: quiet sends (see
 // lane.c) that did not complete went out whole.
 bool load_ring_is_settled(const struct load_ring *ring);
