@@ -2,7 +2,7 @@
 """Whether each peer that is installed answers as covet does: perf/peers/check.py [NAME...]
 
 Starts one after another (covet itself first, where it is built), asks every path it serves, sends sixteen
-requests at once, holds many connections open, and ends it. Prints what it found; the last line counts.
+requests at once, holds many connections open, and ends it. The last line counts.
 """
 import argparse
 import json
@@ -26,7 +26,8 @@ ASKED = {
     "hello": [("GET / HTTP/1.1", b"", "text/plain", b"Hello, World!")],
     "json": [("GET /api/json HTTP/1.1", b"", "application/json", {"message": "Hello, World!"})],
     "params": [("GET /api/users/7/posts/42/comments HTTP/1.1", b"", "application/json", COMMENTS)],
-    "echo": [("POST /echo HTTP/1.1", body, "application/octet-stream", body) for body in (b"x", BODY[:1024], BODY)],
+    "echo": [("POST /echo HTTP/1.1", body, "application/octet-stream", body)
+             for body in (b"x", BODY[:1024], BODY)],
 }
 DEPTH = 16
 END_SECONDS_MAX = 5
@@ -162,7 +163,7 @@ def check_peer(peer, version, connections, cores):
             found.append((what, None))
             return result
         except (Wrong, OSError, ValueError, KeyError) as wrong:
-            found.append((what, f"{type(wrong).__name__} {wrong}" if not isinstance(wrong, Wrong) else str(wrong)))
+            found.append((what, f"{type(wrong).__name__} {wrong}"))
             return None
 
     with servers.running([peer], {peer.name: version}, cores, connections) as (ready, failed):
@@ -181,30 +182,39 @@ def check_peer(peer, version, connections, cores):
     return found, fields
 
 
+def chosen(names):
+    """covet, then the peers, in the order of their names."""
+    everyone = [servers.Covet(ROOT / "build" / "release" / "covet"), *servers.find_peers()]
+    return [peer for peer in everyone if not names or peer.name in names]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
     parser.add_argument("--connections", type=int, default=500, help="as many at once (500)")
-    parser.add_argument("--cores", type=int, default=1, help="servers run on so many cores, from the first (1)")
+    parser.add_argument("--cores", type=int, default=1, help="of servers, from the first (1)")
+    parser.add_argument("--versions", action="store_true", help="only tell what is installed")
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    everyone = [servers.Covet(ROOT / "build" / "release" / "covet"), *servers.find_peers()]
     passed = failed = 0
-    for peer in everyone:
-        if options.names and peer.name not in options.names:
-            continue
+    for peer in chosen(options.names):
         try:
             version = peer.installed()
         except Missing as missing:
             print(f"{peer.name}: SKIPPED: {missing}")
             continue
+        if options.versions:
+            print(f"{peer.name} {version}")
+            continue
         found, fields = check_peer(peer, version, options.connections, range(options.cores))
         wrong = [f"{what}: {reason}" for what, reason in found if reason]
-        print(f"{peer.name} {version}: {'; '.join(wrong) if wrong else 'ok'} ({', '.join(w for w, _ in found)})\n"
-              f"    {', '.join(f'{name}: {value}' for name, value in fields.items())}", flush=True)
+        print(f"{peer.name} {version}: {'; '.join(wrong) or 'ok'} ({', '.join(what for what, _ in found)})")
+        print("   ", ", ".join(f"{name}: {value}" for name, value in fields.items()), flush=True)
         failed += len(wrong)
         passed += len(found) - len(wrong)
+    if options.versions:
+        return 0
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 

@@ -5,8 +5,8 @@ from harness.peer import Peer, fill, program, version_of
 class H2o(Peer):
     name, title = "h2o", "h2o"
     serves = frozenset({"hello", "json", "params", "echo", "close"})
-    note = ("Small files for hello and JSON, which it opens once and reads for each request; parameters and echo in "
-            "mruby, echo always application/octet-stream. Connection, Last-Modified and Accept-Ranges fields are more.")
+    note = ("Small files for hello and JSON, from its cache of open files; parameters and echo in mruby, "
+            "echo always application/octet-stream. Connection, Last-Modified and Accept-Ranges fields more.")
 
     def installed(self):
         return version_of([program("h2o"), "--version"], r"h2o version (\S+)")

@@ -15,7 +15,7 @@ $HTTP["url"] == "/echo" { magnet.attract-raw-url-to = ( "@DIRECTORY@/lighttpd_ec
 class Lighttpd(Peer):
     name, title = "lighttpd", "lighttpd"
     note = ("Small files for hello and JSON, from its cache; parameters and echo by Lua scripts, echo always "
-            "application/octet-stream. A Last-Modified field is more. It ends a connection after 65,535 requests.")
+            "application/octet-stream. A Last-Modified field more; a connection ends after 65,535 requests.")
 
     @property
     def serves(self):
@@ -29,14 +29,16 @@ class Lighttpd(Peer):
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         connections = place.connections_max + 16
         if files != resource.RLIM_INFINITY and 2 * connections > files:
-            raise Missing(f"does not serve {place.connections_max} connections where {files} files may be open; "
-                          "it wants two for each")
+            raise Missing(f"does not serve {place.connections_max} connections where {files} files may be "
+                          "open: it wants two for each")
         api = place.directory / "files" / "api"
         api.mkdir(parents=True)
         (api.parent / "index.txt").write_text("Hello, World!")
         (api / "json").write_text('{"message":"Hello, World!"}')
-        fill("lighttpd.conf", place.directory / "lighttpd.conf", PORT=place.port,
-             WORKERS=place.workers if place.workers > 1 else 0, CONNECTIONS=connections, FILES=2 * connections,
+        # With workers, one more process watches over them.
+        workers = place.workers if place.workers > 1 else 0
+        fill("lighttpd.conf", place.directory / "lighttpd.conf", PORT=place.port, WORKERS=workers,
+             CONNECTIONS=connections, FILES=2 * connections,
              SCRIPTS=SCRIPTS if MAGNET.exists() else "", DIRECTORY=place.directory)
         for script in ("lighttpd_params.lua", "lighttpd_echo.lua"):
             fill(script, place.directory / script)

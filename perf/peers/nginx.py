@@ -8,8 +8,8 @@ ECHO = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
 
 class Nginx(Peer):
     name, title = "nginx", "nginx"
-    note = ("`return 200` for every GET, parameters by a compiled regular expression; echo by the echo module, "
-            "chunked and always application/octet-stream. Its Server and Connection fields cannot be left out.")
+    note = ("`return 200` for every GET, parameters by a compiled regular expression; echo by the echo "
+            "module, chunked, always application/octet-stream. Server and Connection fields more.")
 
     @property
     def serves(self):

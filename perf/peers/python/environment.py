@@ -76,7 +76,7 @@ def variables():
 
 def version(server):
     """The versions of a server and of the framework on it. Raises Missing."""
-    told = f"from importlib.metadata import version as of; print(of('{server}') + ', FastAPI ' + of('fastapi'))"
+    told = f"from importlib.metadata import version as v; print(v('{server}') + ', FastAPI ' + v('fastapi'))"
     return version_of([python(), "-c", told], "(.+)")
 
 
