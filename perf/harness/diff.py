@@ -1,10 +1,14 @@
-"""Two reports side by side: what of covet differs beyond the intervals.
+"""Two reports side by side: what of covet differs beyond the noise of both.
 
 Absolute figures of different minutes, let alone machines, say little. So covet is judged by its figures in
-multiples of the limit of the same run, and by its memory, which no neighbour changes. Two values differ when
-their 95 % intervals have nothing in common, which noise alone brings about once in some two hundred, and when
-the change is LEAST or more, because the interval of a few equal values is narrower than the truth.
+multiples of the limit, taken inside each round, and by its memory, which no neighbour changes. The change of a
+figure has an interval too, by resampling the rounds of both reports; a change counts when that interval
+leaves out 1, and when it is LEAST or more, because an interval of a few equal values is narrower than the
+truth. The interval is a wide one, 99.9 %: with 95 % one of a report's twenty figures would be "worse" in
+every second comparison of covet with itself. Of fewer than ROUNDS_MIN rounds nothing is said.
 """
+import random
+import statistics
 from typing import NamedTuple, Optional
 
 from . import stats
@@ -14,6 +18,9 @@ from .parts import document, table
 from .reading import by_kind, generator_bound, rounds_of, titles_of, value_of
 
 LEAST = 0.02
+ROUNDS_MIN = 5
+DRAWS = 2000
+OUTSIDE = 1  # Draws beyond either end of the interval of a change: one in two thousand.
 BESIDE_LIMIT = ("cpu_ns", "requests_per_s", "p99_us")
 SHOWN = ("cpu_ns", "requests_per_s")
 ABOUT_MACHINE = ("cpu", "cores", "kernel", "hypervisor", "memory_bytes", "governor", "congestion", "clocksource",
@@ -28,14 +35,11 @@ class Value(NamedTuple):
 
 class Row(NamedTuple):
     what: str
-    unit: str               # As in figures.STEPS.
+    unit: str                        # As in figures.STEPS.
     base: Optional[Value]
     new: Optional[Value]
-    verdict: str            # "worse", "better", "same", or "" where nothing is judged.
-
-    @property
-    def change(self):
-        return self.new.median / self.base.median if self.base and self.new and self.base.median else None
+    change: Optional[Value] = None   # new / base.
+    verdict: str = ""                # "worse", "better", "same", "too few rounds", or "": not judged.
 
 
 def value(server, name):
@@ -46,41 +50,64 @@ def value(server, name):
     return Value(median, median if low is None else low, median if high is None else high)
 
 
-def beside_limit(scenario, name):
-    """covet's figure in multiples of the limit's, taken inside the rounds. None where one is missing or
-    the rate is the generator's."""
+def interval_of(values):
+    return Value(**stats.interval(values)) if values else None
+
+
+def multiples_of_limit(scenario, name):
+    """covet's figure in multiples of the limit's, one for each round; none where the rate is the generator's."""
     covet, limit = by_kind(scenario, "covet"), by_kind(scenario, "limit")
     if not covet or not limit or name == "requests_per_s" and (generator_bound(covet) or generator_bound(limit)):
-        return None
-    ratio = stats.ratio(rounds_of(scenario), covet["name"], limit["name"], name)
-    return Value(ratio["median"], ratio["low"], ratio["high"]) if ratio else None
+        return []
+    both = [(row[covet["name"]], row[limit["name"]]) for row in rounds_of(scenario)
+            if covet["name"] in row and limit["name"] in row]
+    return [own[name] / floor[name] for own, floor in stats.calm(both)
+            if own.get(name) is not None and floor.get(name)]
 
 
-def judge(name, base, new):
-    if not base or not new or not base.median:
-        return ""
-    apart = new.low > base.high or new.high < base.low
-    if not apart or abs(new.median / base.median - 1) < LEAST:
-        return "same"
-    return "worse" if (new.median > base.median) == figure(name).less_is_better else "better"
+def memory(scenario):
+    covet = by_kind(scenario, "covet") or {}
+    return [run["memory_kib"] for run in covet.get("rounds") or [] if run.get("memory_kib")]
+
+
+def change_of(base, new):
+    """new / base of the medians of two samples, with its interval."""
+    draw = random.Random(1)
+    drawn = sorted(statistics.median(draw.choices(new, k=len(new))) / statistics.median(draw.choices(base, k=len(base)))
+                   for _ in range(DRAWS))
+    return Value(statistics.median(new) / statistics.median(base), drawn[OUTSIDE], drawn[-1 - OUTSIDE])
+
+
+def judged(what, name, unit, base, new):
+    """The row of one figure, given its samples."""
+    ends = interval_of(base), interval_of(new)
+    if not base or not new:
+        return Row(what, unit, *ends)
+    change = change_of(base, new)
+    if min(len(base), len(new)) < ROUNDS_MIN:
+        return Row(what, unit, *ends, change, "too few rounds")
+    if change.low <= 1 <= change.high or abs(change.median - 1) < LEAST:
+        return Row(what, unit, *ends, change, "same")
+    return Row(what, unit, *ends, change,
+               "worse" if (change.median > 1) == figure(name).less_is_better else "better")
 
 
 def covet_rows(base, new):
     """What covet is judged by in one scenario."""
     for name in BESIDE_LIMIT:
-        values = beside_limit(base, name), beside_limit(new, name)
-        if any(values):
-            yield Row(f"{figure(name).short}, × limit", "", *values, judge(name, *values))
-    own = [by_kind(scenario, "covet") for scenario in (base, new)]
-    memory = [value(server, "memory_kib") for server in own]
-    if any(memory):
-        yield Row("peak memory", "kib", *memory, judge("memory_kib", *memory))
-    errors = [(server or {}).get("errors") or 0 for server in own]
+        samples = [multiples_of_limit(scenario, name) for scenario in (base, new)]
+        if any(samples):
+            yield judged(f"{figure(name).short}, × limit", name, "", *samples)
+    samples = [memory(scenario) for scenario in (base, new)]
+    if any(samples):
+        yield judged("peak memory", "memory_kib", "kib", *samples)
+    servers = [by_kind(scenario, "covet") or {} for scenario in (base, new)]
+    errors = [server.get("errors") or 0 for server in servers]
     if any(errors):
         verdict = "worse" if errors[1] > errors[0] == 0 else "better" if errors[0] > errors[1] == 0 else "same"
-        yield Row("errors", "", *(Value(count, count, count) for count in errors), verdict)
-    if own[0] and own[0].get("rounds") and not (own[1] and own[1].get("rounds")):
-        yield Row("was measured", "", Value(1, 1, 1), Value(0, 0, 0), "worse")
+        yield Row("errors", "", *(Value(count, count, count) for count in errors), None, verdict)
+    if servers[0].get("rounds") and not servers[1].get("rounds"):
+        yield Row("is no longer measured", "", None, None, None, "worse")
 
 
 def server_rows(base, new):
@@ -90,7 +117,9 @@ def server_rows(base, new):
         for figure_name in SHOWN:
             values = [value(servers.get(name), figure_name) for servers in there]
             if any(values):
-                yield name, Row(figure(figure_name).short, figure(figure_name).unit, *values, "")
+                median = values[1].median / values[0].median if all(values) and values[0].median else None
+                yield name, Row(figure(figure_name).short, figure(figure_name).unit, *values,
+                                Value(median, None, None) if median else None)
 
 
 class Difference:
@@ -145,16 +174,17 @@ class Difference:
 
 def cells(row):
     """A row's texts: base, new, new / base, verdict."""
-    known = [found for found in (row.base, row.new) if found]
-    step = step_of(row.unit, min(found.median for found in known))
+    known = [found.median for found in (row.base, row.new) if found]
+    step = step_of(row.unit, min(known, default=0))
 
-    def spelled(found):
+    def spelled(found, unit, step):
         if found is None:
             return NONE
         ends = interval(found.low, found.high, step[1])
-        return quantity(found.median, row.unit, step) + (f" ({ends})" if ends else "")
+        return quantity(found.median, unit, step) + (f" ({ends})" if ends else "")
 
-    return spelled(row.base), spelled(row.new), significant(row.change), row.verdict
+    return (spelled(row.base, row.unit, step), spelled(row.new, row.unit, step),
+            spelled(row.change, "", ("", 1)), row.verdict)
 
 
 def text(difference):
