@@ -5,6 +5,7 @@ Servers that only wait cost nothing, so all stay up and a run is the load's alon
 round. covet and what it is first compared with run in every round, the others in every third: what the
 machine does to a ratio cancels only inside a round, and the first ratios need most rounds.
 """
+import resource
 import shlex
 import time
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from harness.servers import Failure, Limit, check, running
 
 KEY = ("limit", "nginx", "base")  # covet's ratios to these decide when it is enough.
 OTHERS_EVERY = 3
+FILES_BESIDE = 100  # Open files of a server or a generator that are no connections.
 LIMIT_VARIANTS = {"plain descriptors, looks for the end of each request": [],
                   "direct descriptors, looks for the end of each request": ["--direct"],
                   "plain descriptors, counts bytes": ["--notouch", "auto"],
@@ -53,7 +55,11 @@ class Measurement:
         self.variants = []
 
     def measure(self, peers, versions, deadline):
-        """Runs all; returns the scenario's entry."""
+        """Runs all; returns the scenario's entry. Raises Failure where it cannot begin."""
+        files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if self.scenario.connections_max + FILES_BESIDE > files_max:
+            raise Failure(f"{self.scenario.connections_max} connections are more than a process may have files "
+                          f"open ({files_max}, ulimit -n)")
         others = [peer for peer in peers if peer.name != "limit"]
         able = [peer for peer in others if self.scenario.needs <= set(peer.serves)]
         for peer in others:
@@ -195,12 +201,14 @@ class Measurement:
         return [ratio for ratio in found if ratio]
 
     def ratios(self, servers):
-        """covet's to every other, and that of the limit's further variants to the limit: by the scenario's
-        figure and by those with a goal, of our own servers by CPU and rate; judged."""
+        """covet's to every other, that of the limit's further variants to the limit, and the limit's to nginx,
+        which says what is to be had here at all: by the scenario's figure and by those with a goal, of our own
+        servers by CPU and rate; judged."""
         found = []
         for server in servers:
             pairs = [("covet", server.name)] * (server.name != "covet")
             pairs += [(server.name, "limit")] * (server.name in self.settings.variants)
+            pairs += [("limit", server.name)] * (server.name == "nginx")
             own = ["cpu_ns", "requests_per_s"] if server.kind != "peer" else []
             goals = {goal.figure: goal for goal in self.scenario.goals_to(server.name, server.kind == "peer")}
             for of, to in pairs:

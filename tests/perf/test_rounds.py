@@ -158,10 +158,12 @@ class Entry(unittest.TestCase):
             self.assertEqual(set(server["figures"]["cpu_ns"]), {"median", "low", "high"})
 
     def test_goals_are_judged_where_they_belong(self):
-        judged = {(ratio["to"], ratio["figure"]): (ratio["goal"], ratio["met"]) for ratio in self.entry()["ratios"]}
-        self.assertEqual(judged[("limit", "cpu_ns")], (1.05, False))
-        self.assertEqual(judged[("nginx", "cpu_ns")], (1, True))
-        self.assertEqual(judged[("limit", "requests_per_s")], (None, None))
+        judged = {(ratio["of"], ratio["to"], ratio["figure"]): (ratio["goal"], ratio["met"])
+                  for ratio in self.entry()["ratios"]}
+        self.assertEqual(judged, {("covet", "limit", "cpu_ns"): (1.05, False),
+                                  ("covet", "limit", "requests_per_s"): (None, None),
+                                  ("covet", "nginx", "cpu_ns"): (1, True),
+                                  ("limit", "nginx", "cpu_ns"): (None, None)})
 
     def test_own_counters_stand_in_for_system_calls_that_were_not_counted(self):
         figures = {server["name"]: server["figures"] for server in self.entry()["servers"]}
