@@ -261,6 +261,7 @@ perf: all ## Covet beside the limit and its peers in every scenario, 12 minutes:
 perf-smoke: all ## The same, so short that it tells only whether everything works
 	@perf/compare --smoke --output build/perf/smoke
 perf-diff: ## What differs between two reports: BASE=report.json (NEW=build/perf/report.json)
+	@[ -n '$(BASE)' ] || { echo 'perf-diff: BASE=report.json is missing' >&2; exit 64; }
 	@perf/diff '$(BASE)' '$(or $(NEW),build/perf/report.json)'
 compare: all ## Covet beside whom you like, in turns (COMPARE=options of perf/compare)
 	@perf/compare $(COMPARE)

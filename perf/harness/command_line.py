@@ -2,6 +2,7 @@
 import argparse
 import datetime
 import json
+import os
 import platform
 import resource
 import shlex
@@ -198,6 +199,8 @@ def compare(options, chosen, with_generators, bodies):
 
 def main():
     options = read_arguments()
+    if options.priority and os.geteuid() != 0:
+        sys.exit("compare: --priority needs root")
     try:
         chosen, with_generators = wanted_scenarios(options)
     except scenarios.Mistake as mistake:

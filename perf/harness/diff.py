@@ -19,8 +19,8 @@ from .reading import by_kind, generator_bound, rounds_of, titles_of, value_of
 
 LEAST = 0.02
 ROUNDS_MIN = 5
-DRAWS = 4000
-OUTSIDE = 2  # Draws beyond either end of the interval of a change: one in two thousand.
+DRAWS = 2000
+OUTSIDE = 1  # Draws beyond either end of the interval of a change: one in two thousand.
 BESIDE_LIMIT = ("cpu_ns", "requests_per_s", "p99_us")
 SHOWN = ("cpu_ns", "requests_per_s")
 ABOUT_MACHINE = ("cpu", "cores", "kernel", "hypervisor", "memory_bytes", "governor", "congestion", "clocksource",

@@ -63,7 +63,7 @@ def ratios_table(ratios, titles):
     rows = {}
     for ratio in ratios:
         of, to = (titles.get(ratio[key], ratio[key]) for key in ("of", "to"))
-        where = f", {ratio['load']}" if ratio.get("load") else ""
+        where = f", {ratio['depth']} at once" if ratio.get("depth") else ""
         rows.setdefault(f"{of} / {to}{where}", {})[ratio["figure"]] = ratio
     names = list(dict.fromkeys(ratio["figure"] for ratio in ratios))
     head = [element("th", "")] + [element("th", figure(name).short) for name in names] + [element("th", "rounds")]

@@ -188,7 +188,7 @@ def limit_variants(scenario):
 
 
 def scenario_section(scenario, colours, titles):
-    used, made = scenario.get("rounds_used"), scenario.get("rounds")
+    used, made, disturbed = (scenario.get(key) for key in ("rounds_used", "rounds", "rounds_disturbed"))
     ratios = ratios_table(scenario["ratios"], titles)
     return element(
         "section",
@@ -202,6 +202,7 @@ def scenario_section(scenario, colours, titles):
         element("p", "Load: ", element("code", scenario.get("load_command") or NONE),
                 f" {scenario['idle']:,} further connections say nothing." if scenario.get("idle") else None,
                 f" {used} of {made} rounds used." if made is not None and used is not None else None,
+                f" Other work disturbed {disturbed}." if disturbed else None,
                 class_="small soft"))
 
 
@@ -264,6 +265,12 @@ def commands_section(report, titles):
     for scenario in report["scenarios"]:
         if scenario.get("load_command"):
             used.setdefault(("load", scenario["load_command"]), []).append(scenario["name"])
+    for depth, entries in (report.get("generators") or {}).items():
+        for entry in entries:
+            if entry.get("command"):
+                used.setdefault((entry["name"], entry["command"]), []).append(f"generators, {depth}")
+    if report.get("command"):
+        used[("all of it", report["command"])] = [""]
     every = len(report["scenarios"])
     rows = [("", [element("th", name), element("td", element("code", command), class_="words command"),
                   element("td", "all" if len(where) == every else ", ".join(where), class_="words soft")])
@@ -284,6 +291,13 @@ def repeat_section(report):
                    element("p", "On a machine with little else to do. Absolute figures will differ; ratios should "
                                 "fall into the intervals above on the same kind of machine."),
                    [element("h3", "Options of this run"), pairs(spelled(options))] if options else None)
+
+
+def failures(report):
+    """Parts of the run that came to nothing."""
+    failed = report.get("failures") or []
+    return element("ul", [element("li", element("b", "Failed: ", class_="missed"), text) for text in failed],
+                   class_="notes") if failed else None
 
 
 def byline(report):
@@ -309,6 +323,7 @@ def page(report):
         element("header", element("h1", TITLE),
                 element("div", byline(report), class_="small soft"),
                 element("p", verdict(report, goals), class_="verdict")),
+        failures(report),
         goal_cards(goals, titles) if goals else None,
         element("h2", "At a glance", id="summary"),
         element("p", "Server CPU per request in multiples of covet's (covet = 1); above 1 costs more. "
