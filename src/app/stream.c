@@ -21,6 +21,8 @@ int covet_response_begin(struct covet_response *response, const char *type, uint
     response->state = CV_RESPONSE_STREAM;
     response->length_known = length != COVET_LENGTH_UNKNOWN;
     response->length = length;
+    response->written = 0;
+    response->queued = 0;
     response->bodiless = !cv_response_has_body(response);
     if (response->bodiless) {
         char *copy = cv_arena_copy(&request->arena, type_span);
