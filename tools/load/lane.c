@@ -667,7 +667,10 @@ static void count_unsent(struct load_lane *lane) {
 static void begin_drain(struct load_lane *lane) {
     lane->phase = DRAIN;
     lane->ends_ns = CV_MIN(lane->ends_ns, lane->now_ns);
-    lane->drained_by_ns = lane->now_ns + CV_MIN(lane->timeout_ns, DRAIN_NS_MAX);
+    // The last of a number of requests have as much time as all others.
+    bool by_count = lane->to_give == 0;
+    lane->drained_by_ns =
+        lane->now_ns + (by_count ? lane->timeout_ns : CV_MIN(lane->timeout_ns, DRAIN_NS_MAX));
     lane->result.lane_busy =
         (double)cpu_used_ns(lane) / (double)(lane->now_ns - lane->result.began_ns);
     if (lane->open_loop && lane->to_give > 0) {
