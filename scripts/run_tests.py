@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Runs the unit-test programs of one build, then the integration tests, and sums both.
+"""Runs the unit-test programs of one build, then the measuring harness's own, then the integration tests,
+and sums them.
 
     run_tests.py --build build/release [--only WORD] [--unit-only]
 
@@ -112,6 +113,23 @@ def run_units(build, only, env):
     return total
 
 
+def run_harness(only):
+    """The unit tests of perf/harness, which is Python and of no build."""
+    command = [sys.executable, "-W", "error::ResourceWarning", "-m", "unittest", "discover", "-s", "tests/perf"]
+    done = subprocess.run(command + (["-k", only] if only else []), cwd=ROOT, text=True, errors="replace",
+                          env=dict(os.environ, PYTHONPATH=str(ROOT / "perf")), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=UNIT_SECONDS_MAX)
+    closing = re.findall(r"^Ran (\d+) tests? in|(failures|errors|skipped)=(\d+)", done.stdout, re.MULTILINE)
+    ran = sum(int(count) for count, _, _ in closing if count)
+    bad = sum(int(count) for _, kind, count in closing if kind in ("failures", "errors"))
+    skipped = sum(int(count) for _, kind, count in closing if kind == "skipped")
+    if bad or not closing or (done.returncode != 0 and ran > 0):
+        print(done.stdout, end="")
+    total = Tally(ran - bad - skipped, bad if closing else 1, skipped)
+    print(f"harness: {total}", flush=True)
+    return total
+
+
 def run_integration(build, only, env):
     command = prefix(build) + [sys.executable, str(ROOT / "tests/integration/run.py"),
                                "--covet", str(build / "covet"), "--module-dir", str(build / "examples")]
@@ -148,6 +166,7 @@ def main():
     build = options.build.resolve()
     env = environment(build)
     total = run_units(build, options.only, env)
+    total.add(run_harness(options.only))
     if not options.unit_only:
         total.add(run_integration(build, options.only, env))
     print(total, flush=True)

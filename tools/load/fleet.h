@@ -9,9 +9,9 @@
 #include "load/result.h"
 
 struct load_progress {
-    double seconds;       // Since the first send.
+    double seconds;  // Since the first send.
     uint64_t answers, errors;
-    unsigned open;        // Connections.
+    unsigned open;  // Connections.
 };
 
 // Runs what `options` say and fills `*result`; calls `on_progress` about twice a second from the

@@ -1,7 +1,8 @@
 // Latencies in nanoseconds, counted in a fixed table: no allocation, no lock, one owner.
 //
-// HDR style: 128 buckets to each power of two, so a value is known to better than 0.8 % from 128 ns
-// to 137 s (exactly below that; above that in the last bucket, with the true maximum kept apart).
+// HDR style: exact below 128 ns, then 128 buckets to each power of two, so that the middle of a
+// bucket is within 0.4 % of every value in it, up to 137 s. What is above goes to the last bucket;
+// the true maximum is kept apart.
 #ifndef LOAD_HISTOGRAM_H
 #define LOAD_HISTOGRAM_H
 
@@ -23,8 +24,14 @@ void load_histogram_record(struct load_histogram *histogram, uint64_t ns, uint64
 // Adds what `other` counted.
 void load_histogram_merge(struct load_histogram *histogram, const struct load_histogram *other);
 
-// The smallest recorded value that `fraction` (0..1) of all values do not exceed: the middle of its
-// bucket, never above `max_ns` nor below `min_ns`; 0 of an empty histogram.
+// The smallest recorded value that is not below `fraction` (0..1) of all values: the middle of its
+// bucket, never above `max_ns` nor below `min_ns`; `min_ns` and `max_ns` themselves for the first
+// and the last value; 0 of an empty histogram.
 uint64_t load_histogram_at(const struct load_histogram *histogram, double fraction);
+
+// Where `ns` is counted; `*low` and `*width` of that bucket, for whoever wants the buckets
+// themselves. The last bucket has no upper end.
+uint32_t load_histogram_bucket(uint64_t ns);
+void load_histogram_range(uint32_t bucket, uint64_t *low_ns, uint64_t *width_ns);
 
 #endif
