@@ -119,6 +119,13 @@ class ReportPage(unittest.TestCase):
         self.assertIn(words, self.page.text)
         self.assertEqual(self.page.text.count("goal ≤ 1.05 ×"), 1)
 
+    def test_warns_of_a_disturbed_run(self):
+        self.assertNotIn("Disturbed:", self.page.text)
+        noisy = fixture.report()
+        for scenario in noisy["scenarios"]:
+            scenario["rounds_disturbed"] = scenario["rounds"] - 1
+        self.assertIn("Disturbed: other work took the cores in 52 of 58 rounds", Page(report.page(noisy)).text)
+
     def test_bears_a_report_with_next_to_nothing_in_it(self):
         bare = {"format": 1, "scenarios": [{"name": "a", "title": "A", "servers": [
             {"name": "covet", "kind": "covet"}, {"name": "x", "kind": "peer", "figures": {"odd_one": {"median": 2}}},
