@@ -31,6 +31,7 @@ class Settings:
     variants: tuple[str, ...] = ()  # Of its arguments: further rows.
     seconds: float = 1.0  # Of one run.
     count_seconds: float = 0.3
+    warm_up: bool = True  # Whether peers get the time under load that they ask for first.
     choice_rounds: int = 3
     choice_seconds: float = 0.4
     rounds_min: int = 8
@@ -109,7 +110,11 @@ class Measurement:
         self.bodies[server.name] = check(server, self.scenario, self.request_to(server))
 
     def count(self, server):
-        """Counts system calls; also the run that warms the server up."""
+        """Counts system calls; also the run that warms the server up, after a longer one for those that
+        compile while they run."""
+        if self.settings.warm_up and server.peer.warm_up_seconds:
+            load.run(self.generator, self.scenario.load, server.port, server.peer.warm_up_seconds,
+                     self.settings.load_cores)
         self.counts[server.name] = counts.count(server, self.generator, self.scenario.load,
                                                 self.settings.count_seconds, self.settings.load_cores,
                                                 self.settings.perf)
