@@ -59,6 +59,9 @@ so_defs := -Wl,-z,defs
 ifneq ($(findstring Free Software Foundation,$(shell $(CC) --version 2>/dev/null)),)
 lto := -flto=auto -ffat-lto-objects
 no_lto := -fno-lto
+# The string instructions GCC would use for short copies take some thirty cycles to begin.
+strings := vector_loop:256:noalign,libcall:-1:noalign
+lto += -mmemcpy-strategy=$(strings) -mmemset-strategy=$(strings)
 endif
 endif
 

@@ -69,4 +69,6 @@ def verdict(report, goals):
         return sentence + "No goal was judged in this run."
     if met == len(judged):
         return sentence + ("The one goal is met." if met == 1 else f"All {met} goals are met.")
+    if met == 0:
+        return sentence + f"None of {len(judged)} goals is met."
     return sentence + f"{met} of {len(judged)} goals {'is' if met == 1 else 'are'} met."

@@ -14,6 +14,7 @@ from harness.servers import Failure, begin, end
 
 WRK_SCRIPT = Path(__file__).resolve().parents[1] / "wrk" / "pipeline.lua"
 GENERATOR_FULL = 3  # covet-load's exit status.
+LOST_S = 20
 
 
 def last_line(text):
@@ -50,10 +51,11 @@ class CovetLoad:
         return path
 
     def command(self, load, port, seconds, cores):
-        """For `load` as a scenario describes it; a run of a number of requests has no other end."""
+        """For `load` as a scenario describes it."""
         command = [self.path, "--json", "--quiet", "-t", str(len(cores)), "--cores", ",".join(map(str, cores)),
                    "-c", str(load.connections)]
-        command += ["-n", str(load.requests)] if load.requests else ["-d", f"{seconds:g}"]
+        # A run of a number of requests ends by time only where the server loses some.
+        command += ["-n", str(load.requests), "-d", str(LOST_S)] if load.requests else ["-d", f"{seconds:g}"]
         if load.depth > 1:
             command += ["-p", str(load.depth)]
         if load.reconnect:

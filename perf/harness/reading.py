@@ -17,19 +17,26 @@ def checked(report):
 
 def titles_of(report):
     """{name: what people call it} of every server."""
-    return {server["name"]: server.get("title") or server["name"]
+    return {server["name"]: "the limit" if server["name"] == "limit" else server.get("title") or server["name"]
             for scenario in report["scenarios"] for server in scenario["servers"]}
 
 
 def kinds_of(report):
-    """{name: kind}, each name once: the limit, covet, an earlier covet, then peers as they come."""
-    rank = {"limit": 0, "covet": 1, "base": 2}
-    kinds = {server["name"]: server["kind"] for scenario in report["scenarios"] for server in scenario["servers"]}
-    return dict(sorted(kinds.items(), key=lambda item: rank.get(item[1], 3)))
+    """{name: kind}, each name once: the limit, covet, an earlier covet, then peers by what they cost where they
+    were measured first."""
+    rank, kinds, costs = {"limit": 0, "covet": 1, "base": 2}, {}, {}
+    for scenario in report["scenarios"]:
+        for server in scenario["servers"]:
+            kinds.setdefault(server["name"], server["kind"])
+            if (cost := median_of(server, "cpu_ns")) is not None:
+                costs.setdefault(server["name"], cost)
+    return dict(sorted(kinds.items(), key=lambda item: (rank.get(item[1], 3), costs.get(item[0], float("inf")))))
 
 
 def by_kind(scenario, kind):
-    return next((server for server in scenario["servers"] if server["kind"] == kind), None)
+    """The one server of a kind that is no peer; a variant of it has another name."""
+    found = [server for server in scenario["servers"] if server["kind"] == kind]
+    return next((server for server in found if server["name"] == kind), found[0] if found else None)
 
 
 def value_of(server, name):

@@ -16,6 +16,7 @@ TITLE = "covet: performance report"
 COLUMNS = ("cpu_ns", "requests_per_s", "p50_us", "p90_us", "p99_us", "p99_9_us", "p99_99_us", "max_us", "enters",
            "syscalls", "switches", "memory_kib")
 DRAWN_ONLY = {"p75_us"}
+DISTURBED_SHARE = 0.5  # Of all rounds, above which the page warns.
 HEAT = (0.95, 1.05, 1.5, 3, 10)  # Bounds of the shades of the summary, in multiples of covet.
 INTERVAL = "median of the rounds, and below it the 95 % interval of that median"
 
@@ -44,13 +45,13 @@ def goal_card(goal, titles):
     ratio = goal.ratio
     name, median, low, high = (ratio.get(key) for key in ("figure", "median", "low", "high"))
     title, other = figure(name).title, titles.get(ratio["to"], ratio["to"])
+    ends = interval(low, high)
     closest = "" if goal.of_count == 1 else f", the closest of {goal.of_count}"
     return element(
         "div",
         element("div", element("b", goal.scenario["title"]),
                 f"{title[0].upper()}{title[1:]} against {other}{closest}", class_="what"),
-        element("div", times(median), element("small", f"95 %: {interval(low, high)}") if low and high else None,
-                class_="figure"),
+        element("div", times(median), element("small", f"95 %: {ends}" if ends else f"{ratio.get('rounds', NONE)} rounds"), class_="figure"),
         goal_scale(low, median, high, ratio["goal"], at_most(ratio)) if median else None,
         element("div", mark(goal.met), goal.verdict.capitalize(),
                 element("span", f"goal {goal.text}", class_="goal-text"), class_=f"state {STATES[goal.met]}"),
@@ -157,6 +158,11 @@ def other_fields(server, covet):
     return " and ".join(parts) or None
 
 
+def with_code(text):
+    """Text whose parts between backquotes are code."""
+    return [element("code", part) if i % 2 else part for i, part in enumerate(text.split("`"))]
+
+
 def notes(scenario, titles):
     """What has to be known about single servers: how answers differ, errors, doubts, who is missing why."""
     covet, said = by_kind(scenario, "covet") or {}, []
@@ -170,9 +176,9 @@ def notes(scenario, titles):
             parts.append(server["error_text"])
         if not server.get("rounds"):
             parts.append("not measured")
-        said.append((titles[server["name"]], "; ".join(filter(None, parts))))
+        said.append((titles[server["name"]], "; ".join(part.rstrip(".") for part in parts if part)))
     said += [(row["name"], f"left out: {row['reason']}") for row in scenario.get("left_out") or []]
-    items = [element("li", element("b", name), ": ", text, ".") for name, text in said if text]
+    items = [element("li", element("b", name), ": ", with_code(text), ".") for name, text in said if text]
     return element("ul", items, class_="notes") if items else None
 
 
@@ -238,13 +244,19 @@ def spelled(table_):
 
 def machine_section(report):
     machine = dict(report.get("machine") or {})
-    mitigations = machine.pop("mitigations", None) or {}
+    mitigations = dict(machine.pop("mitigations", None) or {})
+    unaffected = [name for name, state in mitigations.items() if state == "Not affected"]
+    mitigations = {name: state for name, state in mitigations.items() if name not in unaffected}
     if memory := machine.pop("memory_bytes", None):
         machine["memory"] = f"{significant(memory / 2 ** 30)} GiB"
     return element("section", element("h2", "Machine and versions", id="machine"),
-                   element("h3", "Machine"), pairs(spelled(machine)),
-                   [element("h3", "CPU mitigations"), pairs(spelled(mitigations))] if mitigations else None,
-                   element("h3", "Versions"), pairs((report.get("versions") or {}).items()))
+                   element("div",
+                           element("div", element("h3", "Machine"), pairs(spelled(machine))),
+                           element("div", element("h3", "CPU mitigations"), pairs(spelled(mitigations)),
+                                   element("p", f"Not affected: {', '.join(unaffected)}.".replace("_", " "),
+                                           class_="small soft") if unaffected else None),
+                           element("div", element("h3", "Versions"), pairs((report.get("versions") or {}).items())),
+                           class_="beside"))
 
 
 def skipped_section(report):
@@ -281,7 +293,8 @@ def commands_section(report, titles):
 
 
 def repeat_section(report):
-    options, commit = report.get("options") or {}, report.get("commit")
+    options = {key: value for key, value in (report.get("options") or {}).items() if value not in (None, [], False)}
+    commit = report.get("commit")
     lines = ["scripts/install-deps --perf        # covet's peers and the other generators",
              f"git checkout {commit[:12]}" if commit else None,
              "make perf                          # writes build/perf/report.html and report.json",
@@ -293,11 +306,16 @@ def repeat_section(report):
                    [element("h3", "Options of this run"), pairs(spelled(options))] if options else None)
 
 
-def failures(report):
-    """Parts of the run that came to nothing."""
-    failed = report.get("failures") or []
-    return element("ul", [element("li", element("b", "Failed: ", class_="missed"), text) for text in failed],
-                   class_="notes") if failed else None
+def warnings(report):
+    """What went wrong with the run as a whole."""
+    items = [[element("b", "Failed: ", class_="missed"), text] for text in report.get("failures") or []]
+    made, disturbed = (sum(scenario.get(key) or 0 for scenario in report["scenarios"])
+                       for key in ("rounds", "rounds_disturbed"))
+    if disturbed > DISTURBED_SHARE * made:
+        items.append([element("b", "Disturbed: ", class_="missed"),
+                      f"other work took the cores in {disturbed} of {made} rounds. Measure again on a calmer machine "
+                      "before you believe a missed or a narrowly met goal."])
+    return element("ul", [element("li", item) for item in items], class_="notes") if items else None
 
 
 def byline(report):
@@ -323,11 +341,11 @@ def page(report):
         element("header", element("h1", TITLE),
                 element("div", byline(report), class_="small soft"),
                 element("p", verdict(report, goals), class_="verdict")),
-        failures(report),
+        warnings(report),
         goal_cards(goals, titles) if goals else None,
         element("h2", "At a glance", id="summary"),
         element("p", "Server CPU per request in multiples of covet's (covet = 1); above 1 costs more. "
-                     "Where covet was not measured, in multiples of the limit's.", class_="soft"),
+                     "The limit is a responder that does nothing but answer.", class_="soft"),
         summary(report, titles),
         element("nav", [[element("a", title, href=where), " "] for where, title in links]),
         [scenario_section(scenario, colours, titles) for scenario in report["scenarios"]],

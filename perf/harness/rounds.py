@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 
 from harness import counts, load, procfs, stats
+from harness.peer import ROOT
 from harness.servers import Failure, Limit, check, running
 
 KEY = ("limit", "nginx", "base")  # covet's ratios to these decide when it is enough.
@@ -231,7 +232,7 @@ class Measurement:
         return {
             "name": self.scenario.name, "title": self.scenario.title, "why": self.scenario.why,
             "figure": self.scenario.figure,
-            "load_command": " ".join(command), "idle": self.scenario.idle,
+            "load_command": " ".join(command).replace(f"{ROOT}/", ""), "idle": self.scenario.idle,
             "servers": [self.server_entry(server) for server in servers],
             "left_out": self.left_out, "limit_variants": self.variants,
             "ratios": self.ratios(servers), "interval_width_max": self.settings.width_max,
@@ -255,7 +256,7 @@ class Measurement:
         body_bytes, fields = self.bodies[server.name]
         return {
             "name": server.name, "kind": server.kind, "title": server.peer.title, "version": server.version,
-            "command": " ".join(server.command), "note": server.peer.note,
+            "command": server.quoted(), "note": server.peer.note,
             "answer": {"body_bytes": body_bytes, "fields": fields},
             "rounds": rounds, "figures": {name: found for name, found in figures.items() if found},
             "latency_us": {name: found["median"] for name, found in latency.items() if found},

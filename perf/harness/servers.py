@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 
 from harness import procfs
-from harness.peer import PEERS, Missing, Peer, Place, version_of
+from harness.peer import PEERS, ROOT, Missing, Peer, Place, version_of
 
 START_SECONDS_MAX = 40  # A Python environment reads thousands of files at its first start.
 END_SECONDS_MAX = 8
@@ -153,6 +153,11 @@ class Server:
             self.process = begin(self.command, self.place.cores, priority, stdout=out, stderr=err,
                                  stdin=subprocess.DEVNULL, cwd=self.directory,
                                  env={**os.environ, **self.peer.environment(self.place)})
+
+    def quoted(self):
+        """Its command line as a report has it: what is another in every run goes by a name."""
+        return (" ".join(self.command).replace(str(self.port), "PORT").replace(str(self.directory), "DIRECTORY")
+                .replace(f"{ROOT}/", ""))
 
     def said(self):
         """The last line it wrote, for a message."""

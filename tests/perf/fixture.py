@@ -112,7 +112,7 @@ def report(seed=1, noise=0.03, rounds=8, covet_factor=1.0):
             "load_command": f"covet-load -t 1 -c {connections} -p {depth} -d 2 http://127.0.0.1:<port>/",
             "servers": [server(draw, noise, row, shape, rounds) for row in SERVERS],
             "ratios": [], "rounds": rounds + 2, "rounds_used": rounds, "idle": 10_000 if name == "idle" else 0,
-            "left_out": [], "limit_variants": [],
+            "left_out": [], "limit_variants": [], "rounds_disturbed": 2,
         }
         scenarios.append(entry)
     hello, json_, pipelined, churn, idle = scenarios

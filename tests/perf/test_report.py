@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import fixture
-from harness import diff, figures, goals, reading, report, svg
+from harness import diff, figures, goals, markdown, reading, report, svg
 
 ROOT = Path(__file__).resolve().parents[2]
 EMPTY = {"meta", "wbr"}
@@ -118,6 +118,13 @@ class ReportPage(unittest.TestCase):
         words = goals.verdict(self.report, goals.goals_of(self.report))
         self.assertIn(words, self.page.text)
         self.assertEqual(self.page.text.count("goal ≤ 1.05 ×"), 1)
+
+    def test_warns_of_a_disturbed_run(self):
+        self.assertNotIn("Disturbed:", self.page.text)
+        noisy = fixture.report()
+        for scenario in noisy["scenarios"]:
+            scenario["rounds_disturbed"] = scenario["rounds"] - 1
+        self.assertIn("Disturbed: other work took the cores in 52 of 58 rounds", Page(report.page(noisy)).text)
 
     def test_bears_a_report_with_next_to_nothing_in_it(self):
         bare = {"format": 1, "scenarios": [{"name": "a", "title": "A", "servers": [
@@ -272,6 +279,17 @@ class TwoReports(unittest.TestCase):
         page = Page(diff.page(found))
         self.assertEqual(page.wrong, [])
         self.assertIn("worse", page.text)
+
+
+class Tables(unittest.TestCase):
+    def test_have_a_row_for_each_scenario_and_goal(self):
+        made = fixture.report()
+        lines = markdown.tables(made).splitlines()
+        rows = [line for line in lines if line.startswith("|")]
+        self.assertEqual(len(rows), 4 + len(goals.goals_of(made)) + len(made["scenarios"]))
+        for first, last in ((0, 2 + len(goals.goals_of(made))), (2 + len(goals.goals_of(made)), len(rows))):
+            self.assertEqual(len({line.count("|") for line in rows[first:last]}), 1)
+        self.assertTrue(any(line.startswith("| A small JSON object |") for line in rows))
 
 
 class Programs(unittest.TestCase):

@@ -215,9 +215,11 @@ static void test_options_bodies_and_requests_come_from_files(void **state) {
     read_line(line);
     assert_string_equal(request_text(0), "POST /x HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n"
                                          "Content-Length: 13\r\n\r\n/a\nPOST /b x\n");
-    snprintf(line, sizeof(line), "--file|%s|-H|A: b|http://localhost:1/", path);
+    snprintf(line, sizeof(line), "--file|%s|-X|PUT|-H|A: b|http://localhost:1/", path);
     read_line(line);
     assert_int_equal(options.requests.count, 2);
+    assert_string_equal(request_text(0), "PUT /a HTTP/1.1\r\nHost: localhost:1\r\nA: b\r\n"
+                                         "Content-Length: 0\r\n\r\n");
     assert_string_equal(request_text(1), "POST /b HTTP/1.1\r\nHost: localhost:1\r\nA: b\r\n"
                                          "Content-Length: 1\r\n\r\nx");
 }
@@ -270,9 +272,8 @@ static void test_options_refuse_with_a_sentence(void **state) {
         {"--upload|1T|" URL, "--upload: '1T' is no number of bytes"},
         {"--upload|5|-p|2|" URL, "--upload: an upload cannot be pipelined"},
         {"--upload|5|-b|x|" URL, "-b and --upload are two bodies"},
-        {"--file|x|-X|PUT|" URL, "--file says methods and bodies"},
-        {"--file|x|-b|y|" URL, "--file says methods and bodies"},
-        {"--file|x|--upload|1|" URL, "--file says methods and bodies"},
+        {"--file|x|-b|y|" URL, "--file says the bodies"},
+        {"--file|x|--upload|1|" URL, "--file says the bodies"},
         {"--file|/nowhere|" URL, "--file says the paths; leave '/x' out of the URL"},
         {"--file|/nowhere|http://127.0.0.1:8000", "/nowhere: No such file or directory"},
         {"-b|@/nowhere|" URL, "-b: /nowhere: No such file or directory"},
