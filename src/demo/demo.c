@@ -15,13 +15,6 @@ static void hello(struct covet_request *request, struct covet_response *response
     covet_response_body(response, "text/plain", text, sizeof(text) - 1, COVET_STATIC);
 }
 
-static void json(struct covet_request *request, struct covet_response *response) {
-    static const char text[] = "{\"message\":\"Hello, World!\"}";
-
-    (void)request;
-    covet_response_body(response, "application/json", text, sizeof(text) - 1, COVET_STATIC);
-}
-
 static void healthz(struct covet_request *request, struct covet_response *response) {
     (void)request;
     covet_response_body(response, "text/plain", "ok", 2, COVET_STATIC);
@@ -40,6 +33,20 @@ static void echo(struct covet_request *request, struct covet_response *response)
         covet_response_header_span(response, "Content-Type", type);
     covet_response_body(response, "application/octet-stream", body.data, body.length,
                         COVET_REQUEST);
+}
+
+struct message {
+    struct covet_span message;
+};
+
+COVET_JSON(message_json, struct message, COVET_JSON_FIELD(struct message, message));
+
+static void json(struct covet_request *request, struct covet_response *response) {
+    static const char text[] = "Hello, World!";
+    struct message message = {.message = {text, sizeof(text) - 1}};
+
+    (void)request;
+    covet_response_json_struct(response, &message_json, &message);
 }
 
 // Parameters are UTF-8: a path that is not does not reach a handler.
