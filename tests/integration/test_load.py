@@ -269,3 +269,16 @@ def test_connections_beyond_a_rings_table_take_more_lanes(env):
         report = load(env, "-c", 150, "--idle", 30, "-d", 0.5, url(server), preexec_fn=few_files)
         assert_no_errors(report)
         assert report["connects"] == 180, report
+
+
+def test_lanes_that_only_hold_connections_end_with_the_others(env):
+    def few_files():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
+
+    with Server(env) as server:
+        report = load(env, "-c", 1, "--idle", 170, "-n", 50, "-d", 60, url(server), preexec_fn=few_files)
+        assert_no_errors(report)
+        assert report["requests"] == 50 and report["connects"] == 171, report
+        report = load(env, "-c", 1, "--idle", 170, "-d", 0.5, "--rate", 100, url(server), preexec_fn=few_files)
+        assert_no_errors(report)
+        assert report["requests"] == 50, report

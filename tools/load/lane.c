@@ -664,16 +664,22 @@ static void count_unsent(struct load_lane *lane) {
     }
 }
 
+static void measure_busy(struct load_lane *lane) {
+    uint64_t passed_ns = lane->now_ns - lane->result.began_ns;
+    lane->result.lane_busy = passed_ns > 0 ? (double)cpu_used_ns(lane) / (double)passed_ns : 0;
+}
+
 static void begin_drain(struct load_lane *lane) {
     lane->phase = DRAIN;
     lane->ends_ns = CV_MIN(lane->ends_ns, lane->now_ns);
-    // The last of a number of requests have as much time as all others.
-    bool by_count = lane->to_give == 0;
-    lane->drained_by_ns =
-        lane->now_ns + (by_count ? lane->timeout_ns : CV_MIN(lane->timeout_ns, DRAIN_NS_MAX));
-    lane->result.lane_busy =
-        (double)cpu_used_ns(lane) / (double)(lane->now_ns - lane->result.began_ns);
-    if (lane->open_loop && lane->to_give > 0) {
+    if (lane->to_give == 0) {
+        // The last of a number of requests have as much time as all others.
+        lane->drained_by_ns = lane->now_ns + lane->timeout_ns;
+        return;
+    }
+    lane->drained_by_ns = lane->now_ns + CV_MIN(lane->timeout_ns, DRAIN_NS_MAX);
+    measure_busy(lane);
+    if (lane->open_loop) {
         count_unsent(lane);
     }
 }
@@ -684,6 +690,9 @@ static void finish(struct load_lane *lane) {
             lane->result.errors[LOAD_ERROR_TIMEOUT] += lane->connections[i].owed;
             take_owed(lane, i, lane->connections[i].owed, lane->open_loop);
         }
+    }
+    if (lane->to_give == 0) {
+        measure_busy(lane);
     }
     lane->phase = DONE;
     lane->result.ended_ns = CV_MAX(lane->result.ended_ns, lane->ends_ns);
@@ -843,7 +852,8 @@ struct load_lane *load_lane_create(const struct load_lane_plan *plan) {
     }
     size_t count = lane->connection_count;
     lane->connections = calloc(count, sizeof(*lane->connections));
-    lane->runs = calloc((size_t)lane->busy_count * (lane->run_mask + 1), sizeof(*lane->runs));
+    lane->runs =
+        calloc((size_t)CV_MAX(lane->busy_count, 1u) * (lane->run_mask + 1), sizeof(*lane->runs));
     lane->shapes = calloc(lane->requests->count, sizeof(*lane->shapes));
     lane->dirty = calloc(count, sizeof(*lane->dirty));
     if (lane->connections == NULL || lane->runs == NULL || lane->shapes == NULL ||
