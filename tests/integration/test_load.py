@@ -279,6 +279,7 @@ def test_lanes_that_only_hold_connections_end_with_the_others(env):
         report = load(env, "-c", 1, "--idle", 170, "-n", 50, "-d", 60, url(server), preexec_fn=few_files)
         assert_no_errors(report)
         assert report["requests"] == 50 and report["connects"] == 171, report
-        report = load(env, "-c", 1, "--idle", 170, "-d", 0.5, "--rate", 100, url(server), preexec_fn=few_files)
+        report = load(env, "-c", 1, "--idle", 170, "-d", 0.5, "--rate", 100, url(server),
+                      preexec_fn=few_files)
         assert_no_errors(report)
         assert report["requests"] == 50, report
