@@ -98,7 +98,7 @@ static int use(unsigned file, struct sockaddr_storage *client) {
 }
 
 static void check_clients(bool chained) {
-    struct sockaddr_storage client;
+    struct sockaddr_storage client = {0};
     unsigned data;
     listen_ipv4();
     start(3, chained);
@@ -127,7 +127,7 @@ static void test_dial_by_calls_takes_client_addresses_in_turn(void **state) {
 
 static void check_unix(bool chained) {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
-    struct sockaddr_storage client;
+    struct sockaddr_storage client = {0};
     unsigned data;
     snprintf(path, sizeof(path), "/tmp/test_dial.%d", getpid());
     strcpy(at.sun_path, path);
