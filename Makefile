@@ -59,6 +59,9 @@ so_defs := -Wl,-z,defs
 ifneq ($(findstring Free Software Foundation,$(shell $(CC) --version 2>/dev/null)),)
 lto := -flto=auto -ffat-lto-objects
 no_lto := -fno-lto
+# The string instructions GCC would use for short copies take some thirty cycles to begin.
+strings := vector_loop:256:noalign,libcall:-1:noalign
+lto += -mmemcpy-strategy=$(strings) -mmemset-strategy=$(strings)
 endif
 endif
 
@@ -207,8 +210,10 @@ $(tests): $(B)/%: $(B)/obj/%.o $(B)/libtestsupport.a $(B)/libcovet.a
 
 # Each target is a program on the instrumented library; they are built with VARIANT=fuzz.
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/%,$(fuzz_sources))
+$(B)/fuzz_answers: $(B)/tools/load.a
 $(fuzzers): $(B)/%: $(B)/obj/tests/fuzz/%.o $(B)/libcovet.a
-	$(call quiet,LD,$@)$(CC) $(link_flags) -fsanitize=fuzzer $(filter %.o %.a,$^) $(libraries) -o $@
+	$(call quiet,LD,$@)$(CC) $(link_flags) -fsanitize=fuzzer $(filter %.o,$^) \
+		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(libraries) -o $@
 .PHONY: fuzzers
 fuzzers: $(fuzzers)
 
@@ -256,6 +261,7 @@ perf: all ## Covet beside the limit and its peers in every scenario, 12 minutes:
 perf-smoke: all ## The same, so short that it tells only whether everything works
 	@perf/compare --smoke --output build/perf/smoke
 perf-diff: ## What differs between two reports: BASE=report.json (NEW=build/perf/report.json)
+	@[ -n '$(BASE)' ] || { echo 'perf-diff: BASE=report.json is missing' >&2; exit 64; }
 	@perf/diff '$(BASE)' '$(or $(NEW),build/perf/report.json)'
 compare: all ## Covet beside whom you like, in turns (COMPARE=options of perf/compare)
 	@perf/compare $(COMPARE)
@@ -278,7 +284,7 @@ format-check: ## Fail when `make format` would change something
 include_dir := $(DESTDIR)$(PREFIX)/include
 lib_dir := $(DESTDIR)$(PREFIX)/lib
 .PHONY: install
-install: program ## Install below PREFIX (/usr/local), with DESTDIR in front for packages
+install: program $(addprefix $(B)/covet-,$(tools)) ## Install below PREFIX (/usr/local), with DESTDIR in front for packages
 	install -d $(DESTDIR)$(PREFIX)/bin $(lib_dir)/pkgconfig $(include_dir)/covet
 	install -m 755 $(B)/covet $(DESTDIR)$(PREFIX)/bin/covet
 	install -m 644 $(B)/libcovet.a $(lib_dir)/libcovet.a
@@ -291,8 +297,9 @@ install: program ## Install below PREFIX (/usr/local), with DESTDIR in front for
 	install -d $(lib_dir)/systemd/system
 	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' scripts/covet.service \
 		>$(lib_dir)/systemd/system/covet.service
-	$(if $(wildcard docs/covet.1),install -D -m 644 docs/covet.1 \
-		$(DESTDIR)$(PREFIX)/share/man/man1/covet.1)
+	install -m 755 $(addprefix $(B)/covet-,$(tools)) $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 $(wildcard docs/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
 
 .PHONY: dist
 dist: ## The committed tree as build/covet-VERSION.tar.gz

@@ -32,6 +32,7 @@
 #define LISTENER_DESCRIPTOR 5
 #define FIRST_DESCRIPTOR 10u
 #define BUFFER_STRIDE (CV_RING_BUFFER_BYTES + 64u)
+#define DEPTH 16u  // Requests in one receive, where they are pipelined.
 
 #if defined(__GNUC__) && !defined(__clang__)
 #define KERNEL __attribute__((noipa))
@@ -194,17 +195,18 @@ static void take_batch(const struct cv_completion *completions) {
 
 static const char request[] = "GET /hello HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";
 
-// A request of the connection at `descriptor`, or its client's end.
-static struct cv_completion received(uint32_t descriptor, uint32_t buffer, bool is_request) {
+// So many requests of the connection at `descriptor`, or its client's end. Every buffer holds DEPTH
+// of them.
+static struct cv_completion received(uint32_t descriptor, uint32_t buffer, uint32_t requests) {
     return (struct cv_completion){server.ring.receive[descriptor],
-                                  is_request ? (int32_t)(sizeof(request) - 1) : 0,
-                                  is_request ? buffer : CV_RING_NO_BUFFER, is_request, false};
+                                  (int32_t)(requests * (sizeof(request) - 1)),
+                                  requests > 0 ? buffer : CV_RING_NO_BUFFER, requests > 0, false};
 }
 
-static void receive_batch(bool is_request) {
+static void receive_batch(uint32_t requests) {
     struct cv_completion completions[BATCH];
     for (uint32_t i = 0; i < BATCH; i++)
-        completions[i] = received(FIRST_DESCRIPTOR + server.order[i], i, is_request);
+        completions[i] = received(FIRST_DESCRIPTOR + server.order[i], i, requests);
     take_batch(completions);
 }
 
@@ -217,7 +219,7 @@ static void run_accept_close(void *context, uint32_t count) {
     (void)context;
     for (uint32_t done = 0; done < count; done += BATCH) {
         accept_batch();
-        receive_batch(false);
+        receive_batch(0);
     }
     bench_keep(server.net.open_count);
 }
@@ -226,24 +228,30 @@ static void run_accept_hello_close(void *context, uint32_t count) {
     (void)context;
     for (uint32_t done = 0; done < count; done += BATCH) {
         accept_batch();
-        receive_batch(true);
-        receive_batch(false);
+        receive_batch(1);
+        receive_batch(0);
     }
     bench_keep(server.ring.sends);
 }
 
-// `context` points to the number of open connections, each of which sends a request in turn.
-static void prepare_request(void *context) {
-    uint32_t open = *(const uint32_t *)context;
-    bench_shuffle(server.open_order, open);
-    for (uint32_t i = 0; i < open; i++)
-        server.next[i] = received(FIRST_DESCRIPTOR + BATCH + server.open_order[i], i % BATCH, true);
+// So many connections, each of which sends so many requests in turn.
+struct clients {
+    uint32_t open;
+    uint32_t depth;
+};
+
+static void prepare_requests(void *context) {
+    const struct clients *clients = context;
+    bench_shuffle(server.open_order, clients->open);
+    for (uint32_t i = 0; i < clients->open; i++)
+        server.next[i] = received(FIRST_DESCRIPTOR + BATCH + server.open_order[i], i % BATCH,
+                                  clients->depth);
 }
 
-static void run_request(void *context, uint32_t count) {
-    uint32_t open = *(const uint32_t *)context;
-    for (uint32_t done = 0; done < count; done += BATCH)
-        take_batch(&server.next[done % open]);
+static void run_requests(void *context, uint32_t count) {
+    const struct clients *clients = context;
+    for (uint32_t done = 0; done < count / clients->depth; done += BATCH)
+        take_batch(&server.next[done % clients->open]);
     bench_keep(server.ring.sends);
 }
 
@@ -260,8 +268,9 @@ static void open_server(void) {
     server.ring.buffers = malloc((size_t)BATCH * BUFFER_STRIDE);
     if (server.ring.buffers == NULL || app == NULL)
         abort();
-    for (uint32_t i = 0; i < BATCH; i++)
-        memcpy(cv_ring_buffer(&server.ring, i), request, sizeof(request) - 1);
+    for (uint32_t i = 0; i < BATCH * DEPTH; i++)
+        memcpy(cv_ring_buffer(&server.ring, i / DEPTH) + i % DEPTH * (sizeof(request) - 1), request,
+               sizeof(request) - 1);
     server.limits = (struct cv_limits){
         .header_timeout_ms = 10000,
         .idle_timeout_ms = 60000,
@@ -306,35 +315,40 @@ static void open_server(void) {
 }
 
 void bench_conn(void) {
-    static const uint32_t few = OPEN, many = OPEN_MAX;
-    struct bench accept_close = {
-        .name = "conn/accept_close",
-        .impl = "covet",
-        .multiple = BATCH,
-        .run = run_accept_close,
-        .prepare = prepare,
+    static const struct clients few = {OPEN, 1}, many = {OPEN_MAX, 1}, pipelining = {OPEN, DEPTH};
+    const struct bench each[] = {
+        {.name = "conn/accept_close",
+         .multiple = BATCH,
+         .run = run_accept_close,
+         .prepare = prepare},
+        {.name = "conn/accept_hello_close",
+         .multiple = BATCH,
+         .run = run_accept_hello_close,
+         .prepare = prepare},
+        {.name = "conn/request_hello",
+         .multiple = OPEN,
+         .run = run_requests,
+         .prepare = prepare_requests,
+         .context = (void *)(uintptr_t)&few},
+        {.name = "conn/request_hello_18k",
+         .multiple = OPEN_MAX,
+         .run = run_requests,
+         .prepare = prepare_requests,
+         .context = (void *)(uintptr_t)&many},
+        {.name = "conn/request_pipelined",
+         .multiple = OPEN * DEPTH,
+         .run = run_requests,
+         .prepare = prepare_requests,
+         .context = (void *)(uintptr_t)&pipelining},
     };
-    struct bench accept_hello_close = accept_close;
-    struct bench hello = {
-        .name = "conn/request_hello",
-        .impl = "covet",
-        .multiple = OPEN,
-        .run = run_request,
-        .prepare = prepare_request,
-        .context = (void *)(uintptr_t)&few,
-    };
-    struct bench hello_of_many = hello;
 
     open_server();
     for (uint32_t i = 0; i < OPEN_MAX; i++)
         cv_net_open(&server.net, (int)(FIRST_DESCRIPTOR + BATCH + i));
-    accept_hello_close.name = "conn/accept_hello_close";
-    accept_hello_close.run = run_accept_hello_close;
-    hello_of_many.name = "conn/request_hello_18k";
-    hello_of_many.multiple = OPEN_MAX;
-    hello_of_many.context = (void *)(uintptr_t)&many;
-    bench_add(&accept_close);
-    bench_add(&accept_hello_close);
-    bench_add(&hello);
-    bench_add(&hello_of_many);
+    for (size_t i = 0; i < CV_ARRAY_COUNT(each); i++) {
+        struct bench bench = each[i];
+
+        bench.impl = "covet";
+        bench_add(&bench);
+    }
 }

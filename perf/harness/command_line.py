@@ -2,6 +2,7 @@
 import argparse
 import datetime
 import json
+import os
 import platform
 import resource
 import shlex
@@ -101,8 +102,8 @@ def settings_of(options, perf):
                         rounds_max=options.rounds, rounds_min=min(8, options.rounds), width_max=options.width,
                         priority=options.priority, calm_seconds=options.calm, perf=perf)
     if options.smoke:
-        settings = replace(settings, seconds=0.3, count_seconds=0.2, choice_rounds=1, choice_seconds=0.1,
-                           rounds_min=1, rounds_max=2, variants=())
+        settings = replace(settings, seconds=0.3, count_seconds=0.2, warm_up=False, choice_rounds=1,
+                           choice_seconds=0.1, rounds_min=1, rounds_max=2, variants=())
     return settings
 
 
@@ -198,6 +199,8 @@ def compare(options, chosen, with_generators, bodies):
 
 def main():
     options = read_arguments()
+    if options.priority and os.geteuid() != 0:
+        sys.exit("compare: --priority needs root")
     try:
         chosen, with_generators = wanted_scenarios(options)
     except scenarios.Mistake as mistake:

@@ -5,7 +5,7 @@ import re
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import procfs
@@ -14,6 +14,11 @@ from harness.servers import Failure, begin, end
 
 WRK_SCRIPT = Path(__file__).resolve().parents[1] / "wrk" / "pipeline.lua"
 GENERATOR_FULL = 3  # covet-load's exit status.
+LOST_S = 20
+
+
+def last_line(text):
+    return (text.strip().splitlines() or ["it said nothing"])[-1]
 
 
 @dataclass
@@ -46,10 +51,11 @@ class CovetLoad:
         return path
 
     def command(self, load, port, seconds, cores):
-        """For `load` as a scenario describes it; a run of a number of requests has no other end."""
+        """For `load` as a scenario describes it."""
         command = [self.path, "--json", "--quiet", "-t", str(len(cores)), "--cores", ",".join(map(str, cores)),
                    "-c", str(load.connections)]
-        command += ["-n", str(load.requests)] if load.requests else ["-d", f"{seconds:g}"]
+        # A run of a number of requests ends by time only where the server loses some.
+        command += ["-n", str(load.requests), "-d", str(LOST_S)] if load.requests else ["-d", f"{seconds:g}"]
         if load.depth > 1:
             command += ["-p", str(load.depth)]
         if load.reconnect:
@@ -58,9 +64,9 @@ class CovetLoad:
             command += ["-X", "POST", "--body", f"@{self.body_file(load)}"]
         return [*command, *load.arguments, f"http://127.0.0.1:{port}{load.path}"]
 
-    def read(self, text, status):
+    def read(self, text, complaint, status):
         if status not in (0, GENERATOR_FULL):
-            raise Failure(f"covet-load: {text.strip() or f'ended with {status}'}")
+            raise Failure(f"covet-load ended with {status}: {last_line(complaint)}")
         try:
             found = json.loads(text)
         except ValueError:
@@ -85,11 +91,11 @@ class Wrk:
         return [program("wrk"), "-t", str(len(cores)), "-c", str(load.connections), "-d", f"{max(1, round(seconds))}s",
                 "--latency", *script, f"http://127.0.0.1:{port}{load.path}", *depth]
 
-    def read(self, text, status):
+    def read(self, text, complaint, status):
         counted = re.search(r"(\d+) requests in ([0-9.]+)s", text)
         rate = re.search(r"Requests/sec:\s+([0-9.]+)", text)
         if status != 0 or not counted or not rate:
-            raise Failure(f"wrk: {text.strip()[-200:]}")
+            raise Failure(f"wrk ended with {status}: {last_line(complaint + text)}")
         bad = re.search(r"(?:Socket errors|Non-2xx)[^\n]*", text)
         return Outcome(int(counted.group(1)), float(rate.group(1)),
                        {f"p{percent}": wrk_us(text, percent) for percent in (50, 75, 90, 99)},
@@ -113,11 +119,11 @@ class H2load:
                 "-m", str(load.depth), "-D", f"{max(1, round(seconds))}",
                 f"http://127.0.0.1:{port}{load.path}"]
 
-    def read(self, text, status):
+    def read(self, text, complaint, status):
         rate = re.search(r"finished in [0-9.]+m?s, ([0-9.]+) req/s", text)
         counted = re.search(r"(\d+) succeeded, (\d+) failed", text)
         if status != 0 or not counted or not rate:
-            raise Failure(f"h2load: {text.strip()[-200:]}")
+            raise Failure(f"h2load ended with {status}: {last_line(complaint + text)}")
         failed = int(counted.group(2))
         return Outcome(int(counted.group(1)), float(rate.group(1)), {}, failed,
                        counted.group() if failed else None, False, 0)
@@ -128,20 +134,21 @@ def run(generator, load, port, seconds, cores, priority=False, around=()):
     counts while the load runs). Raises Failure."""
     command = generator.command(load, port, seconds, cores)
     process = begin([*around, *command], cores, priority, text=True, stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+                    stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     with process:
         try:
-            text = process.communicate(timeout=seconds + 30)[0]
+            text, complaint = process.communicate(timeout=seconds + 30)
         except subprocess.TimeoutExpired:
             raise Failure(f"{generator.name} did not end by itself") from None
         finally:
             if process.poll() is None:
                 end(process)
-    return generator.read(text, process.returncode)
+    return generator.read(text, complaint, process.returncode)
 
 
 def capture(generator, load, cores):
     """The very bytes of one request, as the generator sends it, with {port} in the place of the port."""
+    load = replace(load, connections=1, depth=1, requests=1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(10)
         port = listener.getsockname()[1]

@@ -63,6 +63,7 @@ class Peer:
     name = ""  # Unique, lower case: rows of tables, --only.
     title = ""  # What a person calls it.
     serves = frozenset({"hello"})  # Of hello, json, params, echo, close.
+    warm_up_seconds = 0  # Under load before it is measured: what a compiler at run time needs.
     note = ""  # What a reader of its figures must know: what it was given, what it does not do.
 
     def installed(self):

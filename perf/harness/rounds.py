@@ -5,6 +5,7 @@ Servers that only wait cost nothing, so all stay up and a run is the load's alon
 round. covet and what it is first compared with run in every round, the others in every third: what the
 machine does to a ratio cancels only inside a round, and the first ratios need most rounds.
 """
+import resource
 import shlex
 import time
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from harness.servers import Failure, Limit, check, running
 
 KEY = ("limit", "nginx", "base")  # covet's ratios to these decide when it is enough.
 OTHERS_EVERY = 3
+FILES_BESIDE = 100  # Open files of a server or a generator that are no connections.
 LIMIT_VARIANTS = {"plain descriptors, looks for the end of each request": [],
                   "direct descriptors, looks for the end of each request": ["--direct"],
                   "plain descriptors, counts bytes": ["--notouch", "auto"],
@@ -29,6 +31,7 @@ class Settings:
     variants: tuple[str, ...] = ()  # Of its arguments: further rows.
     seconds: float = 1.0  # Of one run.
     count_seconds: float = 0.3
+    warm_up: bool = True  # Whether peers get the time under load that they ask for first.
     choice_rounds: int = 3
     choice_seconds: float = 0.4
     rounds_min: int = 8
@@ -54,7 +57,11 @@ class Measurement:
         self.variants = []
 
     def measure(self, peers, versions, deadline):
-        """Runs all; returns the scenario's entry."""
+        """Runs all; returns the scenario's entry. Raises Failure where it cannot begin."""
+        files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if self.scenario.connections_max + FILES_BESIDE > files_max:
+            raise Failure(f"{self.scenario.connections_max} connections are more than a process may have files "
+                          f"open ({files_max}, ulimit -n)")
         others = [peer for peer in peers if peer.name != "limit"]
         able = [peer for peer in others if self.scenario.needs <= set(peer.serves)]
         for peer in others:
@@ -102,19 +109,20 @@ class Measurement:
     def check(self, server):
         self.bodies[server.name] = check(server, self.scenario, self.request_to(server))
 
-    def idle(self, server):
-        return load.idle_connections(server, self.request_to(server), self.scenario.idle)
-
     def count(self, server):
-        """Counts system calls; also the run that warms the server up."""
-        with self.idle(server):
-            self.counts[server.name] = counts.count(server, self.generator, self.scenario.load,
-                                                    self.settings.count_seconds, self.settings.load_cores,
-                                                    self.settings.perf)
+        """Counts system calls; also the run that warms the server up, after a longer one for those that
+        compile while they run."""
+        if self.settings.warm_up and server.peer.warm_up_seconds:
+            load.run(self.generator, self.scenario.load, server.port, server.peer.warm_up_seconds,
+                     self.settings.load_cores)
+        self.counts[server.name] = counts.count(server, self.generator, self.scenario.load,
+                                                self.settings.count_seconds, self.settings.load_cores,
+                                                self.settings.perf)
 
     def choose_limit(self, servers):
         """The variant of the do-nothing responder that is best by the scenario's figure becomes the limit;
-        the others end. It is measured anew afterwards, so being chosen for its luck gains it nothing."""
+        the others end. It is measured anew afterwards, so being chosen for its luck gains it nothing. Idle
+        connections would take more time here than the runs."""
         figure = self.scenario.figure
         variants = [server for server in servers if server.peer.note in LIMIT_VARIANTS]
         among, tried = list(variants), []
@@ -122,7 +130,7 @@ class Measurement:
             tried.append({})
 
             def try_variant(server):
-                tried[-1][server.name] = self.run_once(server, self.settings.choice_seconds)
+                tried[-1][server.name] = self.run_once(server, self.settings.choice_seconds, 0)
 
             among = [server for server in turned(among, number) if self.try_or_drop(server, try_variant)]
         found = {server: stats.figure_of(stats.runs_of(tried, server.name), figure) for server in among}
@@ -138,12 +146,11 @@ class Measurement:
             best.name = "limit"
         return [server for server in servers if not server.stopped]
 
-    def run_once(self, server, seconds=None):
-        """One run of the load; what it took of the server, per request."""
+    def run_once(self, server, seconds, idle):
+        """One run of the load beside `idle` connections; what it took of the server, per request."""
         settings = self.settings
-        seconds = seconds or settings.seconds
         wait_for_calm(settings)
-        with self.idle(server):
+        with load.idle_connections(server, self.request_to(server), idle):
             procfs.reset_peak_memory(server.pids)
             before = procfs.usage(server.pids)
             busy, own, began = procfs.busy_ns(settings.cores), procfs.own_cpu_ns(), time.monotonic_ns()
@@ -188,7 +195,7 @@ class Measurement:
         return servers
 
     def run_in_round(self, server):
-        self.rounds[-1][server.name] = self.run_once(server)
+        self.rounds[-1][server.name] = self.run_once(server, self.settings.seconds, self.scenario.idle)
 
     def key_among(self, servers):
         """The names of those to whom covet's ratio must be known well; all others where none of KEY is there."""
@@ -200,12 +207,14 @@ class Measurement:
         return [ratio for ratio in found if ratio]
 
     def ratios(self, servers):
-        """covet's to every other, and that of the limit's further variants to the limit: by the scenario's
-        figure and by those with a goal, of our own servers by CPU and rate; judged."""
+        """covet's to every other, that of the limit's further variants to the limit, and the limit's to nginx,
+        which says what is to be had here at all: by the scenario's figure and by those with a goal, of our own
+        servers by CPU and rate; judged."""
         found = []
         for server in servers:
             pairs = [("covet", server.name)] * (server.name != "covet")
             pairs += [(server.name, "limit")] * (server.name in self.settings.variants)
+            pairs += [("limit", server.name)] * (server.name == "nginx")
             own = ["cpu_ns", "requests_per_s"] if server.kind != "peer" else []
             goals = {goal.figure: goal for goal in self.scenario.goals_to(server.name, server.kind == "peer")}
             for of, to in pairs:

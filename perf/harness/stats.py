@@ -9,7 +9,7 @@ import statistics
 
 DISTURBED = 0.05  # Share of the cores in use that other work took during a run.
 CALM_MIN = 3  # Disturbed rounds are left out as long as so many others are there.
-DRAWS = 2000
+DRAWS = 1000
 
 # What a run measures, in the order of tables. Of all but requests_per_s less is better.
 FIGURES = ("requests_per_s", "cpu_ns", "switches", "memory_kib", "p50_us", "p75_us", "p90_us", "p99_us",

@@ -15,11 +15,16 @@ def number(value):
 
 
 def with_interval(figure):
+    """The median, and how far the 95 % interval goes to its wider side."""
     if figure is None:
         return "-"
-    if "low" not in figure:
-        return number(figure["median"])
-    return f"{number(figure['median'])} ({number(figure['low'])}..{number(figure['high'])})"
+    middle, low, high = (figure[end] for end in ("median", "low", "high"))
+    off = max(high - middle, middle - low) / middle if middle else 0
+    return f"{number(middle)} ±{100 * off:.0f}%" if high > low else number(middle)
+
+
+def plural(count, word):
+    return f"{count} {word}" + ("" if count == 1 else "s")
 
 
 def table(rows):
@@ -44,7 +49,7 @@ def server_row(server):
 def ratio_line(ratio):
     name = FIGURES.get(ratio["figure"], ratio["figure"])
     line = (f"  {ratio['of']} / {ratio['to']}, {name}: {ratio['median']:.3f}"
-            f"  (95 % {ratio['low']:.3f}..{ratio['high']:.3f}, {ratio['rounds']} rounds)")
+            f"  (95 % {ratio['low']:.3f}..{ratio['high']:.3f}, {plural(ratio['rounds'], 'round')})")
     if ratio["goal"] is not None:
         sign = "<=" if ratio["goal_kind"] == "at_most" else ">="
         line += f"  goal {sign} {ratio['goal']:g}: {'met' if ratio['met'] else 'NOT MET'}"
@@ -52,7 +57,7 @@ def ratio_line(ratio):
 
 
 def rounds_of(entry):
-    text = f"{entry['rounds']} rounds"
+    text = plural(entry["rounds"], "round")
     if entry["rounds_disturbed"]:
         used = "left out" if entry["rounds_used"] < entry["rounds"] else "used for want of others"
         text += f", {entry['rounds_disturbed']} of them disturbed by other work and {used}"
@@ -83,7 +88,7 @@ def show_scenario(entry):
 def show_generators(generators):
     print("\nLoad generators against the do-nothing responder")
     for key in ("p1", "p16"):
-        rows = [[entry["name"], with_interval(entry["requests_per_s"]), f"{entry['errors']} errors"]
+        rows = [[entry["name"], with_interval(entry["requests_per_s"]), plural(entry["errors"], "error")]
                 for entry in generators[key]]
         print(f"  depth {key[1:]}, requests/s")
         print(*table(rows), sep="\n")
@@ -96,6 +101,6 @@ def show_begin(report):
     servers, load = (",".join(map(str, report["options"][name])) for name in ("server_cores", "load_cores"))
     print(f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}; servers on {servers}, load on "
           f"{load}{' as well: it takes from what it measures' if servers == load else ''}")
-    print("versions: " + ", ".join(f"{name} {version}" for name, version in report["versions"].items()))
+    print("versions: " + "; ".join(f"{name} {version}" for name, version in report["versions"].items()))
     for skipped in report["skipped"]:
         print(f"SKIPPED {skipped['name']}: {skipped['reason']}")

@@ -48,6 +48,6 @@ if (workers > 1 && cluster.isPrimary) {
     });
 } else {
     const server = http.createServer({ headersTimeout: 0, requestTimeout: 0, keepAliveTimeout: 0 }, serve);
-    server.listen({ host: '127.0.0.1', port, backlog: 4096 });
+    server.listen({ host: '127.0.0.1', port, backlog: 65535 });
     process.on('SIGTERM', () => process.exit(0));
 }

@@ -5,6 +5,7 @@ from harness.peer import PEERS, Peer, program, version_of
 class Node(Peer):
     name, title = "node", "Node http"
     serves = frozenset({"hello", "json", "params", "echo", "close"})
+    warm_up_seconds = 3  # Until V8 has compiled it, a request costs twice as much.
     note = "No framework; same fields as covet."
 
     def installed(self):

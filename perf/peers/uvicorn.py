@@ -16,7 +16,7 @@ class Uvicorn(Peer):
         return [python(), "-m", "uvicorn", "application:app", "--host", "127.0.0.1",
                 "--port", str(place.port), "--workers", str(place.workers), "--loop", "uvloop",
                 "--http", "httptools", "--ws", "none", "--lifespan", "off", "--log-level", "error",
-                "--no-access-log", "--no-server-header", "--no-proxy-headers", "--backlog", "4096",
+                "--no-access-log", "--no-server-header", "--no-proxy-headers", "--backlog", "65535",
                 "--timeout-keep-alive", "3600", "--timeout-graceful-shutdown", "1"]
 
     def environment(self, place):

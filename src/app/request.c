@@ -144,12 +144,11 @@ enum cv_request_plan cv_request_route(struct covet_request *request, uint64_t *b
 
 // TRACE is a method that no path allows: 405 (RFC 9110 section 15.5.6). CONNECT names no path at
 // all and is not implemented here: 501 (sections 9.1 and 9.3.6).
-static void dispatch(struct covet_request *request) {
+static CV_NOINLINE void answer_without_handler(struct covet_request *request) {
     struct covet_response *response = &request->response;
 
     switch ((enum cv_request_outcome)request->outcome) {
     case CV_REQUEST_HANDLER:
-        request->match.route->handler(request, response);
         return;
     case CV_REQUEST_BAD_PATH:
         cv_response_send_error(response, 400);
@@ -199,9 +198,7 @@ void cv_request_tell_pause(struct covet_request *request) {
 }
 
 // After a call of the application: settles a request that nobody will finish.
-static void settle(struct covet_request *request) {
-    if (request->state == CV_REQUEST_FINISHED)
-        return;
+static CV_NOINLINE void settle_unfinished(struct covet_request *request) {
     request->state = CV_REQUEST_DEFERRED;
     if (!is_kept(request)) {
         complain(request, "request_unanswered");
@@ -214,9 +211,18 @@ static void settle(struct covet_request *request) {
         cv_request_tell_pause(request);
 }
 
-static void call(struct covet_request *request) {
-    if (cv_middleware_enter(request))
-        dispatch(request);
+static inline void settle(struct covet_request *request) {
+    if (CV_UNLIKELY(request->state != CV_REQUEST_FINISHED))
+        settle_unfinished(request);
+}
+
+static inline void call(struct covet_request *request) {
+    if (CV_UNLIKELY(!cv_middleware_enter(request)))
+        return;
+    if (CV_LIKELY(request->outcome == CV_REQUEST_HANDLER))
+        request->match.route->handler(request, &request->response);
+    else
+        answer_without_handler(request);
 }
 
 void cv_request_run(struct covet_request *request) {

@@ -13,7 +13,6 @@
 #include "app/request.h"
 #include "base/assert.h"
 #include "base/log.h"
-#include "http/head.h"
 #include "http/headers.h"
 
 #define NOTHING ((struct cv_span){0})
@@ -24,7 +23,13 @@
 #define ERROR_TEXT_BYTES 80u
 
 void cv_response_init(struct covet_response *response) {
-    *response = (struct covet_response){.status = 200};
+    // What else there is of it is set when it is sent.
+    response->state = CV_RESPONSE_OPEN;
+    response->refused = false;
+    response->head.status = 200;
+    response->head.content_type = NOTHING;
+    response->fields = (struct cv_lines){0};
+    response->trailers = (struct cv_lines){0};
 }
 
 struct covet_request *cv_response_request(struct covet_response *response) {
@@ -43,26 +48,31 @@ bool cv_response_leave(struct covet_response *response) {
     return !response->refused;
 }
 
-bool cv_response_has_body(struct covet_response *response) {
-    return cv_response_request(response)->head->method != CV_METHOD_HEAD &&
-           cv_head_allows_body(response->status) && response->status != 205;
+static bool has_content(uint16_t status) {
+    return status == 200 || (cv_head_allows_body(status) && status != 205);
 }
 
-void cv_response_fill_head(struct covet_response *response, struct cv_span type, uint64_t length,
-                           struct cv_head *head) {
-    // 205 announces that there is nothing (RFC 9110 section 15.3.6); 204 and 304 do not.
-    bool empty = response->status == 205;
-    bool framed = cv_head_allows_body(response->status);
+bool cv_response_has_body(struct covet_response *response) {
+    return cv_response_request(response)->head->method != CV_METHOD_HEAD &&
+           has_content(response->head.status);
+}
 
-    *head = (struct cv_head){
-        .status = response->status,
-        .content_type = response->content_type.length > 0 ? response->content_type : type,
-        .fields = cv_lines_span(&response->fields),
-        .content_length = empty ? 0 : length,
-        .body = framed ? CV_HEAD_LENGTH : CV_HEAD_NONE,
-    };
-    if (empty || !framed)
-        head->content_type = NOTHING;
+void cv_response_fill_head(struct covet_response *response, struct cv_span type, uint64_t length) {
+    struct cv_head *head = &response->head;
+
+    if (head->content_type.length == 0)
+        head->content_type = type;
+    head->fields = cv_lines_span(&response->fields);
+    head->content_length = length;
+    head->body = CV_HEAD_LENGTH;
+    if (CV_LIKELY(has_content(head->status)))
+        return;
+    // 205 announces that there is nothing (RFC 9110 section 15.3.6); 204 and 304 do not.
+    head->content_type = NOTHING;
+    if (head->status == 205)
+        head->content_length = 0;
+    else
+        head->body = CV_HEAD_NONE;
 }
 
 int cv_response_finish(struct covet_response *response) {
@@ -74,24 +84,23 @@ int cv_response_finish(struct covet_response *response) {
 }
 
 // Sends head and body of a response whose way out is over.
-static int send(struct covet_response *response, struct cv_span type, struct cv_span body,
-                enum cv_body_lifetime lifetime) {
+static CV_ALWAYS_INLINE int send(struct covet_response *response, struct cv_span type,
+                                 struct cv_span body, enum cv_body_lifetime lifetime) {
     struct cv_sink *sink = cv_response_request(response)->sink;
-    struct cv_head head;
     int result;
 
-    cv_response_fill_head(response, type, body.length, &head);
+    cv_response_fill_head(response, type, body.length);
     if (!cv_response_has_body(response))
         body = NOTHING;
     result = cv_response_finish(response);
-    sink->ops->answer(sink, &head, body, lifetime);
+    sink->ops->answer(sink, &response->head, body, lifetime);
     return result;
 }
 
-int cv_response_send_refused(struct covet_response *response) {
-    response->status = 500;
+CV_COLD int cv_response_send_refused(struct covet_response *response) {
+    response->head.status = 500;
     response->fields = (struct cv_lines){0};
-    response->content_type = NOTHING;
+    response->head.content_type = NOTHING;
     send(response, ERROR_TYPE, FAILURE_TEXT, CV_BODY_REQUEST);
     return -EBADMSG;
 }
@@ -117,7 +126,7 @@ static int answer_error(struct covet_response *response, uint16_t status) {
 
     if (response->state != CV_RESPONSE_OPEN)
         return -EALREADY;
-    response->status = status;
+    response->head.status = status;
     length = snprintf(text, sizeof(text), "%u %.*s\n", status, (int)reason.length, reason.data);
     CV_ASSERT(length > 0 && (size_t)length < sizeof(text));
     return answer(response, ERROR_TYPE, cv_span_make(text, (size_t)length), CV_BODY_COPY);
@@ -134,7 +143,7 @@ void cv_response_send_allow(struct covet_response *response, uint16_t status, ui
     if (cv_lines_append(&response->fields, &request->arena, CV_SPAN("Allow"),
                         cv_router_allow_text(methods, text)) != 0)
         response->refused = true;
-    response->status = status;
+    response->head.status = status;
     if (status == 204)
         answer(response, NOTHING, NOTHING, CV_BODY_COPY);
     else
@@ -183,7 +192,7 @@ static int set_content_type(struct covet_response *response, struct cv_span name
     copy = cv_arena_copy(&cv_response_request(response)->arena, value);
     if (copy == NULL)
         return refuse(response, name, cv_response_why(-ENOMEM));
-    response->content_type = cv_span_make(copy, value.length);
+    response->head.content_type = cv_span_make(copy, value.length);
     return 0;
 }
 
@@ -219,36 +228,32 @@ int covet_response_status(struct covet_response *response, int status) {
         return -EINVAL;
     if (!is_head_open(response))
         return -EALREADY;
-    response->status = (uint16_t)status;
+    response->head.status = (uint16_t)status;
     return 0;
 }
 
 int covet_response_get_status(const struct covet_response *response) {
-    return response->status;
+    return response->head.status;
 }
 
 // Answers.
 
-bool cv_response_take_type(struct covet_response *response, const char *type,
-                           struct cv_span *span) {
-    *span = type == NULL ? NOTHING : cv_span_of(type);
-    if (cv_headers_is_value(*span))
-        return true;
-    refuse(response, CV_SPAN("Content-Type"), cv_response_why(-EBADMSG));
-    return false;
+struct cv_span cv_response_take_type(struct covet_response *response, const char *type) {
+    struct cv_span span = type == NULL ? NOTHING : cv_span_of(type);
+
+    if (CV_UNLIKELY(!cv_headers_is_value(span)))
+        refuse(response, CV_SPAN("Content-Type"), cv_response_why(-EBADMSG));
+    return span;
 }
 
 int covet_response_body(struct covet_response *response, const char *type, const void *data,
                         size_t length, enum covet_lifetime lifetime) {
-    struct cv_span type_span;
-
     if ((data == NULL && length > 0) || (unsigned)lifetime > COVET_REQUEST)
         return -EINVAL;
     if (response->state != CV_RESPONSE_OPEN)
         return -EALREADY;
     // A type that cannot be sent is refused; answering then sends the 500.
-    cv_response_take_type(response, type, &type_span);
-    return answer(response, type_span, cv_span_make(data, length),
+    return answer(response, cv_response_take_type(response, type), cv_span_make(data, length),
                   lifetime == COVET_COPY ? CV_BODY_COPY : CV_BODY_REQUEST);
 }
 
@@ -268,8 +273,8 @@ int covet_response_json(struct covet_response *response, const char *json) {
 int covet_response_empty(struct covet_response *response) {
     if (response->state != CV_RESPONSE_OPEN)
         return -EALREADY;
-    if (response->status == 200)
-        response->status = 204;
+    if (response->head.status == 200)
+        response->head.status = 204;
     return answer(response, NOTHING, NOTHING, CV_BODY_COPY);
 }
 
@@ -285,7 +290,7 @@ int covet_response_redirect(struct covet_response *response, int status, const c
         return -EINVAL;
     if (response->state != CV_RESPONSE_OPEN)
         return -EALREADY;
-    response->status = (uint16_t)status;
+    response->head.status = (uint16_t)status;
     add_field(response, CV_SPAN("Location"), cv_span_of(location));
     return answer(response, NOTHING, NOTHING, CV_BODY_COPY);
 }

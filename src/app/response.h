@@ -16,6 +16,7 @@
 #include "app/lines.h"
 #include "base/compiler.h"
 #include "base/span.h"
+#include "http/head.h"
 
 enum cv_response_state {
     CV_RESPONSE_OPEN,
@@ -29,8 +30,7 @@ struct covet_response {
     bool refused;       // A field was refused: a 500 will be sent.
     bool bodiless;      // A stream without body (HEAD, 204): answered at its end.
     bool length_known;  // A stream with a length announced.
-    uint16_t status;
-    struct cv_span content_type;  // From a field; wins over the type given with the answer.
+    struct cv_head head;  // Status and type as the application sets them; the rest when it is sent.
     struct cv_lines fields;
     struct cv_lines trailers;
     uint64_t length;   // Of a stream, as announced.
@@ -41,7 +41,6 @@ struct covet_response {
 void cv_response_init(struct covet_response *response);
 
 struct covet_request;
-struct cv_head;
 
 // Answers with `status` and its name as text/plain, keeping the fields set so far.
 void cv_response_send_error(struct covet_response *response, uint16_t status);
@@ -65,9 +64,9 @@ int cv_response_send_refused(struct covet_response *response);
 // The same for a response whose answer could not be made: runs the way out first.
 int cv_response_fail(struct covet_response *response);
 
-// The head as far as the application layer knows it.
-void cv_response_fill_head(struct covet_response *response, struct cv_span type, uint64_t length,
-                           struct cv_head *head);
+// Completes the head as far as the application layer knows it. `type` stands back behind one that
+// came as a field.
+void cv_response_fill_head(struct covet_response *response, struct cv_span type, uint64_t length);
 
 // Is a body sent, with this status to this method?
 bool cv_response_has_body(struct covet_response *response);
@@ -76,8 +75,8 @@ bool cv_response_has_body(struct covet_response *response);
 // -ECONNRESET when the client has left.
 int cv_response_finish(struct covet_response *response);
 
-// A Content-Type from the application. False when it cannot be sent; the response is then refused.
-bool cv_response_take_type(struct covet_response *response, const char *type, struct cv_span *span);
+// A Content-Type from the application, empty for NULL. One that cannot be sent refuses the response.
+struct cv_span cv_response_take_type(struct covet_response *response, const char *type);
 
 // Logs that a field was refused, with its name.
 void cv_response_complain(struct covet_response *response, struct cv_span name, const char *why);

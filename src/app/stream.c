@@ -8,35 +8,33 @@
 
 #include "app/request.h"
 #include "app/response.h"
-#include "http/head.h"
 
 _Static_assert(COVET_HIGH_WATER_BYTES == CV_SINK_HIGH_WATER_BYTES, "one mark, documented");
 
 int covet_response_begin(struct covet_response *response, const char *type, uint64_t length) {
     struct covet_request *request = cv_response_request(response);
-    struct cv_span type_span;
-    struct cv_head head;
-
     if (response->state != CV_RESPONSE_OPEN)
         return -EALREADY;
-    cv_response_take_type(response, type, &type_span);
+    struct cv_span type_span = cv_response_take_type(response, type);
     if (!cv_response_leave(response))
         return cv_response_send_refused(response);
     response->state = CV_RESPONSE_STREAM;
     response->length_known = length != COVET_LENGTH_UNKNOWN;
     response->length = length;
+    response->written = 0;
+    response->queued = 0;
     response->bodiless = !cv_response_has_body(response);
     if (response->bodiless) {
         char *copy = cv_arena_copy(&request->arena, type_span);
 
-        if (response->content_type.length == 0 && copy != NULL)
-            response->content_type = cv_span_make(copy, type_span.length);
+        if (response->head.content_type.length == 0 && copy != NULL)
+            response->head.content_type = cv_span_make(copy, type_span.length);
     } else {
-        cv_response_fill_head(response, type_span, length, &head);
+        cv_response_fill_head(response, type_span, length);
         if (!response->length_known)
-            head.body = CV_HEAD_CHUNKED;
+            response->head.body = CV_HEAD_CHUNKED;
         request->in_sink = true;
-        request->sink->ops->begin(request->sink, &head);
+        request->sink->ops->begin(request->sink, &response->head);
         request->in_sink = false;
     }
     return request->aborted ? -ECONNRESET : 0;
@@ -116,14 +114,14 @@ int covet_response_trailer(struct covet_response *response, const char *name, co
 }
 
 static int end_bodiless(struct covet_response *response, struct cv_sink *sink) {
-    struct cv_head head;
+    struct cv_head *head = &response->head;
     int result;
 
-    cv_response_fill_head(response, (struct cv_span){0}, response->length, &head);
-    if (!response->length_known && head.body == CV_HEAD_LENGTH && response->status != 205)
-        head.body = CV_HEAD_NONE;
+    cv_response_fill_head(response, (struct cv_span){0}, response->length);
+    if (!response->length_known && head->body == CV_HEAD_LENGTH && head->status != 205)
+        head->body = CV_HEAD_NONE;
     result = cv_response_finish(response);
-    sink->ops->answer(sink, &head, (struct cv_span){0}, CV_BODY_COPY);
+    sink->ops->answer(sink, head, (struct cv_span){0}, CV_BODY_COPY);
     return result;
 }
 

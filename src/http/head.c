@@ -1,11 +1,12 @@
 // Response heads from whole pieces: status lines are constants, numbers are written two digits at a
 // time, and the rest is copied. One table holds status lines and, inside them, the reason phrases.
+// The end of a line is written with the name of the next field, in one move.
 #include "http/head.h"
 
 #include "base/assert.h"
 #include "base/compiler.h"
 
-#define LINE(status, reason) [status - 100] = CV_SPAN("HTTP/1.1 " #status " " reason "\r\n")
+#define LINE(status, reason) [status - 100] = CV_SPAN("HTTP/1.1 " #status " " reason)
 #define REASON_OFFSET (sizeof("HTTP/1.1 200 ") - 1)
 #define DATE_BYTES 29u  // IMF-fixdate, RFC 9110 section 5.6.7.
 
@@ -84,7 +85,7 @@ struct cv_span cv_head_reason(uint16_t status) {
 
     if (line.length == 0)
         return CV_SPAN("Unknown");
-    return cv_span_make(line.data + REASON_OFFSET, line.length - REASON_OFFSET - 2);
+    return cv_span_make(line.data + REASON_OFFSET, line.length - REASON_OFFSET);
 }
 
 bool cv_head_allows_body(uint16_t status) {
@@ -113,7 +114,7 @@ static inline char *put(char *out, struct cv_span text) {
         memcpy(last, data + length - 8, 8);
         memcpy(out, first, 8);
         memcpy(out + length - 8, last, 8);
-    } else if (length > 0) {
+    } else {
         memcpy(out, data, length);
     }
     return out + length;
@@ -123,20 +124,15 @@ static inline char *put(char *out, struct cv_span text) {
 #define PUT(out, literal) \
     ((char *)memcpy((out), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
 
-static char *put_decimal(char *out, uint64_t value) {
-    static const char pairs[201] =
-        "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-        "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-        "8081828384858687888990919293949596979899";
+static const char pairs[201] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+    "8081828384858687888990919293949596979899";
+
+static CV_NOINLINE char *put_long_decimal(char *out, uint64_t value) {
     char digits[20];
     char *first = digits + sizeof(digits);
 
-    if (CV_LIKELY(value < 100)) {
-        if (value >= 10)
-            return (char *)memcpy(out, pairs + value * 2, 2) + 2;
-        *out = (char)('0' + value);
-        return out + 1;
-    }
     while (value >= 100) {
         first -= 2;
         memcpy(first, pairs + value % 100 * 2, 2);
@@ -151,44 +147,53 @@ static char *put_decimal(char *out, uint64_t value) {
     return put(out, cv_span_make(first, (size_t)(digits + sizeof(digits) - first)));
 }
 
-static char *put_status_line(char *out, uint16_t status) {
+static inline char *put_decimal(char *out, uint64_t value) {
+    if (CV_UNLIKELY(value >= 100))
+        return put_long_decimal(out, value);
+    if (value >= 10)
+        return (char *)memcpy(out, pairs + value * 2, 2) + 2;
+    *out = (char)('0' + value);
+    return out + 1;
+}
+
+static CV_NOINLINE char *put_status_line(char *out, uint16_t status) {
     struct cv_span line = known_line(status);
 
-    if (CV_LIKELY(line.length != 0))
+    if (line.length != 0)
         return put(out, line);
     out = PUT(out, "HTTP/1.1 ");
     out = put_decimal(out, status);
-    return PUT(out, " Unknown\r\n");
+    return PUT(out, " Unknown");
 }
 
 size_t cv_head_write(char *out, const struct cv_head *head) {
     char *at;
 
-    CV_ASSERT(head->status >= 100 && head->status <= 999);
-    CV_ASSERT(head->date.length == 0 || head->date.length == DATE_BYTES);
-    at = put_status_line(out, head->status);
-    if (head->body == CV_HEAD_LENGTH) {
-        at = PUT(at, "Content-Length: ");
+    CV_DEBUG_ASSERT(head->status >= 100 && head->status <= 999);
+    CV_DEBUG_ASSERT(head->date.length == 0 || head->date.length == DATE_BYTES);
+    at = CV_LIKELY(head->status == 200) ? PUT(out, "HTTP/1.1 200 OK")
+                                        : put_status_line(out, head->status);
+    if (CV_LIKELY(head->body == CV_HEAD_LENGTH)) {
+        at = PUT(at, "\r\nContent-Length: ");
         at = put_decimal(at, head->content_length);
-        at = PUT(at, "\r\n");
     } else if (head->body == CV_HEAD_CHUNKED) {
-        at = PUT(at, "Transfer-Encoding: chunked\r\n");
+        at = PUT(at, "\r\nTransfer-Encoding: chunked");
     }
-    if (head->content_type.length != 0) {
-        at = PUT(at, "Content-Type: ");
+    if (CV_LIKELY(head->content_type.length != 0)) {
+        at = PUT(at, "\r\nContent-Type: ");
         at = put(at, head->content_type);
-        at = PUT(at, "\r\n");
     }
-    if (head->date.length != 0) {
-        at = PUT(at, "Date: ");
+    if (CV_LIKELY(head->date.length != 0)) {
+        at = PUT(at, "\r\nDate: ");
         at = (char *)memcpy(at, head->date.data, DATE_BYTES) + DATE_BYTES;
-        at = PUT(at, "\r\n");
     }
     if (head->close)
-        at = PUT(at, "Connection: close\r\n");
+        at = PUT(at, "\r\nConnection: close");
     else if (head->keep_alive)
-        at = PUT(at, "Connection: keep-alive\r\n");
-    at = put(at, head->fields);
+        at = PUT(at, "\r\nConnection: keep-alive");
+    at = PUT(at, "\r\n");
+    if (head->fields.length != 0)
+        at = put(at, head->fields);
     at = PUT(at, "\r\n");
     return (size_t)(at - out);
 }

@@ -3,6 +3,7 @@
 #include "http/headers.h"
 
 #include <arpa/inet.h>
+#include <immintrin.h>
 
 #include "http/known.h"
 #include "http/scan.h"
@@ -105,31 +106,48 @@ bool cv_headers_is_token(struct cv_span text) {
     return text.length > 0;
 }
 
-#define EACH_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
+// None of sixteen bytes is a control byte. HTAB, which is none in a value, is one here.
+static bool has_no_control(__m128i bytes) {
+    const __m128i space = _mm_set1_epi8(' ');
+    __m128i controls = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
+    __m128i others = _mm_cmpeq_epi8(_mm_max_epu8(bytes, space), bytes);
 
-// None of eight bytes is a control byte. False for some where that is so, with HTAB among them say.
-static bool has_no_control(const char *bytes) {
-    uint64_t word;
-    memcpy(&word, bytes, sizeof(word));
-    uint64_t other = word ^ EACH_BYTE(0x7f);
-    uint64_t below_space = (word - EACH_BYTE(0x20)) & ~word;
-    uint64_t deletes = (other - EACH_BYTE(0x01)) & ~other;
+    return _mm_movemask_epi8(_mm_andnot_si128(controls, others)) == 0xffff;
+}
 
-    return ((below_space | deletes) & EACH_BYTE(0x80)) == 0;
+static __m128i load_16(const char *bytes) {
+    return _mm_loadu_si128((const __m128i *)(const void *)bytes);
+}
+
+static __m128i load_8(const char *bytes) {
+    return _mm_loadl_epi64((const __m128i *)(const void *)bytes);
+}
+
+static CV_NOINLINE bool has_no_control_byte(struct cv_span text) {
+    for (size_t i = 0; i < text.length; i++) {
+        if (cv_scan_is(text.data[i], CV_SCAN_CONTROL))
+            return false;
+    }
+    return true;
 }
 
 bool cv_headers_is_value(struct cv_span text) {
-    size_t i = 0;
+    const char *at = text.data, *end = text.data + text.length;
 
-    while (i < text.length) {
-        if (text.length - i >= 8 && has_no_control(text.data + i))
-            i += 8;
-        else if (!cv_scan_is(text.data[i], CV_SCAN_CONTROL))
-            i++;
-        else
-            return false;
+    if (text.length == 0)
+        return true;
+    if (*at == ' ' || *at == '\t' || end[-1] == ' ' || end[-1] == '\t')
+        return false;
+    if (text.length >= 16) {
+        while (at + 16 < end && has_no_control(load_16(at)))
+            at += 16;
+        if (at + 16 >= end && has_no_control(load_16(end - 16)))
+            return true;
+    } else if (text.length >= 8 &&
+               has_no_control(_mm_unpacklo_epi64(load_8(at), load_8(end - 8)))) {
+        return true;
     }
-    return cv_span_trim(text).length == text.length;
+    return has_no_control_byte(text);
 }
 
 static bool is_hex(char byte) {

@@ -30,7 +30,7 @@ static void release_chunks(struct cv_arena *arena, struct cv_arena_chunk *chunk)
     }
 }
 
-void cv_arena_deinit(struct cv_arena *arena) {
+void cv_arena_deinit_slow(struct cv_arena *arena) {
     release_chunks(arena, arena->chunks);
     cv_arena_init(arena, arena->pool);
 }

@@ -24,8 +24,14 @@ struct cv_arena {
 
 void cv_arena_init(struct cv_arena *arena, struct cv_pool *pool);
 
+// The rest of cv_arena_deinit: an arena that took something from the pool.
+void cv_arena_deinit_slow(struct cv_arena *arena);
+
 // Releases every allocation; the arena can be used again.
-void cv_arena_deinit(struct cv_arena *arena);
+static inline void cv_arena_deinit(struct cv_arena *arena) {
+    if (arena->chunks != NULL)
+        cv_arena_deinit_slow(arena);
+}
 
 // The same, but a chunk is kept for what comes next.
 void cv_arena_reset(struct cv_arena *arena);

@@ -324,7 +324,7 @@ void cv_conn_look_again(struct cv_conn *conn) {
 }
 
 // Sending.
-struct cv_outq *cv_conn_output(struct cv_conn *conn) {
+struct cv_outq *cv_conn_output_slow(struct cv_conn *conn) {
     if (!cv_conn_is_alive(conn)) {
         return NULL;
     }

@@ -129,6 +129,10 @@ struct cv_conn {
 
 _Static_assert(sizeof(struct cv_conn) == 128, "an idle connection is two cache lines");
 
+static inline bool cv_conn_is_alive(const struct cv_conn *conn) {
+    return conn->state != CV_CONN_FREE && conn->state != CV_CONN_CLOSING;
+}
+
 // The calls from here to cv_conn_peer are for protocols.
 
 // Arms or moves the read deadline `ms` from now; 0: none. On expiry on_read_timeout is called.
@@ -148,8 +152,16 @@ void cv_conn_yield(struct cv_conn *conn);
 // (docs/notes/0001-core.md); a new one finds it.
 void cv_conn_look_again(struct cv_conn *conn);
 
+// The rest of cv_conn_output: a connection without a queue yet, or one that is over.
+CV_MUST_USE struct cv_outq *cv_conn_output_slow(struct cv_conn *conn);
+
 // The output queue, NULL when memory is exhausted. Call cv_conn_flush after adding to it.
-CV_MUST_USE struct cv_outq *cv_conn_output(struct cv_conn *conn);
+CV_MUST_USE static inline struct cv_outq *cv_conn_output(struct cv_conn *conn) {
+    if (CV_LIKELY(conn->active != NULL && cv_conn_is_alive(conn))) {
+        return &conn->active->output;
+    }
+    return cv_conn_output_slow(conn);
+}
 
 // Bytes queued and not yet known to be sent.
 static inline size_t cv_conn_queued(const struct cv_conn *conn) {
@@ -214,9 +226,5 @@ void cv_conn_run(struct cv_conn *conn);
 
 // A receive buffer is free again: the connection no longer starves.
 void cv_conn_feed(struct cv_conn *conn);
-
-static inline bool cv_conn_is_alive(const struct cv_conn *conn) {
-    return conn->state != CV_CONN_FREE && conn->state != CV_CONN_CLOSING;
-}
 
 #endif

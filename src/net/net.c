@@ -83,12 +83,8 @@ static struct cv_conn *take_record(struct cv_net *net) {
     return conn;
 }
 
-void cv_net_list(struct cv_conn *conn, uint16_t what) {
+void cv_net_list_slow(struct cv_conn *conn) {
     struct cv_net *net = conn->net;
-    conn->flags |= what;
-    if ((conn->flags & CV_CONN_LISTED) != 0) {
-        return;
-    }
     conn->flags |= CV_CONN_LISTED;
     conn->next = 0;
     if (net->todo_tail != 0) {

@@ -104,8 +104,16 @@ void cv_net_open(struct cv_net *net, int descriptor);
 
 // The rest is for conn.c.
 
+// The rest of cv_net_list: puts the connection on the list.
+void cv_net_list_slow(struct cv_conn *conn);
+
 // Adds CV_CONN_RUN or CV_CONN_FLUSH to what the connection needs done, once per turn.
-void cv_net_list(struct cv_conn *conn, uint16_t what);
+static inline void cv_net_list(struct cv_conn *conn, uint16_t what) {
+    conn->flags |= what;
+    if ((conn->flags & CV_CONN_LISTED) == 0) {
+        cv_net_list_slow(conn);
+    }
+}
 
 // Its receive ended for want of a buffer: it gets its turn when buffers come back.
 void cv_net_starve(struct cv_conn *conn);

@@ -11,19 +11,6 @@
 #define BLOCK_BYTES_MIN 1024u
 #define BLOCK_BYTES_MAX 16384u
 
-struct cv_outseg {
-    struct cv_outseg *next;
-    const uint8_t *data;  // First byte not yet sent.
-    size_t length;
-    uint32_t room;         // Free bytes behind `data + length`; 0 in a reference.
-    uint32_t block_bytes;  // Of this allocation.
-    uint32_t pins;
-    bool is_dropped;  // Out of the queue: the pins alone keep it.
-    void (*on_release)(void *context);
-    void *context;
-    uint8_t bytes[];
-};
-
 static void append(struct cv_outq *outq, struct cv_outseg *segment) {
     segment->next = NULL;
     if (outq->tail != NULL) {
@@ -55,35 +42,26 @@ static void drop_head(struct cv_outq *outq, struct cv_pool *pool) {
     }
 }
 
-char *cv_outq_reserve(struct cv_outq *outq, struct cv_pool *pool, size_t bytes, size_t expected) {
-    struct cv_outseg *tail = outq->tail;
-    if (CV_UNLIKELY(tail == NULL || tail->room < bytes)) {
-        size_t wanted = sizeof(*tail) + CV_MAX(bytes, CV_MIN(expected, BLOCK_BYTES_MAX / 2));
-        if (tail != NULL) {
-            wanted = CV_MAX(wanted, (size_t)BLOCK_BYTES_MAX);
-        }
-        size_t block_bytes = cv_pool_capacity(CV_MAX(wanted, (size_t)BLOCK_BYTES_MIN));
-        CV_ASSERT(block_bytes <= UINT32_MAX);
-        tail = cv_pool_acquire(pool, block_bytes);
-        if (tail == NULL) {
-            return NULL;
-        }
-        *tail = (struct cv_outseg){
-            .data = tail->bytes,
-            .room = (uint32_t)(block_bytes - sizeof(*tail)),
-            .block_bytes = (uint32_t)block_bytes,
-        };
-        append(outq, tail);
+char *cv_outq_reserve_slow(struct cv_outq *outq, struct cv_pool *pool, size_t bytes,
+                           size_t expected) {
+    struct cv_outseg *tail;
+    size_t wanted = sizeof(*tail) + CV_MAX(bytes, CV_MIN(expected, BLOCK_BYTES_MAX / 2));
+    if (outq->tail != NULL) {
+        wanted = CV_MAX(wanted, (size_t)BLOCK_BYTES_MAX);
     }
-    return (char *)tail->bytes + (tail->block_bytes - sizeof(*tail) - tail->room);
-}
-
-void cv_outq_commit(struct cv_outq *outq, size_t bytes) {
-    struct cv_outseg *tail = outq->tail;
-    CV_ASSERT(tail != NULL && bytes <= tail->room);
-    tail->length += bytes;
-    tail->room -= (uint32_t)bytes;
-    outq->bytes += bytes;
+    size_t block_bytes = cv_pool_capacity(CV_MAX(wanted, (size_t)BLOCK_BYTES_MIN));
+    CV_ASSERT(block_bytes <= UINT32_MAX);
+    tail = cv_pool_acquire(pool, block_bytes);
+    if (tail == NULL) {
+        return NULL;
+    }
+    *tail = (struct cv_outseg){
+        .data = tail->bytes,
+        .room = (uint32_t)(block_bytes - sizeof(*tail)),
+        .block_bytes = (uint32_t)block_bytes,
+    };
+    append(outq, tail);
+    return (char *)tail->bytes;
 }
 
 int cv_outq_copy(struct cv_outq *outq, struct cv_pool *pool, struct cv_span data) {

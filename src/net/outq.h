@@ -8,11 +8,24 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "base/assert.h"
 #include "base/compiler.h"
 #include "base/span.h"
 #include "mem/pool.h"
 
-struct cv_outseg;
+// Its members are outq's own; they stand here for the two functions that every answer calls.
+struct cv_outseg {
+    struct cv_outseg *next;
+    const uint8_t *data;  // First byte not yet sent.
+    size_t length;
+    uint32_t room;         // Free bytes behind `data + length`; 0 in a reference.
+    uint32_t block_bytes;  // Of this allocation.
+    uint32_t pins;
+    bool is_dropped;  // Out of the queue: the pins alone keep it.
+    void (*on_release)(void *context);
+    void *context;
+    uint8_t bytes[];
+};
 
 struct cv_outq {
     struct cv_outseg *head;  // owned
@@ -20,12 +33,29 @@ struct cv_outq {
     size_t bytes;  // Queued and not yet reported sent.
 };
 
+// The rest of cv_outq_reserve: a new block.
+CV_MUST_USE char *cv_outq_reserve_slow(struct cv_outq *outq, struct cv_pool *pool, size_t bytes,
+                                       size_t expected);
+
 // Room for `bytes` contiguous bytes at the end, NULL when memory is exhausted. `expected` says how
 // many bytes will probably follow in this turn, so that they share a block. cv_outq_commit keeps
 // what was written there; the next call of any kind voids the room.
-CV_MUST_USE char *cv_outq_reserve(struct cv_outq *outq, struct cv_pool *pool, size_t bytes,
-                                  size_t expected);
-void cv_outq_commit(struct cv_outq *outq, size_t bytes);
+CV_MUST_USE static inline char *cv_outq_reserve(struct cv_outq *outq, struct cv_pool *pool,
+                                                size_t bytes, size_t expected) {
+    struct cv_outseg *tail = outq->tail;
+    if (CV_UNLIKELY(tail == NULL || tail->room < bytes)) {
+        return cv_outq_reserve_slow(outq, pool, bytes, expected);
+    }
+    return (char *)tail + tail->block_bytes - tail->room;
+}
+
+static inline void cv_outq_commit(struct cv_outq *outq, size_t bytes) {
+    struct cv_outseg *tail = outq->tail;
+    CV_ASSERT(tail != NULL && bytes <= tail->room);
+    tail->length += bytes;
+    tail->room -= (uint32_t)bytes;
+    outq->bytes += bytes;
+}
 
 // Copies `data`, into several blocks when it is long. Returns 0, or -ENOMEM with part of it queued:
 // the connection must then be closed.

@@ -29,23 +29,28 @@ static void hold(struct cv_exchange *exchange) {
     exchange->holders++;
 }
 
-static void release(struct cv_exchange *exchange) {
-    CV_ASSERT(exchange->holders > 0);
-    if (--exchange->holders > 0) {
-        return;
-    }
-    if (exchange->is_started || exchange->request.router != NULL) {
+static CV_NOINLINE void destroy(struct cv_exchange *exchange) {
+    if (CV_LIKELY(exchange->is_started || exchange->request.router != NULL)) {
         cv_request_deinit(&exchange->request);
     }
-    cv_buffer_clear(&exchange->body, exchange->pool);
+    if (CV_UNLIKELY(exchange->body.data != NULL)) {
+        cv_buffer_clear(&exchange->body, exchange->pool);
+    }
     cv_pool_release(exchange->pool, exchange, sizeof(*exchange));
+}
+
+static inline void release(struct cv_exchange *exchange) {
+    CV_ASSERT(exchange->holders > 0);
+    if (--exchange->holders == 0) {
+        destroy(exchange);
+    }
 }
 
 static void release_reference(void *context) {
     release(context);
 }
 
-static void leave_connection(struct cv_exchange *exchange) {
+static inline void leave_connection(struct cv_exchange *exchange) {
     if (exchange->conn != NULL && exchange->conn->protocol == exchange) {
         exchange->conn->protocol = NULL;
     }
@@ -81,23 +86,28 @@ static bool is_discardable(const struct cv_exchange *exchange) {
                                       exchange->body_left <= CV_EXCHANGE_DISCARD_BYTES_MAX);
 }
 
+static CV_NOINLINE void end_connection(struct cv_exchange *exchange) {
+    struct cv_conn *conn = exchange->conn;
+    bool asked_for = !exchange->head.keep_alive && exchange->is_body_over;
+    conn->protocol = NULL;
+    cv_conn_finish(conn,
+                   conn->net->draining ? COVET_COUNTER_CLOSED_DRAIN : COVET_COUNTER_CLOSED_SERVER,
+                   !asked_for);
+    leave_connection(exchange);
+}
+
 static void end(struct cv_exchange *exchange) {
     struct cv_conn *conn = exchange->conn;
-    if (conn == NULL) {
+    if (CV_UNLIKELY(conn == NULL)) {
         leave_connection(exchange);
         return;
     }
     cv_conn_flush(conn);
-    if (exchange->is_closing) {
-        bool asked_for = !exchange->head.keep_alive && exchange->is_body_over;
-        conn->protocol = NULL;
-        cv_conn_finish(
-            conn, conn->net->draining ? COVET_COUNTER_CLOSED_DRAIN : COVET_COUNTER_CLOSED_SERVER,
-            !asked_for);
-        leave_connection(exchange);
+    if (CV_UNLIKELY(exchange->is_closing)) {
+        end_connection(exchange);
         return;
     }
-    if (exchange->is_body_over) {
+    if (CV_LIKELY(exchange->is_body_over)) {
         leave_connection(exchange);
     } else {
         cv_conn_set_read_timeout(conn, conn->net->limits->body_grace_ms);
@@ -106,7 +116,7 @@ static void end(struct cv_exchange *exchange) {
 }
 
 // The answer is complete. From inside a call of the application the end must wait for its return.
-static void finish(struct cv_exchange *exchange) {
+static inline void finish(struct cv_exchange *exchange) {
     struct cv_conn *conn = exchange->conn;
     CV_ASSERT(!exchange->is_answered);
     exchange->is_answered = true;
@@ -194,16 +204,16 @@ static bool keep(struct cv_exchange *exchange) {
     return false;
 }
 
-static void after_call(struct cv_exchange *exchange) {
+static inline void after_call(struct cv_exchange *exchange) {
     exchange->is_busy = false;
-    if (exchange->is_answered) {
+    if (CV_LIKELY(exchange->is_answered)) {
         end(exchange);
     } else if (keep(exchange) && exchange->conn != NULL && exchange->is_body_over) {
         cv_conn_set_read_timeout(exchange->conn, exchange->conn->net->limits->body_grace_ms);
     }
 }
 
-static void run(struct cv_exchange *exchange) {
+static inline void run(struct cv_exchange *exchange) {
     exchange->is_started = true;
     exchange->is_busy = true;
     cv_request_run(&exchange->request);
@@ -442,14 +452,14 @@ void cv_exchange_on_output(struct cv_exchange *exchange) {
 }
 
 // The sink.
-static void fill_head(struct cv_exchange *exchange, struct cv_head *head) {
+static inline void fill_head(struct cv_exchange *exchange, struct cv_head *head) {
     struct cv_net *net = exchange->conn->net;
     const struct cv_parser_head *request = &exchange->head;
     exchange->status = head->status;
     // Behind a CONNECT come bytes of the tunnel that was refused, not requests.
     exchange->is_closing = !request->keep_alive || net->draining || !is_discardable(exchange) ||
                            request->method == CV_METHOD_CONNECT;
-    if (head->body == CV_HEAD_CHUNKED) {
+    if (CV_UNLIKELY(head->body == CV_HEAD_CHUNKED)) {
         exchange->is_chunked_out = request->version_minor > 0;
         if (!exchange->is_chunked_out) {
             // HTTP/1.0 knows no chunks: the end of the connection is the end of the body.
@@ -468,7 +478,7 @@ static void give_up(struct cv_exchange *exchange) {
 }
 
 // Writes the head, with `body` behind it in the same block. False when memory is exhausted.
-static bool write_head(struct cv_exchange *exchange, struct cv_outq *outq,
+static inline bool write_head(struct cv_exchange *exchange, struct cv_outq *outq,
                        const struct cv_head *head, struct cv_span body) {
     size_t bytes = cv_head_bytes_max(head) + body.length;
     size_t expected = bytes + cv_http1_of(exchange->conn)->unread_bytes * OUTPUT_PER_UNREAD;
@@ -515,7 +525,7 @@ static bool write_body(struct cv_exchange *exchange, struct cv_outq *outq, struc
 static void answer(struct cv_sink *sink, struct cv_head *head, struct cv_span body,
                    enum cv_body_lifetime lifetime) {
     struct cv_exchange *exchange = of(sink);
-    if (exchange->conn != NULL) {
+    if (CV_LIKELY(exchange->conn != NULL)) {
         struct cv_outq *outq = cv_conn_output(exchange->conn);
         bool together = body.length <= COPY_BYTES_MAX;
         fill_head(exchange, head);

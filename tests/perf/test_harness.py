@@ -83,18 +83,18 @@ class Reading(unittest.TestCase):
 
     def test_covet_load_tells_errors_by_kind(self):
         text = json.dumps({**self.COVET, "errors": 3, "errors_by_kind": {"cut": 2, "status": 1, "send": 0}})
-        found = load.CovetLoad("x", Path(".")).read(text, 0)
+        found = load.CovetLoad("x", Path(".")).read(text, "", 0)
         self.assertEqual((found.requests, found.errors, found.error_text), (10, 3, "cut 2, status 1"))
 
     def test_covet_load_that_was_full_is_believed(self):
-        self.assertFalse(load.CovetLoad("x", Path(".")).read(json.dumps(self.COVET), 0).generator_full)
-        self.assertTrue(load.CovetLoad("x", Path(".")).read(json.dumps(self.COVET), load.GENERATOR_FULL).generator_full)
+        self.assertFalse(load.CovetLoad("x", Path(".")).read(json.dumps(self.COVET), "", 0).generator_full)
+        self.assertTrue(load.CovetLoad("x", Path(".")).read(json.dumps(self.COVET), "full", load.GENERATOR_FULL).generator_full)
 
     def test_covet_load_that_fails_is_a_failure_with_its_words(self):
-        for text, status, words in (("no connection", 1, "no connection"), ("", 1, "ended with 1"),
-                                    ("Hello", 0, "no JSON")):
-            with self.subTest(text), self.assertRaises(Failure) as failed:
-                load.CovetLoad("x", Path(".")).read(text, status)
+        for text, complaint, status, words in (("", "a\nno connection\n", 1, "ended with 1: no connection"),
+                                               ("", "", 1, "it said nothing"), ("Hello", "", 0, "no JSON")):
+            with self.subTest(words), self.assertRaises(Failure) as failed:
+                load.CovetLoad("x", Path(".")).read(text, complaint, status)
             self.assertIn(words, str(failed.exception))
 
     def test_command_says_what_the_load_is(self):
@@ -109,8 +109,7 @@ class Reading(unittest.TestCase):
 
     def test_a_run_of_a_number_of_requests_ends_by_that(self):
         text = " ".join(load.CovetLoad("x", Path(".")).command(Load(requests=5000), 80, 1, (1,)))
-        self.assertIn("-n 5000", text)
-        self.assertNotIn(" -d ", text)
+        self.assertIn(f"-n 5000 -d {load.LOST_S}", text)
 
     def test_wrk_output_is_read(self):
         text = """  Latency Distribution
@@ -122,7 +121,7 @@ class Reading(unittest.TestCase):
   Socket errors: connect 0, read 2, write 0, timeout 1
 Requests/sec:  58618.00
 """
-        found = load.Wrk().read(text, 0)
+        found = load.Wrk().read(text, "", 0)
         self.assertEqual((found.requests, found.requests_per_s, found.errors), (58618, 58618.0, 3))
         self.assertEqual(found.latency_us["p75"], 1200)
 
@@ -130,13 +129,13 @@ Requests/sec:  58618.00
         text = """finished in 1.00s, 40330.00 req/s, 5.77MB/s
 requests: 40330 total, 40394 started, 40330 done, 40330 succeeded, 0 failed, 0 errored, 0 timeout
 """
-        found = load.H2load().read(text, 0)
+        found = load.H2load().read(text, "", 0)
         self.assertEqual((found.requests, found.requests_per_s, found.errors), (40330, 40330.0, 0))
 
     def test_other_generators_that_fail_are_failures(self):
         for generator in (load.Wrk(), load.H2load()):
             with self.assertRaises(Failure):
-                generator.read("unable to connect", 1)
+                generator.read("unable to connect", "", 1)
 
     def test_perf_count_is_read_and_its_absence_seen(self):
         self.assertEqual(counts.read_perf("# started\n\n1234,,raw_syscalls:sys_enter,99,100.00,,\n"), 1234)

@@ -23,7 +23,8 @@ enum state {
     TEXT,         // The reason, or a value that means nothing here.
     LINE_LF,
     LINE_BEGIN,
-    NAME,
+    NAME,  // One that may mean something: it begins like one that does.
+    OTHER_NAME,
     LENGTH,  // The value of Content-Length.
     LIST,    // That of Connection or Transfer-Encoding.
     LAST_LF,
@@ -126,12 +127,23 @@ static enum state read_name(struct load_reader *reader, char byte) {
     return cv_scan_is(byte, CV_SCAN_TOKEN) ? NAME : BROKEN;
 }
 
+static enum state read_other_name(char byte) {
+    if (byte == ':') {
+        return TEXT;
+    }
+    return cv_scan_is(byte, CV_SCAN_TOKEN) ? OTHER_NAME : BROKEN;
+}
+
 static enum state read_line_begin(struct load_reader *reader, char byte) {
     if (byte == '\r') {
         return LAST_LF;
     }
+    if (byte == ':') {
+        return BROKEN;
+    }
     reader->word_bytes = 0;
-    return byte == ':' ? BROKEN : read_name(reader, byte);
+    char lower = (char)(byte | 0x20);
+    return lower == 'c' || lower == 't' ? read_name(reader, byte) : read_other_name(byte);
 }
 
 // Digits with blanks around, below 2^63.
@@ -195,6 +207,8 @@ static enum state read_byte(struct load_reader *reader, char byte) {
         return read_line_begin(reader, byte);
     case NAME:
         return read_name(reader, byte);
+    case OTHER_NAME:
+        return read_other_name(byte);
     case LENGTH:
         return read_length(reader, byte);
     case LIST:
@@ -204,12 +218,46 @@ static enum state read_byte(struct load_reader *reader, char byte) {
     }
 }
 
+#define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
+
+// Is any of these eight bytes below 0x20, or 0x7f?
+static bool has_control(uint64_t word) {
+    uint64_t below = (word - EACH_BYTE(0x20)) & ~word;
+    uint64_t del = word ^ EACH_BYTE(0x7f);
+    return ((below | ((del - EACH_BYTE(1)) & ~del)) & EACH_BYTE(0x80)) != 0;
+}
+
+// Texts are most of a head.
+static size_t skip_text(const char *data, size_t bytes) {
+    size_t at = 0;
+    for (uint64_t word; bytes - at >= sizeof(word); at += sizeof(word)) {
+        memcpy(&word, data + at, sizeof(word));
+        if (has_control(word)) {
+            break;
+        }
+    }
+    while (at < bytes && !cv_scan_is(data[at], CV_SCAN_CONTROL)) {
+        at++;
+    }
+    return at;
+}
+
+static size_t skip_name(const char *data, size_t bytes) {
+    size_t at = 0;
+    while (at < bytes && cv_scan_is(data[at], CV_SCAN_TOKEN)) {
+        at++;
+    }
+    return at;
+}
+
 static size_t read_head(struct load_reader *reader, const char *data, size_t bytes) {
     size_t at = 0;
     while (at < bytes && reader->state < HEAD_END) {
         reader->state = (uint8_t)read_byte(reader, data[at++]);
-        while (reader->state == TEXT && at < bytes && !cv_scan_is(data[at], CV_SCAN_CONTROL)) {
-            at++;
+        if (reader->state == TEXT) {
+            at += skip_text(data + at, bytes - at);
+        } else if (reader->state == OTHER_NAME) {
+            at += skip_name(data + at, bytes - at);
         }
     }
     reader->head_bytes += (uint32_t)CV_MIN(at, LOAD_HEAD_BYTES_MAX + 1);
@@ -228,9 +276,8 @@ static void begin_head(struct load_reader *reader) {
     reader->body_left = 0;
 }
 
-static void advance(struct load_reader *reader, const struct load_requests *requests) {
-    uint32_t next = reader->request_index + 1;
-    reader->request_index = next < requests->count ? next : 0;
+static uint32_t next_index(const struct load_requests *requests, uint32_t index) {
+    return index + 1 < requests->count ? index + 1 : 0;
 }
 
 // The answer is there to its last byte. Behind load_reader_end no request index is needed.
@@ -305,37 +352,50 @@ static bool is_known(const struct load_shape *shape, const char *data, size_t by
            memcmp(data, shape->bytes, shape->same_bytes) == 0;
 }
 
-// Takes answers as long as they are known ones.
+// The head of a known answer is here, the end of its body is not.
+static void begin_known_body(struct load_reader *reader, const struct load_shape *shape) {
+    reader->flags = 0;
+    reader->status = (uint16_t)(shape->status_class * 100);
+    reader->body_left = shape->rest_bytes;
+    reader->state = BODY;
+}
+
+// Takes answers as long as they are known ones and none is to be verified.
 static void take_known(struct feed *feed) {
     struct load_reader *reader = feed->reader;
-    while (feed->left > 0 && reader->until_verify > 0) {
-        const struct load_shape *shape = &feed->shapes[reader->request_index];
-        size_t bytes = feed->bytes - feed->at;
-        if (!is_known(shape, feed->data + feed->at, bytes)) {
-            return;
+    struct load_tally *tally = feed->tally;
+    const char *at = feed->data + feed->at;
+    const char *end = feed->data + feed->bytes;
+    uint32_t index = reader->request_index;
+    unsigned taken = 0;
+    unsigned taken_max = CV_MIN(feed->left, reader->until_verify);
+    while (taken < taken_max) {
+        const struct load_shape *shape = &feed->shapes[index];
+        if (!is_known(shape, at, (size_t)(end - at))) {
+            break;
         }
-        reader->until_verify--;
-        bytes -= shape->same_bytes;
-        if (bytes < shape->rest_bytes) {
-            reader->flags = 0;
-            reader->status = (uint16_t)(shape->status_class * 100);
-            reader->body_left = shape->rest_bytes;
-            reader->state = BODY;
-            feed->at += shape->same_bytes;
-            return;
+        at += shape->same_bytes;
+        if ((size_t)(end - at) < shape->rest_bytes) {
+            begin_known_body(reader, shape);
+            reader->until_verify--;
+            break;
         }
-        feed->at += shape->same_bytes + shape->rest_bytes;
-        feed->tally->answers++;
-        feed->tally->status[shape->status_class]++;
-        feed->tally->body_bytes += shape->body_bytes;
-        feed->left--;
-        advance(reader, feed->requests);
+        at += shape->rest_bytes;
+        taken++;
+        tally->status[shape->status_class]++;
+        tally->body_bytes += shape->body_bytes;
+        index = next_index(feed->requests, index);
     }
+    reader->request_index = index;
+    reader->until_verify = (uint8_t)(reader->until_verify - taken);
+    tally->answers += taken;
+    feed->left -= taken;
+    feed->at = (size_t)(at - feed->data);
 }
 
 static void finish_answer(struct feed *feed) {
     complete(feed->reader, feed->tally);
-    advance(feed->reader, feed->requests);
+    feed->reader->request_index = next_index(feed->requests, feed->reader->request_index);
     feed->left--;
 }
 

@@ -23,10 +23,12 @@
 #define LOOK_MS 50u
 #define LOOKS_PER_PROGRESS 10u
 #define NO_SERVER_NS (2000 * (uint64_t)NS_PER_MS)  // Nothing but refusals for so long: it is over.
-// Of the 28,000 ports that Linux gives out by itself one address uses so many, and the search for a
-// free one stays short. Ports of closed connections stay taken for a second (tcp_tw_reuse).
-#define PORTS_PER_CLIENT 20000u
+// One client address has 28,000 ports for one server address, of which connect(2) looks at every
+// second first, one by one from a random place: with more than these taken the search soon costs
+// more than the connection. Ports of closed connections stay taken for a second (tcp_tw_reuse).
+#define PORTS_PER_CLIENT 2000u
 #define CLIENTS_FOR_RECONNECT 32u
+#define CLIENTS_MAX 250u
 #define LANES_MAX 4096u
 
 struct member {
@@ -75,6 +77,7 @@ static unsigned clients_for(const struct load_options *options) {
     if (wanted == 0) {
         unsigned total = options->connections + options->idle;
         wanted = total > PORTS_PER_CLIENT ? total / PORTS_PER_CLIENT + 1 : 0;
+        wanted = CV_MIN(wanted, CLIENTS_MAX);
         if (options->reconnect > 0) {
             wanted = CV_MAX(wanted, CLIENTS_FOR_RECONNECT);
         }
@@ -110,7 +113,7 @@ static unsigned lanes_for(const struct load_options *options) {
 static int create(struct fleet *fleet, const char **why) {
     const struct load_options *options = fleet->options;
     unsigned clients = clients_for(options);
-    uint64_t first_busy, first_idle, unused;
+    uint64_t total = (uint64_t)options->connections + options->idle, first, unused;
 
     fleet->members = calloc(fleet->count, sizeof(*fleet->members));
     *why = "memory for connections";
@@ -124,9 +127,9 @@ static int create(struct fleet *fleet, const char **why) {
                                       .rate = options->rate / fleet->count,
                                       .phase = (double)i / fleet->count,
                                       .core = core_for(options, i)};
-        plan.connections = (unsigned)share(options->connections, fleet->count, i, &first_busy);
-        plan.idle = (unsigned)share(options->idle, fleet->count, i, &first_idle);
-        plan.connection_first = (unsigned)(first_busy + first_idle);
+        plan.connections = (unsigned)share(options->connections, fleet->count, i, &unused);
+        plan.idle = (unsigned)share(total, fleet->count, i, &first) - plan.connections;
+        plan.connection_first = (unsigned)first;
         plan.request_count = options->request_count > 0
                                  ? share(options->request_count, fleet->count, i, &unused)
                                  : UINT64_MAX;

@@ -323,13 +323,14 @@ static void replace(struct load_lane *lane, uint32_t index) {
     queue_dial(lane, index);
 }
 
-// The same, but owed requests are lost: all of them are errors of this kind.
+// The same, but what was sent is lost: every request of it is an error of this kind. In the open
+// loop one given up has had the latency that it was waited for, at least.
 static void fail(struct load_lane *lane, uint32_t index, enum load_error kind) {
     struct connection *c = &lane->connections[index];
-    lane->result.errors[kind] += CV_MAX(c->owed, 1u);
-    // In the open loop a request given up has had the latency it was waited for, at least.
-    take_owed(lane, index, c->owed, lane->open_loop && kind == LOAD_ERROR_TIMEOUT);
-    c->unsent = 0;
+    uint32_t sent = c->owed - c->unsent;
+    lane->result.errors[kind] += CV_MAX(sent, 1u);
+    take_owed(lane, index, sent, lane->open_loop && kind == LOAD_ERROR_TIMEOUT);
+    c->reader.request_index = c->next;
     replace(lane, index);
 }
 
@@ -385,7 +386,7 @@ static void on_end(struct load_lane *lane, uint32_t index) {
         take_owed(lane, index, 1, true);
         announced = true;
     }
-    if (announced || (status == 0 && c->owed == 0)) {
+    if (announced || (status == 0 && c->owed == c->unsent)) {
         replace(lane, index);
     } else {
         fail(lane, index, c->broken ? LOAD_ERROR_SEND : LOAD_ERROR_CUT);

@@ -12,10 +12,9 @@
 #define EXIT_FAILED 1
 #define EXIT_BOTTLENECK 3
 
-static void show_progress(const struct load_progress *progress) {
-    fprintf(stderr, "\r%6.1f s  %llu answers  %llu errors  %u connections \033[K",
-            progress->seconds, (unsigned long long)progress->answers,
-            (unsigned long long)progress->errors, progress->open);
+static void on_progress(const struct load_progress *progress) {
+    static struct load_progress before;
+    load_report_progress(stderr, &before, progress);
 }
 
 int main(int argc, char **argv) {
@@ -25,10 +24,10 @@ int main(int argc, char **argv) {
 
     load_options_read(&options, argc, argv);
     struct load_watch *watch = load_watch_begin((const struct sockaddr *)&options.address);
-    int status = load_fleet_run(&options, &result, options.progress ? show_progress : NULL, &why);
+    int status = load_fleet_run(&options, &result, options.progress ? on_progress : NULL, &why);
     double server_busy = load_watch_end(watch);
     if (options.progress) {
-        fputs("\r\033[K", stderr);
+        load_report_progress_end(stderr);
     }
     if (status < 0) {
         fprintf(stderr, "covet-load: %s: %s\n", why, strerror(-status));

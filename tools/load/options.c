@@ -334,9 +334,8 @@ static void check_together(const struct draft *draft) {
     if (options->warmup_seconds >= options->seconds) {
         fail(EXIT_USAGE, "--warmup: nothing is left of the %g seconds", options->seconds);
     }
-    if (draft->file != NULL &&
-        (draft->method != NULL || draft->body != NULL || draft->upload_bytes > 0)) {
-        fail(EXIT_USAGE, "--file says methods and bodies; leave out -X, -b and --upload");
+    if (draft->file != NULL && (draft->body != NULL || draft->upload_bytes > 0)) {
+        fail(EXIT_USAGE, "--file says the bodies; leave out -b and --upload");
     }
     if (draft->body != NULL && draft->upload_bytes > 0) {
         fail(EXIT_USAGE, "-b and --upload are two bodies");

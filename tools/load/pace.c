@@ -4,7 +4,7 @@
 #include "base/assert.h"
 
 static void look_ahead(struct load_pace *pace) {
-    double offset_ns = ((double)pace->taken + pace->phase) * pace->interval_ns;
+    double offset_ns = ((double)pace->taken + pace->phase) * 1e9 / pace->rate;
     uint64_t room_ns = pace->ends_ns > pace->began_ns ? pace->ends_ns - pace->began_ns : 0;
     pace->next_ns = offset_ns < (double)room_ns ? pace->began_ns + (uint64_t)offset_ns : UINT64_MAX;
 }
@@ -13,8 +13,8 @@ void load_pace_begin(struct load_pace *pace, double rate, double phase, uint64_t
                      uint64_t ends_ns) {
     CV_ASSERT(rate > 0);
     CV_ASSERT(phase >= 0 && phase <= 1);
-    *pace = (struct load_pace){
-        .began_ns = began_ns, .ends_ns = ends_ns, .interval_ns = 1e9 / rate, .phase = phase};
+    *pace =
+        (struct load_pace){.began_ns = began_ns, .ends_ns = ends_ns, .rate = rate, .phase = phase};
     look_ahead(pace);
 }
 

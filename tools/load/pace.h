@@ -12,7 +12,7 @@
 struct load_pace {
     uint64_t began_ns, ends_ns;  // Requests start in [began_ns, ends_ns).
     uint64_t taken;              // Requests taken from the schedule so far.
-    double interval_ns, phase;
+    double rate, phase;
     uint64_t next_ns;  // When the next one starts; UINT64_MAX: there is none any more.
 };
 

@@ -100,8 +100,13 @@ static struct text time_text(double ns) {
 }
 
 static struct text bytes_text(double bytes) {
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", NULL};
-    return scaled_text(bytes, 1e3, units);
+    static const char *const units[] = {"kB", "MB", "GB", "TB", NULL};
+    struct text text;
+    if (bytes < 999.5) {
+        snprintf(text.data, sizeof(text.data), "%.0f B", bytes);
+        return text;
+    }
+    return scaled_text(bytes / 1e3, 1e3, units);
 }
 
 static const char *plural(uint64_t count) {
