@@ -2,7 +2,7 @@
 import re
 from pathlib import Path
 
-from .figures import NONE, figure, goal_times, interval, times
+from .figures import NONE, figure, goal_times, interval, measured_times
 from .markup import Markup, element
 
 STYLE = Path(__file__).with_name("report.css")
@@ -54,7 +54,7 @@ def ratio_cell(ratio):
         met = ratio.get("met")
         word = {True: "met", False: "missed", None: "not judged"}[met]
         judged = element("div", mark(met), f" {goal_times(ratio)} {word}", class_=f"judged {STATES[met]}")
-    return element("td", times(ratio["median"]),
+    return element("td", measured_times(ratio),
                    element("small", interval(ratio.get("low"), ratio.get("high"))), judged)
 
 

@@ -4,7 +4,7 @@ The reader who has half a minute gets the verdict, the goals and one table of ra
 below, scenario by scenario, every figure with its interval, then what was measured how, on which machine,
 with which command, and how to do it again. What is missing or doubtful says so where it stands.
 """
-from .figures import NONE, at_most, figure, interval, quantity, significant, step_of, times
+from .figures import NONE, at_most, figure, interval, measured_times, quantity, significant, step_of, times
 from .goals import goals_of, verdict
 from .markup import element
 from .parts import STATES, breakable, document, drawn, mark, pairs, ratios_table, table
@@ -51,7 +51,7 @@ def goal_card(goal, titles):
         "div",
         element("div", element("b", goal.scenario["title"]),
                 f"{title[0].upper()}{title[1:]} against {other}{closest}", class_="what"),
-        element("div", times(median), element("small", f"95 %: {ends}" if ends else f"{ratio.get('rounds', NONE)} rounds"), class_="figure"),
+        element("div", measured_times(ratio), element("small", f"95 %: {ends}" if ends else f"{ratio.get('rounds', NONE)} rounds"), class_="figure"),
         goal_scale(low, median, high, ratio["goal"], at_most(ratio)) if median else None,
         element("div", mark(goal.met), goal.verdict.capitalize(),
                 element("span", f"goal {goal.text}", class_="goal-text"), class_=f"state {STATES[goal.met]}"),

@@ -152,6 +152,11 @@ class Numbers(unittest.TestCase):
                                   (12_400, "kib", "12.1 MiB"), (0.4, "ns", "0.400 ns"), (70_000, "", "70,000")):
             self.assertEqual(figures.quantity(value, unit), text)
 
+    def test_of_ratios_show_the_side_of_the_goal(self):
+        for median, goal, text in ((1.0541, 1.05, "1.054 ×"), (1.05, 1.05, "1.05 ×"), (0.6, 0.9, "0.600 ×"),
+                                   (1.050001, 1.05, "1.05000 ×"), (1.2, None, "1.20 ×"), (None, 1, "–")):
+            self.assertEqual(figures.measured_times({"median": median, "goal": goal}), text)
+
     def test_are_not_repeated_where_an_interval_is_none(self):
         self.assertEqual(figures.interval(1, 2), "1.00–2.00")
         self.assertEqual(figures.interval(5.001, 5.002), "")
