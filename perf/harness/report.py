@@ -45,7 +45,7 @@ def goal_card(goal, titles):
     ratio = goal.ratio
     name, median, low, high = (ratio.get(key) for key in ("figure", "median", "low", "high"))
     title, other = figure(name).title, titles.get(ratio["to"], ratio["to"])
-    ends = f"95 %: {interval(low, high)}" if interval(low, high) else f"{ratio.get('rounds', NONE)} rounds"
+    ends = f"95 %: {interval(low, high)}" if interval(low, high) else "no interval: too few rounds"
     closest = "" if goal.of_count == 1 else f", the closest of {goal.of_count}"
     return element(
         "div",
