@@ -11,7 +11,7 @@
 // reported sends 0.98 and 1.24, direct descriptors 1.02 and 1.01, single-shot receives 1.01
 // and 1.05, waiting up to 200 us for 16 completions 0.91 and 0.13 (but 1.42 times the median
 // latency). Tables, intervals and what was tried besides: docs/notes/0002 (descriptors, closing)
-// and docs/notes/0003 (waiting).
+// and docs/notes/0003 (waiting; the best variant for each load).
 #include <liburing.h>
 #include <signal.h>
 #include <time.h>
