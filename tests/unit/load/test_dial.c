@@ -106,8 +106,9 @@ static void check_clients(bool chained) {
         assert_int_equal(dial(i, i, &data), 0);
         assert_int_equal(data, CONNECTED);
         int peer = use(i, &client);
-        struct sockaddr_in *ipv4 = (struct sockaddr_in *)&client;
-        assert_int_equal(ntohl(ipv4->sin_addr.s_addr), INADDR_LOOPBACK + 1 + i % 3);
+        struct sockaddr_in ipv4;
+        memcpy(&ipv4, &client, sizeof(ipv4));
+        assert_int_equal(ntohl(ipv4.sin_addr.s_addr), INADDR_LOOPBACK + 1 + i % 3);
         close(peer);
     }
 }
