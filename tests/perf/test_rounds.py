@@ -38,13 +38,13 @@ class Measured(Measurement):
     """Instead of loading a server, asks it what it takes. Noise makes every other run dearer."""
 
     noise = 0.0
-    seconds = 0.0
+    takes_s = 0.0
 
     def run_once(self, server, seconds, idle):
         server.runs += 1
         if server.fails_from is not None and server.runs >= server.fails_from:
             raise Failure("gone")
-        time.sleep(self.seconds)
+        time.sleep(self.takes_s)
         dear = 1 + self.noise * (server.runs % 2)
         return {"requests_per_s": 1e9 / server.cpu_ns, "requests": 100, "cpu_ns": server.cpu_ns * dear,
                 "switches": 0, "memory_kib": 1, "errors": 0, "generator_full": False, "others": 0}
@@ -83,7 +83,7 @@ class Rounds(unittest.TestCase):
 
     def test_it_ends_in_time(self):
         one = measurement()
-        one.noise, one.seconds = 0.5, 0.02
+        one.noise, one.takes_s = 0.5, 0.02
         began = time.monotonic()
         one.run_rounds(group(), soon(0.5))
         self.assertLess(time.monotonic() - began, 3)
