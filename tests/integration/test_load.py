@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from harness import Skip, limit_s, metrics, names, procfs
+from harness import Skip, metrics, names, procfs
 from harness.server import Server, has_ipv6
 from harness.stub import CLOSE, HELLO, Stub, hello, stalling
 
@@ -147,11 +147,11 @@ def test_ipv6_works(env):
 
 
 def test_bodies_are_streamed(env):
-    with Server(env, names.BODY_MAX, "8m") as server:
-        report = load(env, "--upload", "3M", "-n", 6, "-c", 2, url(server, "/echo"))
+    with Server(env) as server:
+        report = load(env, "--upload", "700k", "-n", 6, "-c", 2, url(server, "/echo"))
         assert_no_errors(report)
         assert report["requests"] == 6
-        assert report["bytes_sent"] > 6 * 3 << 20 and report["bytes_received"] > 6 * 3 << 20, report
+        assert min(report["bytes_sent"], report["bytes_received"]) > 6 * 700 * 1024, report
 
 
 def test_an_upload_may_be_refused_before_it_is_sent(env):
@@ -205,10 +205,10 @@ def test_a_server_that_closes_after_each_answer_is_no_error(env):
 
 def test_a_server_that_closes_idle_connections_is_no_error(env):
     with Stub(lambda stub, count: (HELLO, True)) as stub:
-        report = load(env, "-n", 20, "-c", 4, "--rate", 40, stub.url)
+        report = load(env, "-n", 10, "-c", 4, "--rate", 10, stub.url)
         assert_no_errors(report)
-        assert report["requests"] == 20
-        assert 20 <= stub.accepted <= 24, stub.accepted
+        assert report["requests"] == 10
+        assert 10 <= stub.accepted <= 14, stub.accepted
 
 
 def test_requests_behind_an_announced_close_are_sent_again(env):
@@ -255,17 +255,31 @@ def test_idle_connections_are_held_and_opened_again(env):
 
 def test_a_burst_of_connections_loses_none(env):
     with Server(env) as server:
-        report = load(env, "-c", 2000, "-d", 0.5, url(server))
+        count = 2000 // env.slack
+        report = load(env, "-c", count, "-n", 2 * count, url(server))
         assert_no_errors(report)
-        assert report["connects"] == 2000 and report["seconds"] < 3 * env.slack, report
+        assert report["connects"] == count and report["requests"] == 2 * count, report
 
 
-@limit_s(60)
 def test_connections_beyond_a_rings_table_take_more_lanes(env):
     def few_files():
-        resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
 
     with Server(env) as server:
-        report = load(env, "-c", 500, "--idle", 100, "-d", 0.5, url(server), preexec_fn=few_files)
+        report = load(env, "-c", 150, "--idle", 30, "-d", 0.5, url(server), preexec_fn=few_files)
         assert_no_errors(report)
-        assert report["connects"] == 600, report
+        assert report["connects"] == 180, report
+
+
+def test_lanes_that_only_hold_connections_end_with_the_others(env):
+    def few_files():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
+
+    with Server(env) as server:
+        report = load(env, "-c", 1, "--idle", 170, "-n", 50, "-d", 60, url(server), preexec_fn=few_files)
+        assert_no_errors(report)
+        assert report["requests"] == 50 and report["connects"] == 171, report
+        report = load(env, "-c", 1, "--idle", 170, "-d", 0.5, "--rate", 100, url(server),
+                      preexec_fn=few_files)
+        assert_no_errors(report)
+        assert report["requests"] == 50, report

@@ -44,6 +44,7 @@ struct fleet {
     struct load_signals signals;
     struct member *members;  // owned
     unsigned count;
+    unsigned busy_count;  // The first ones; the others only hold idle connections.
 };
 
 static volatile sig_atomic_t interrupted;
@@ -124,15 +125,18 @@ static int create(struct fleet *fleet, const char **why) {
         struct load_lane_plan plan = {.options = options,
                                       .signals = &fleet->signals,
                                       .client_count = clients,
-                                      .rate = options->rate / fleet->count,
-                                      .phase = (double)i / fleet->count,
+                                      .request_count = UINT64_MAX,
                                       .core = core_for(options, i)};
         plan.connections = (unsigned)share(options->connections, fleet->count, i, &unused);
         plan.idle = (unsigned)share(total, fleet->count, i, &first) - plan.connections;
         plan.connection_first = (unsigned)first;
-        plan.request_count = options->request_count > 0
-                                 ? share(options->request_count, fleet->count, i, &unused)
-                                 : UINT64_MAX;
+        if (i < fleet->busy_count) {
+            plan.rate = options->rate / fleet->busy_count;
+            plan.phase = (double)i / fleet->busy_count;
+        }
+        if (i < fleet->busy_count && options->request_count > 0) {
+            plan.request_count = share(options->request_count, fleet->busy_count, i, &unused);
+        }
         fleet->members[i].lane = load_lane_create(&plan);
         if (fleet->members[i].lane == NULL) {
             return -ENOMEM;
@@ -188,20 +192,26 @@ static void stop(struct fleet *fleet) {
     atomic_store_explicit(&fleet->signals.stop, true, memory_order_relaxed);
 }
 
-// Joins the members that have ended; true when all have. One that could not run ends the others.
+// Joins the members that have ended; true when all have. One that could not run ends the others,
+// and so does the end of all that have requests to send.
 static bool collect(struct fleet *fleet) {
-    bool all = true;
+    unsigned ended = 0, busy_ended = 0;
     for (unsigned i = 0; i < fleet->count; i++) {
         struct member *member = &fleet->members[i];
         if (member->started && !member->ended) {
             member->ended = pthread_tryjoin_np(member->thread, NULL) == 0;
-            all = all && member->ended;
             if (member->ended && member->status < 0) {
                 stop(fleet);
             }
         }
+        bool is_over = !member->started || member->ended;
+        ended += is_over;
+        busy_ended += is_over && i < fleet->busy_count;
     }
-    return all;
+    if (busy_ended == fleet->busy_count) {
+        stop(fleet);
+    }
+    return ended == fleet->count;
 }
 
 // Until every lane has ended.
@@ -275,6 +285,7 @@ static void install_handlers(void) {
 int load_fleet_run(const struct load_options *options, struct load_result *result,
                    void (*on_progress)(const struct load_progress *), const char **why) {
     struct fleet fleet = {.options = options, .count = lanes_for(options)};
+    fleet.busy_count = CV_MIN(fleet.count, options->connections);
     int status = create(&fleet, why);
 
     if (status == 0) {

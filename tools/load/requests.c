@@ -17,6 +17,8 @@
 #include "http/scan.h"
 #include "load/slurp.h"
 
+#define FIRST_BYTES 1024u
+
 static char message[512];  // What `*why` points to.
 
 static CV_PRINTF(3, 4) int refuse(const char **why, int error, const char *format, ...) {
@@ -44,11 +46,14 @@ struct writer {
 
 static int writer_init(struct writer *writer, unsigned count_max, unsigned depth) {
     *writer = (struct writer){
+        .block = malloc(FIRST_BYTES),
+        .room = FIRST_BYTES,
         .offsets = calloc(count_max + depth + 1, sizeof(*writer->offsets)),
         .head_only = calloc(count_max, sizeof(*writer->head_only)),
         .depth = depth,
     };
-    return writer->offsets == NULL || writer->head_only == NULL ? -ENOMEM : 0;
+    bool is_whole = writer->block != NULL && writer->offsets != NULL && writer->head_only != NULL;
+    return is_whole ? 0 : -ENOMEM;
 }
 
 static void writer_deinit(struct writer *writer) {

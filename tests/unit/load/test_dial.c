@@ -98,7 +98,7 @@ static int use(unsigned file, struct sockaddr_storage *client) {
 }
 
 static void check_clients(bool chained) {
-    struct sockaddr_storage client;
+    struct sockaddr_storage client = {0};
     unsigned data;
     listen_ipv4();
     start(3, chained);
@@ -106,8 +106,9 @@ static void check_clients(bool chained) {
         assert_int_equal(dial(i, i, &data), 0);
         assert_int_equal(data, CONNECTED);
         int peer = use(i, &client);
-        struct sockaddr_in *ipv4 = (struct sockaddr_in *)&client;
-        assert_int_equal(ntohl(ipv4->sin_addr.s_addr), INADDR_LOOPBACK + 1 + i % 3);
+        struct sockaddr_in ipv4;
+        memcpy(&ipv4, &client, sizeof(ipv4));
+        assert_int_equal(ntohl(ipv4.sin_addr.s_addr), INADDR_LOOPBACK + 1 + i % 3);
         close(peer);
     }
 }
@@ -127,7 +128,7 @@ static void test_dial_by_calls_takes_client_addresses_in_turn(void **state) {
 
 static void check_unix(bool chained) {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
-    struct sockaddr_storage client;
+    struct sockaddr_storage client = {0};
     unsigned data;
     snprintf(path, sizeof(path), "/tmp/test_dial.%d", getpid());
     strcpy(at.sun_path, path);

@@ -45,18 +45,17 @@ static struct load_result result;
 
 static void serve_bytes(struct peer *peer, int fd, const char *data, size_t bytes) {
     const struct load_requests *requests = server.requests;
-    size_t whole = requests->offsets[requests->count];
-    for (size_t i = 0; i < bytes; i++) {
-        server.wrong += data[i] != requests->block[peer->at];
-        peer->at++;
-        for (unsigned k = 1; k <= requests->count; k++) {
-            if (peer->at == requests->offsets[k] && !server.is_mute) {
-                server.answered++;
-                server.wrong += write(fd, answer, sizeof(answer) - 1) < 0;
-            }
-        }
+    size_t whole = requests->offsets[1];
+    while (bytes > 0) {
+        size_t part = CV_MIN(bytes, whole - peer->at);
+        server.wrong += memcmp(data, requests->block + peer->at, part) != 0;
+        data += part;
+        bytes -= part;
+        peer->at += part;
         if (peer->at == whole) {
             peer->at = 0;
+            server.answered += !server.is_mute;
+            server.wrong += !server.is_mute && write(fd, answer, sizeof(answer) - 1) < 0;
         }
     }
 }

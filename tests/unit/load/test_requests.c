@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +15,32 @@
 #include <cmocka.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *block, size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__wrap_realloc(void *block, size_t bytes);
+
+// How many more requests for memory are granted; below 0: all.
+static int grants = -1;
+
+static bool is_granted(void) {
+    return grants < 0 || grants-- > 0;
+}
+
+void *__wrap_malloc(size_t bytes) {
+    return is_granted() ? __real_malloc(bytes) : NULL;
+}
+
+void *__wrap_calloc(size_t count, size_t bytes) {
+    return is_granted() ? __real_calloc(count, bytes) : NULL;
+}
+
+void *__wrap_realloc(void *block, size_t bytes) {
+    return is_granted() ? __real_realloc(block, bytes) : NULL;
+}
 
 static struct load_requests requests;
 static const char *why;
@@ -352,6 +379,37 @@ static void test_requests_stream_bytes_without_a_pattern(void **state) {
     load_requests_deinit(&requests);
 }
 
+// Fails the first request for memory, then the second, until all are granted.
+static unsigned count_failures(bool is_file, const struct load_request_source *source) {
+    for (unsigned failures = 0;; failures++) {
+        int result;
+        why = NULL;
+        grants = (int)failures;
+        result = is_file ? load_requests_from_file(&requests, path, source, 4, &why)
+                         : load_requests_from_source(&requests, source, 1, &why);
+        grants = -1;
+        if (result == 0) {
+            load_requests_deinit(&requests);
+            return failures;
+        }
+        assert_int_equal(result, -ENOMEM);
+        assert_non_null(why);
+        assert_null(requests.block);
+    }
+}
+
+static void test_requests_say_when_there_is_no_memory(void **state) {
+    static const char list[] = "/a\nPOST /b @body\nPOST /c @body\n";
+    static char body[3000];
+    struct load_request_source source = {.path = "/", .host = "h", .stream_bytes = 1};
+    (void)state;
+    assert_int_equal(count_failures(false, &source), 4);  // Block, offsets, HEAD or not, stream.
+    write_file("list", list, sizeof(list) - 1);
+    write_file("body", body, sizeof(body));
+    source = (struct load_request_source){.host = "h"};
+    assert_in_range(count_failures(true, &source), 6, 12);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests_are_written_as_the_source_says),
@@ -365,6 +423,7 @@ int main(void) {
         cmocka_unit_test(test_requests_written_out_have_a_largest_size),
         cmocka_unit_test(test_requests_are_not_pipelined_when_streamed),
         cmocka_unit_test(test_requests_stream_bytes_without_a_pattern),
+        cmocka_unit_test(test_requests_say_when_there_is_no_memory),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

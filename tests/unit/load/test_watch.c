@@ -224,10 +224,15 @@ static void test_watch_gives_the_share_of_the_busiest_thread(void **state) {
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         struct sockaddr_storage address = ipv4(0x7f000001);
         pid_t pid = start_server(listen_at(&address, false), kinds[i]);
-        // However loaded the machine is, a thread that never sleeps gets some of a core.
-        double share = watch_for(&address, 300);
+        // A thread that never sleeps gets some of a core, on a crowded machine not at once.
+        double share = 0;
+        for (unsigned tries = 0; tries < 20 && share >= 0 && share < 0.05; tries++) {
+            share = watch_for(&address, 200);
+        }
         stop_server(pid);
-        assert_true(share > 0.05 && share <= 1);
+        if (share < 0.05 || share > 1) {
+            fail_msg("server of kind %d: %f", (int)kinds[i], share);
+        }
     }
 }
 
