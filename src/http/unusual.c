@@ -125,11 +125,12 @@ static bool is_digit(char byte) {
 
 static enum cv_parser_result take_version(struct cv_scan_text text, struct cv_parser_head *head,
                                           size_t at) {
-    static const char form[10] = "HTTP/d.d\r\n";
+    static const char form[] = "HTTP/d.d\r\n";
+    enum { FORM_BYTES = sizeof(form) - 1 };
     const char *version = text.data + at;
     size_t available = text.length - at;
 
-    for (uint32_t i = 0; i < sizeof(form); i++) {
+    for (uint32_t i = 0; i < FORM_BYTES; i++) {
         if (i >= available)
             return CV_PARSER_PARTIAL;
         if (form[i] == 'd' ? is_digit(version[i]) : version[i] == form[i])
@@ -140,7 +141,7 @@ static enum cv_parser_result take_version(struct cv_scan_text text, struct cv_pa
     if (version[5] != '1')
         return refuse(head, CV_PARSER_VERSION_UNSUPPORTED);
     head->version_minor = (uint8_t)(version[7] - '0');
-    head->head_bytes = (uint32_t)(at + sizeof(form));
+    head->head_bytes = (uint32_t)(at + FORM_BYTES);
     return CV_PARSER_DONE;
 }
 

@@ -17,6 +17,7 @@ enum protocol_flag {
     HAS_BYTES = 1 << 1,    // Of that head, at least one.
     OUTPUT_FULL = 1 << 2,  // Paused until the client has read more of its answers.
     HALF_HEAD = 1 << 3,    // `protocol` is a struct cv_parser_progress, owned.
+    IDLE = 1 << 4,         // The idle deadline runs, since the last request was over.
 };
 
 static struct cv_exchange *exchange_of(const struct cv_conn *conn) {
@@ -84,6 +85,16 @@ static void refuse_head(struct cv_conn *conn, enum cv_parser_refusal refusal) {
     cv_refusal_send(conn, &answer);
 }
 
+// Empty lines before a request are no part of it (RFC 9112 section 2.2): who sends nothing else is
+// idle, and no less long for it. The parser bounds them.
+static bool is_empty_lines(const uint8_t *data, size_t length) {
+    size_t at = 0;
+    while (at < length && (data[at] == '\r' || data[at] == '\n')) {
+        at++;
+    }
+    return at == length;
+}
+
 // Takes one request off the front of `data`. Returns the bytes used, 0 when there is no whole head
 // or the connection ends here.
 static size_t take_request(struct cv_conn *conn, const uint8_t *data, size_t length) {
@@ -102,6 +113,9 @@ static size_t take_request(struct cv_conn *conn, const uint8_t *data, size_t len
             : cv_parser_resume((const char *)data, length, &limits, &exchange->head, progress);
     if (result == CV_PARSER_PARTIAL) {
         cv_exchange_cancel(exchange);
+        if (is_empty_lines(data, length)) {
+            return 0;
+        }
         if (progress == NULL)
             keep_progress(conn);
         await_head(conn);
@@ -115,7 +129,7 @@ static size_t take_request(struct cv_conn *conn, const uint8_t *data, size_t len
         return 0;
     }
     size_t head_bytes = exchange->head.head_bytes;
-    conn->protocol_flags &= (uint8_t) ~(IN_HEAD | HAS_BYTES);
+    conn->protocol_flags &= (uint8_t) ~(IN_HEAD | HAS_BYTES | IDLE);
     http1->unread_bytes = (uint32_t)(length - head_bytes);
     return head_bytes +
            cv_exchange_start(exchange, (const char *)data, data + head_bytes, length - head_bytes);
@@ -123,7 +137,8 @@ static size_t take_request(struct cv_conn *conn, const uint8_t *data, size_t len
 
 // Between two requests, once per delivery: until then the deadline of the request before holds.
 static void await_request(struct cv_conn *conn) {
-    if (exchange_of(conn) == NULL && (conn->protocol_flags & IN_HEAD) == 0) {
+    if (exchange_of(conn) == NULL && (conn->protocol_flags & (IN_HEAD | IDLE)) == 0) {
+        conn->protocol_flags |= IDLE;
         cv_conn_set_read_timeout(conn, unless_draining(conn, conn->net->limits->idle_timeout_ms));
     }
 }

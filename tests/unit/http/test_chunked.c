@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "http/chunked.h"
-#include "unit/http/guard.h"
+#include "support/guard.h"
 
 struct outcome {
     enum cv_chunked_result result;

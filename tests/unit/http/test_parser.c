@@ -10,7 +10,7 @@
 #include "http/known.h"
 #include "http/parser.h"
 #include "http/scan.h"
-#include "unit/http/guard.h"
+#include "support/guard.h"
 
 #define LINE "GET / HTTP/1.1\r\n"
 #define HOST "Host: a\r\n"

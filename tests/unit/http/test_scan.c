@@ -5,7 +5,7 @@
 #include <cmocka.h>
 
 #include "http/scan.h"
-#include "unit/http/guard.h"
+#include "support/guard.h"
 
 static struct t_guard guard;
 

@@ -281,6 +281,42 @@ static void test_http1_closes_idle_connections_without_a_word(void **state) {
     assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_IDLE), 1);
 }
 
+// RFC 9112 section 2.2: some clients end a body with one. It is no request, nor the begin of one.
+static void test_http1_closes_who_sends_but_empty_lines_as_one_who_is_idle(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    t_serve_send(&serve, client, HELLO "\r\n");
+    t_serve_send(&serve, client, "\r");
+    t_world_wait(world, 30000);
+    t_serve_send(&serve, client, "\n" HELLO);
+    assert_int_equal(t_count(t_serve_output(&serve, client), "HTTP/1.1 200 OK"), 2);
+    for (int i = 0; i < 7; i++) {  // They do not put the end off.
+        t_world_wait(world, 8500);
+        assert_true(t_serve_is_open(&serve, client));
+        t_serve_send(&serve, client, "\r\n");
+    }
+    t_world_wait(world, 700);
+    assert_false(t_serve_is_open(&serve, client));
+    assert_int_equal(t_count(t_serve_output(&serve, client), "HTTP/1.1 "), 2);
+    assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_IDLE), 1);
+    t_world_assert_empty(world);
+}
+
+static void test_http1_times_a_head_behind_empty_lines_from_its_own_first_byte(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    t_serve_send(&serve, client, HELLO);
+    t_serve_forget_output(&serve, client);
+    t_serve_send(&serve, client, "\r\n");
+    t_world_wait(world, 30000);
+    t_serve_send(&serve, client, "G");
+    t_world_wait(world, 9900);
+    assert_true(t_serve_is_open(&serve, client));
+    t_world_wait(world, 300);
+    assert_int_equal(t_count(t_serve_output(&serve, client), "HTTP/1.1 408 "), 1);
+    assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_HEADER), 1);
+}
+
 static void test_http1_is_not_idle_while_an_answer_is_read(void **state) {
     (void)state;
     int client = t_serve_open_silent(&serve);
@@ -369,6 +405,8 @@ int main(void) {
         TEST(test_http1_gives_back_what_half_heads_hold),
         TEST(test_http1_closes_who_never_says_anything_without_a_word),
         TEST(test_http1_closes_idle_connections_without_a_word),
+        TEST(test_http1_closes_who_sends_but_empty_lines_as_one_who_is_idle),
+        TEST(test_http1_times_a_head_behind_empty_lines_from_its_own_first_byte),
         TEST(test_http1_is_not_idle_while_an_answer_is_read),
         TEST(test_http1_does_not_time_a_handler),
         TEST(test_http1_drains_idle_connections_after_a_last_chance),
