@@ -16,8 +16,8 @@ class Granian(Peer):
         # Its back pressure counts connections, those that say nothing too.
         return [python(), "-m", "granian", "application:app", "--host", "127.0.0.1",
                 "--port", str(place.port), "--workers", str(place.workers), "--interface", "asginl",
-                "--http", "1", "--no-ws", "--no-log", "--loop", "uvloop", "--http1-pipeline-flush",
-                "--backlog", "65535",
+                "--http", "1", "--no-ws", "--no-log", "--loop", "uvloop",
+                "--backlog", "65535", "--http1-header-read-timeout", "60000",
                 "--backpressure", str(place.connections_max + 64), "--workers-kill-timeout", "1"]
 
     def environment(self, place):

@@ -5,8 +5,8 @@ from harness.peer import Peer, fill, program, version_of
 class Haproxy(Peer):
     name, title = "haproxy", "haproxy"
     serves = frozenset({"hello", "json", "params", "echo", "close"})
-    note = ("`http-request return` for every GET, with a Date that it makes for each answer; echo by a Lua "
-            "service, since a rule answers with text only; always application/octet-stream.")
+    note = ("`http-request return` for every GET; echo by a Lua service, as a rule answers with text only, "
+            "always application/octet-stream. No Date: it would format one for each answer.")
 
     def installed(self):
         return version_of([program("haproxy"), "-v"], r"version (\d[\d.]*)")

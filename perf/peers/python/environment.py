@@ -24,6 +24,10 @@ PATIENCE_S = 150
 # himself often is not, and FastAPI then takes nearly twice as long for a request.
 INTERPRETERS = ("/usr/bin/python3", sys.executable)
 
+# Only wheels: what is built from source here would take minutes and a Rust compiler.
+INSTALL = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries=1", "--timeout=10",
+           "--only-binary=:all:", "--requirement", str(REQUIREMENTS))
+
 
 def run(command, deadline):
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL,
@@ -33,16 +37,23 @@ def run(command, deadline):
         raise Missing(f"{' '.join(command[:4])} ...: {lines[-1]}")
 
 
+def make_empty(deadline):
+    """With the first interpreter that can: the module for it is a package of its own on Debian."""
+    for interpreter in INTERPRETERS:
+        try:
+            return run([interpreter, "-m", "venv", "--clear", str(HOME)], deadline)
+        except (Missing, OSError) as error:
+            reason = error
+    raise Missing(f"{reason} (scripts/install-deps --perf)")
+
+
 def make():
     """Raises Missing with the reason."""
-    interpreter = next(path for path in INTERPRETERS if Path(path).exists())
     print(f"making {HOME.relative_to(BUILD.parents[1])} for the FastAPI peers", flush=True)
     deadline = time.monotonic() + PATIENCE_S
     try:
-        run([interpreter, "-m", "venv", "--clear", str(HOME)], deadline)
-        # Only wheels: what is built from source here would take minutes and a Rust compiler.
-        run([str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries=1",
-             "--timeout=10", "--only-binary=:all:", "--requirement", str(REQUIREMENTS)], deadline)
+        make_empty(deadline)
+        run([str(PYTHON), *INSTALL], deadline)
     except subprocess.TimeoutExpired:
         raise Missing(f"PyPI did not answer within {PATIENCE_S} s") from None
     except OSError as error:
