@@ -1,8 +1,8 @@
 """Two reports side by side: what of covet differs beyond the noise of both.
 
 Absolute figures of different minutes, let alone machines, say little. So covet is judged by its figures in
-multiples of the limit, taken inside each round, and by its memory, which no neighbour changes. The change of a
-figure has an interval too, by resampling the rounds of both reports; a change counts when that interval
+multiples of the limit, taken inside each round, and by its memory, which no neighbour changes. The change of
+a figure has an interval too, by resampling the rounds of both reports; a change counts when that interval
 leaves out 1, and when it is LEAST or more, because an interval of a few equal values is narrower than the
 truth. The interval is a wide one, 99.9 %: with 95 % one of a report's twenty figures would be "worse" in
 every second comparison of covet with itself. Of fewer than ROUNDS_MIN rounds nothing is said.
@@ -23,8 +23,8 @@ DRAWS = 2000
 OUTSIDE = 1  # Draws beyond either end of the interval of a change: one in two thousand.
 BESIDE_LIMIT = ("cpu_ns", "requests_per_s", "p99_us")
 SHOWN = ("cpu_ns", "requests_per_s")
-ABOUT_MACHINE = ("cpu", "cores", "kernel", "hypervisor", "memory_bytes", "governor", "congestion", "clocksource",
-                 "mitigations")
+ABOUT_MACHINE = ("cpu", "cores", "kernel", "hypervisor", "memory_bytes", "governor", "congestion",
+                 "clocksource", "mitigations")
 
 
 class Value(NamedTuple):
@@ -55,9 +55,12 @@ def interval_of(values):
 
 
 def multiples_of_limit(scenario, name):
-    """covet's figure in multiples of the limit's, one for each round; none where the rate is the generator's."""
+    """covet's figure in multiples of the limit's, one for each round; none where the rate is that of the
+    generator."""
     covet, limit = by_kind(scenario, "covet"), by_kind(scenario, "limit")
-    if not covet or not limit or name == "requests_per_s" and (generator_bound(covet) or generator_bound(limit)):
+    if not covet or not limit:
+        return []
+    if name == "requests_per_s" and (generator_bound(covet) or generator_bound(limit)):
         return []
     both = [(row[covet["name"]], row[limit["name"]]) for row in rounds_of(scenario)
             if covet["name"] in row and limit["name"] in row]
@@ -73,8 +76,11 @@ def memory(scenario):
 def change_of(base, new):
     """new / base of the medians of two samples, with its interval."""
     draw = random.Random(1)
-    drawn = sorted(statistics.median(draw.choices(new, k=len(new))) / statistics.median(draw.choices(base, k=len(base)))
-                   for _ in range(DRAWS))
+
+    def drawn_median(values):
+        return statistics.median(draw.choices(values, k=len(values)))
+
+    drawn = sorted(drawn_median(new) / drawn_median(base) for _ in range(DRAWS))
     return Value(statistics.median(new) / statistics.median(base), drawn[OUTSIDE], drawn[-1 - OUTSIDE])
 
 
@@ -104,7 +110,7 @@ def covet_rows(base, new):
     servers = [by_kind(scenario, "covet") or {} for scenario in (base, new)]
     errors = [server.get("errors") or 0 for server in servers]
     if any(errors):
-        verdict = "worse" if errors[1] > errors[0] == 0 else "better" if errors[0] > errors[1] == 0 else "same"
+        verdict = "same" if all(errors) else "worse" if errors[1] else "better"
         yield Row("errors", "", *(Value(count, count, count) for count in errors), None, verdict)
     if servers[0].get("rounds") and not servers[1].get("rounds"):
         yield Row("is no longer measured", "", None, None, None, "worse")
@@ -169,7 +175,8 @@ class Difference:
         counts = self.count("worse"), self.count("better")
         judged = sum(bool(row.verdict) for _, rows, _ in self.scenarios for row in rows)
         worse, better = (count or "none" for count in counts)
-        return f"Of {judged} judged figures of covet {worse} {'is' if worse == 1 else 'are'} worse, {better} better."
+        verb = "is" if worse == 1 else "are"
+        return f"Of {judged} judged figures of covet {worse} {verb} worse, {better} better."
 
 
 def cells(row):
@@ -214,7 +221,8 @@ def page(difference):
             element("ul", [element("li", line) for line in difference.told()], class_="notes")]
     for title, judged, shown in difference.scenarios:
         rows = []
-        for name, row in [("covet", row) for row in judged] + [(difference.titles[name], r) for name, r in shown]:
+        named = [("covet", row) for row in judged] + [(difference.titles[name], row) for name, row in shown]
+        for name, row in named:
             *numbers, verdict = cells(row)
             rows.append(("covet" if row in judged else "", [
                 element("th", name), element("td", row.what, class_="words"),

@@ -73,9 +73,9 @@ def round_quantity(value, unit, step=None):
     return f"{value / size:,.10g} {name}".rstrip()
 
 
-def times(value):
+def times(value, digits=3):
     """A ratio."""
-    return NONE if value is None else f"{significant(value)} ×"
+    return NONE if value is None else f"{significant(value, digits)} ×"
 
 
 def at_most(ratio):
@@ -87,6 +87,15 @@ def at_most(ratio):
 def goal_times(ratio):
     """A ratio's goal, as it was set."""
     return f"{'≤' if at_most(ratio) else '≥'} {ratio['goal']:g} ×"
+
+
+def measured_times(ratio):
+    """A measured ratio, with as many digits as it takes to see on which side of its goal it is."""
+    median, goal, digits = ratio.get("median"), ratio.get("goal"), 3
+    if median is not None and goal is not None:
+        while digits < 6 and median != goal and significant(median, digits) == significant(goal, digits):
+            digits += 1
+    return times(median, digits)
 
 
 def interval(low, high, size=1):

@@ -1,5 +1,5 @@
 """A report's two tables as Markdown, for docs/PERFORMANCE.md."""
-from .figures import NONE, figure, interval, quantity, significant, times
+from .figures import NONE, figure, interval, measured_times, quantity, significant
 from .goals import goals_of
 from .reading import by_kind, generator_bound, kinds_of, median_of, multiple_of, titles_of
 
@@ -15,7 +15,7 @@ def goals_table(report, titles):
         ratio = goal.ratio
         closest = "" if goal.of_count == 1 else f", the closest of {goal.of_count}"
         yield row([goal.scenario["title"], titles.get(ratio["to"], ratio["to"]) + closest,
-                   figure(ratio["figure"]).title, goal.text, times(ratio.get("median")),
+                   figure(ratio["figure"]).title, goal.text, measured_times(ratio),
                    interval(ratio.get("low"), ratio.get("high")) or NONE, goal.verdict])
 
 

@@ -20,7 +20,8 @@ def joined(children):
 
 
 def element(name, /, *children, **attributes):
-    """One element. `class_` is `class`, `stroke_width` is `stroke-width`; an attribute of None is left out."""
+    """One element. `class_` is `class`, `stroke_width` is `stroke-width`; an attribute of None is left
+    out."""
     out = [f"<{name}"]
     for key, value in attributes.items():
         if value is not None:

@@ -2,7 +2,7 @@
 import re
 from pathlib import Path
 
-from .figures import NONE, figure, goal_times, interval, times
+from .figures import NONE, figure, goal_times, interval, measured_times
 from .markup import Markup, element
 
 STYLE = Path(__file__).with_name("report.css")
@@ -37,8 +37,9 @@ def table(head, rows, class_="wide"):
 def pairs(rows, head=()):
     """Names and texts."""
     head = [element("th", head[0]), element("th", head[1], class_="words")] if head else []
-    return table(head, [("", [element("th", name), element("td", NONE if value is None else value, class_="words")])
-                        for name, value in rows], class_="pairs")
+    body = [("", [element("th", name), element("td", NONE if value is None else value, class_="words")])
+            for name, value in rows]
+    return table(head, body, class_="pairs")
 
 
 def drawn(title, words, drawing):
@@ -54,7 +55,7 @@ def ratio_cell(ratio):
         met = ratio.get("met")
         word = {True: "met", False: "missed", None: "not judged"}[met]
         judged = element("div", mark(met), f" {goal_times(ratio)} {word}", class_=f"judged {STATES[met]}")
-    return element("td", times(ratio["median"]),
+    return element("td", measured_times(ratio),
                    element("small", interval(ratio.get("low"), ratio.get("high"))), judged)
 
 
@@ -66,7 +67,7 @@ def ratios_table(ratios, titles):
         where = f", {ratio['depth']} at once" if ratio.get("depth") else ""
         rows.setdefault(f"{of} / {to}{where}", {})[ratio["figure"]] = ratio
     names = list(dict.fromkeys(ratio["figure"] for ratio in ratios))
-    head = [element("th", "")] + [element("th", figure(name).short) for name in names] + [element("th", "rounds")]
+    head = [element("th", title) for title in ("", *(figure(name).short for name in names), "rounds")]
     body = []
     for title, row in rows.items():
         counts = [ratio["rounds"] for ratio in row.values() if ratio.get("rounds") is not None]

@@ -17,20 +17,22 @@ def checked(report):
 
 def titles_of(report):
     """{name: what people call it} of every server."""
-    return {server["name"]: "the limit" if server["name"] == "limit" else server.get("title") or server["name"]
-            for scenario in report["scenarios"] for server in scenario["servers"]}
+    titles = {server["name"]: server.get("title") or server["name"]
+              for scenario in report["scenarios"] for server in scenario["servers"]}
+    return {**titles, "limit": "the limit"}
 
 
 def kinds_of(report):
-    """{name: kind}, each name once: the limit, covet, an earlier covet, then peers by what they cost where they
-    were measured first."""
+    """{name: kind}, each name once: the limit, covet, an earlier covet, then peers by what they cost where
+    they were measured first."""
     rank, kinds, costs = {"limit": 0, "covet": 1, "base": 2}, {}, {}
     for scenario in report["scenarios"]:
         for server in scenario["servers"]:
             kinds.setdefault(server["name"], server["kind"])
             if (cost := median_of(server, "cpu_ns")) is not None:
                 costs.setdefault(server["name"], cost)
-    return dict(sorted(kinds.items(), key=lambda item: (rank.get(item[1], 3), costs.get(item[0], float("inf")))))
+    names = sorted(kinds, key=lambda name: (rank.get(kinds[name], 3), costs.get(name, float("inf"))))
+    return {name: kinds[name] for name in names}
 
 
 def by_kind(scenario, kind):
@@ -40,7 +42,8 @@ def by_kind(scenario, kind):
 
 
 def value_of(server, name):
-    """(median, low, high) of a figure; of a percentile that is no figure its value alone. Each may be None."""
+    """(median, low, high) of a figure, each of which may be None; of a percentile that is no figure its value
+    alone."""
     found = (server.get("figures") or {}).get(name)
     if found:
         return found.get("median"), found.get("low"), found.get("high")
@@ -56,7 +59,8 @@ def value_names(scenario):
     names = set()
     for server in scenario["servers"]:
         names |= {name for name, value in (server.get("figures") or {}).items() if value}
-        names |= {f"{name}_us" for name, value in (server.get("latency_us") or {}).items() if value is not None}
+        latency = server.get("latency_us") or {}
+        names |= {f"{name}_us" for name, value in latency.items() if value is not None}
     return names
 
 

@@ -4,40 +4,40 @@ The reader who has half a minute gets the verdict, the goals and one table of ra
 below, scenario by scenario, every figure with its interval, then what was measured how, on which machine,
 with which command, and how to do it again. What is missing or doubtful says so where it stands.
 """
-from .figures import NONE, at_most, figure, interval, quantity, significant, step_of, times
+from .figures import NONE, at_most, figure, interval, measured_times, quantity, significant, step_of, times
 from .goals import goals_of, verdict
 from .markup import element
 from .parts import STATES, breakable, document, drawn, mark, pairs, ratios_table, table
-from .reading import (by_cost, by_kind, generator_bound, kinds_of, median_of, multiple_of, titles_of, value_names,
-                      value_of)
+from .reading import (by_cost, by_kind, generator_bound, kinds_of, median_of, multiple_of, titles_of,
+                      value_names, value_of)
 from .svg import Bar, Curve, bar_chart, goal_scale, latency_chart
 
 TITLE = "covet: performance report"
-COLUMNS = ("cpu_ns", "requests_per_s", "p50_us", "p90_us", "p99_us", "p99_9_us", "p99_99_us", "max_us", "enters",
-           "syscalls", "switches", "memory_kib")
+COLUMNS = ("cpu_ns", "requests_per_s", "p50_us", "p90_us", "p99_us", "p99_9_us", "p99_99_us", "max_us",
+           "enters", "syscalls", "switches", "memory_kib")
 DRAWN_ONLY = {"p75_us"}
 DISTURBED_SHARE = 0.5  # Of all rounds, above which the page warns.
 HEAT = (0.95, 1.05, 1.5, 3, 10)  # Bounds of the shades of the summary, in multiples of covet.
 INTERVAL = "median of the rounds, and below it the 95 % interval of that median"
 
 METHOD = """
-All servers of a scenario are up; every round gives them the same load for the same short time, one after the other, in
-turning order. covet, the limit and nginx run in every round, the others in some. A ratio is taken inside a round, so
-that a machine which grows slower or faster during the run moves both of its halves. Shown are the median of the rounds
-and the 95 % interval of that median, by resampling the rounds. Rounds in which other work took the cores are left out
-as long as enough are left.
+All servers of a scenario are up; every round gives them the same load for the same short time, one after
+the other, in turning order. covet, the limit and nginx run in every round, the others in some. A ratio is
+taken inside a round, so that a machine which grows slower or faster during the run moves both of its
+halves. Shown are the median of the rounds and the 95 % interval of that median, by resampling the rounds.
+Rounds in which other work took the cores are left out as long as enough are left.
 |
-CPU per request is what the scheduler charged to every thread of the server (/proc/PID/task/*/schedstat), divided by
-the answers the generator counted. It is the figure that matters: over loopback the generator may be full before the
-server is, and then requests per second are a lower bound of the server (marked ≥). Absolute figures belong to this
-machine and this minute. Ratios travel.
+CPU per request is what the scheduler charged to every thread of the server (/proc/PID/task/*/schedstat),
+divided by the answers the generator counted. It is the figure that matters: over loopback the generator may
+be full before the server is, and then requests per second are a lower bound of the server (marked ≥).
+Absolute figures belong to this machine and this minute. Ratios travel.
 |
-The limit is a responder that does nothing: one thread, one ring, fixed bytes for every request, in the variant that
-was best. What a server needs beyond it is its own; what the limit needs is the kernel's TCP.
+The limit is a responder that does nothing: one thread, one ring, fixed bytes for every request, in the
+variant that was best. What a server needs beyond it is its own; what the limit needs is the kernel's TCP.
 |
-In a closed loop a connection waits for its answer before it asks again, so a stall hides the requests that would have
-come meanwhile. Percentiles of closed loops compare servers with each other; they do not tell what a user would have
-waited. Scenarios with a rate measure from the time a request was due.
+In a closed loop a connection waits for its answer before it asks again, so a stall hides the requests that
+would have come meanwhile. Percentiles of closed loops compare servers with each other; they do not tell
+what a user would have waited. Scenarios with a rate measure from the time a request was due.
 """
 
 
@@ -45,13 +45,13 @@ def goal_card(goal, titles):
     ratio = goal.ratio
     name, median, low, high = (ratio.get(key) for key in ("figure", "median", "low", "high"))
     title, other = figure(name).title, titles.get(ratio["to"], ratio["to"])
-    ends = interval(low, high)
+    ends = f"95 %: {interval(low, high)}" if interval(low, high) else "no interval: too few rounds"
     closest = "" if goal.of_count == 1 else f", the closest of {goal.of_count}"
     return element(
         "div",
         element("div", element("b", goal.scenario["title"]),
                 f"{title[0].upper()}{title[1:]} against {other}{closest}", class_="what"),
-        element("div", times(median), element("small", f"95 %: {ends}" if ends else f"{ratio.get('rounds', NONE)} rounds"), class_="figure"),
+        element("div", measured_times(ratio), element("small", ends), class_="figure"),
         goal_scale(low, median, high, ratio["goal"], at_most(ratio)) if median else None,
         element("div", mark(goal.met), goal.verdict.capitalize(),
                 element("span", f"goal {goal.text}", class_="goal-text"), class_=f"state {STATES[goal.met]}"),
@@ -69,7 +69,7 @@ def summary_cell(scenario, server, reference):
         return element("td", NONE, class_="soft")
     shade = "covet" if server["kind"] == "covet" else f"heat{sum(multiple >= bound for bound in HEAT)}"
     return element("td", "1" if server is reference else significant(multiple), class_=shade,
-                   title=f"{server['name']}: {quantity(median_of(server, 'cpu_ns'), 'ns')} of CPU per request")
+                   title=f"{quantity(median_of(server, 'cpu_ns'), 'ns')} of CPU per request")
 
 
 def summary(report, titles):
@@ -95,9 +95,9 @@ def charts(scenario, colours, titles):
     def beside_covet(server):
         return times(multiple_of(scenario, server, covet)) if covet and server is not covet else ""
 
+    multiples = "; × is in multiples of covet" if covet and len(servers) > 1 else ""
     dashed = "; dashed: the limit" if limit and median_of(limit, "cpu_ns") else ""
-    out = [drawn("Server CPU per request",
-                 f"Less is better{dashed}{'; × is in multiples of covet' if covet and len(servers) > 1 else ''}",
+    out = [drawn("Server CPU per request", f"Less is better{dashed}{multiples}",
                  bar_chart([bar(server, "cpu_ns", beside_covet(server)) for server in servers], "ns",
                            "Server CPU per request"))]
     if any(median_of(server, "requests_per_s") for server in servers):
@@ -187,10 +187,10 @@ def limit_variants(scenario):
     variants = scenario.get("limit_variants") or []
     if len(variants) < 2:
         return None
-    unit = figure(variants[0]["figure"]).unit
-    words = ", ".join(f"{row['variant']} {quantity(row.get('median'), unit)}{' (chosen)' if row['chosen'] else ''}"
-                      for row in variants)
-    return element("p", f"Tried as the limit, {figure(variants[0]['figure']).title}: {words}.", class_="small soft")
+    measured = figure(variants[0]["figure"])
+    words = ", ".join(f"{row['variant']} {quantity(row.get('median'), measured.unit)}"
+                      + (" (chosen)" if row["chosen"] else "") for row in variants)
+    return element("p", f"Tried as the limit, {measured.title}: {words}.", class_="small soft")
 
 
 def scenario_section(scenario, colours, titles):
@@ -227,8 +227,8 @@ def generators_section(generators):
         title = titles.get(key, key)
         out.append(drawn(title, "Requests per second; more is better", bar_chart(bars, "", title)))
     return element("section", element("h2", "Load generators", id="generators"),
-                   element("p", "Each against the limit responder, in turns: what a generator can tell of a server "
-                                "ends where its own core is full.", class_="soft"),
+                   element("p", "Each against the limit responder, in turns: what a generator can tell of a "
+                                "server ends where its own core is full.", class_="soft"),
                    element("div", out, class_="charts"), ratios_table(generators.get("ratios") or [], {}))
 
 
@@ -243,7 +243,7 @@ def spelled(table_):
 
 
 def machine_section(report):
-    machine = dict(report.get("machine") or {})
+    machine, versions = dict(report.get("machine") or {}), report.get("versions") or {}
     mitigations = dict(machine.pop("mitigations", None) or {})
     unaffected = [name for name, state in mitigations.items() if state == "Not affected"]
     mitigations = {name: state for name, state in mitigations.items() if name not in unaffected}
@@ -255,7 +255,7 @@ def machine_section(report):
                            element("div", element("h3", "CPU mitigations"), pairs(spelled(mitigations)),
                                    element("p", f"Not affected: {', '.join(unaffected)}.".replace("_", " "),
                                            class_="small soft") if unaffected else None),
-                           element("div", element("h3", "Versions"), pairs((report.get("versions") or {}).items())),
+                           element("div", element("h3", "Versions"), pairs(versions.items())),
                            class_="beside"))
 
 
@@ -263,8 +263,9 @@ def skipped_section(report):
     skipped = report.get("skipped") or []
     if not skipped:
         return None
+    rows = [(row["name"], row["reason"]) for row in skipped]
     return element("section", element("h2", "Not measured", id="skipped"),
-                   pairs([(row["name"], row["reason"]) for row in skipped], ("Server", "Why it was left out")))
+                   pairs(rows, ("Server", "Why it was left out")))
 
 
 def commands_section(report, titles):
@@ -293,7 +294,8 @@ def commands_section(report, titles):
 
 
 def repeat_section(report):
-    options = {key: value for key, value in (report.get("options") or {}).items() if value not in (None, [], False)}
+    options = {key: value for key, value in (report.get("options") or {}).items()
+               if value not in (None, [], False)}
     commit = report.get("commit")
     lines = ["scripts/install-deps --perf        # covet's peers and the other generators",
              f"git checkout {commit[:12]}" if commit else None,
@@ -301,8 +303,8 @@ def repeat_section(report):
              "make perf-diff BASE=report.json    # what differs from this report beyond the intervals"]
     return element("section", element("h2", "Do it again", id="repeat"),
                    element("pre", "\n".join(filter(None, lines))),
-                   element("p", "On a machine with little else to do. Absolute figures will differ; ratios should "
-                                "fall into the intervals above on the same kind of machine."),
+                   element("p", "On a machine with little else to do. Absolute figures will differ; ratios "
+                                "should fall into the intervals above on the same kind of machine."),
                    [element("h3", "Options of this run"), pairs(spelled(options))] if options else None)
 
 
@@ -313,8 +315,8 @@ def warnings(report):
                        for key in ("rounds", "rounds_disturbed"))
     if disturbed > DISTURBED_SHARE * made:
         items.append([element("b", "Disturbed: ", class_="missed"),
-                      f"other work took the cores in {disturbed} of {made} rounds. Measure again on a calmer machine "
-                      "before you believe a missed or a narrowly met goal."])
+                      f"other work took the cores in {disturbed} of {made} rounds. Measure again on a calmer "
+                      "machine before you believe a missed or a narrowly met goal."])
     return element("ul", [element("li", item) for item in items], class_="notes") if items else None
 
 
@@ -352,6 +354,7 @@ def page(report):
         generators_section(report.get("generators")),
         element("section", element("h2", "How it was measured, and why ratios", id="method"),
                 [element("p", " ".join(part.split())) for part in METHOD.split("|")]),
-        machine_section(report), skipped_section(report), commands_section(report, titles), repeat_section(report),
+        machine_section(report), skipped_section(report), commands_section(report, titles),
+        repeat_section(report),
     ]
     return document(TITLE, body)

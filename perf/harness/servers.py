@@ -157,8 +157,8 @@ class Server:
 
     def quoted(self):
         """Its command line as a report has it: what is another in every run goes by a name."""
-        return (" ".join(self.command).replace(str(self.port), "PORT").replace(str(self.directory), "DIRECTORY")
-                .replace(f"{ROOT}/", ""))
+        text = " ".join(self.command).replace(str(self.port), "PORT")
+        return text.replace(str(self.directory), "DIRECTORY").replace(f"{ROOT}/", "")
 
     def said(self):
         """The last line it wrote, for a message."""

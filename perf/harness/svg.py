@@ -78,13 +78,14 @@ def end_of_axis(bars):
 
 def one_bar(bar, y, scale, end, unit):
     """A row: name and value above, the bar with its whisker below."""
-    words = "not measured" if bar.value is None else ("≥ " if bar.at_least else "") + quantity(bar.value, unit)
+    is_there = bar.value is not None
+    words = ("≥ " if bar.at_least else "") + quantity(bar.value, unit) if is_there else "not measured"
     out = [element("title", f"{bar.name}: {words}"),
            text(0, y + 11, shortened(bar.name), f"name {bar.kind}"),
            element("text", element("tspan", words, class_="value"),
-                   element("tspan", bar.aside, dx=7, class_="aside") if bar.aside and bar.value is not None else None,
+                   element("tspan", bar.aside, dx=7, class_="aside") if bar.aside and is_there else None,
                    x=WIDTH, y=float(y + 11), text_anchor="end")]
-    if bar.value is None:
+    if not is_there:
         return element("g", *out)
     top, length, middle = y + 16, scale(min(bar.value, end)), y + 21
     out.append(element("rect", x=0, y=float(top), width=max(length, 1.0), height=10, rx=1.5,
@@ -119,7 +120,8 @@ def bar_chart(bars, unit, label):
     limit = next((bar.value for bar in bars if bar.kind == "limit" and bar.value), None)
     if limit is not None:
         for i in range(len(bars)):  # Beside the bars only, so that it crosses no word.
-            out.append(line(scale(limit), ROW_HEIGHT * i + 14, scale(limit), ROW_HEIGHT * i + 28, "limit-line"))
+            y = ROW_HEIGHT * i
+            out.append(line(scale(limit), y + 14, scale(limit), y + 28, "limit-line"))
     return drawing(bottom + AXIS_HEIGHT, label, *out)
 
 

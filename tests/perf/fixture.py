@@ -37,6 +37,7 @@ GOALS = {
     ("json", "FastAPI on uvicorn[standard]"): ("requests_per_s", 10),
     ("pipelined", "limit"): ("requests_per_s", 0.9),
 }
+NO_FIGURES = ("round", "errors", "others", "generator_full")
 LESS = ("cpu_ns", "p50_us", "p99_us", "enters", "switches", "memory_kib")
 
 
@@ -71,10 +72,10 @@ def server(draw, noise, row, scenario, rounds):
                     (p50 * k for k in (1, 1.1, 1.25, 1.8, 3.1, 7.5 + len(name) / 4, 40))))
     out = {
         "name": name, "kind": kind, "title": TITLES.get(name, name), "version": "1.2.3", "note": note,
-        "answer": {"body_bytes": 13, "fields": FIELDS + (["Server", "Connection"] if name == "nginx" else [])},
+        "answer": {"body_bytes": 13, "fields": FIELDS + ["Server", "Connection"] * (name == "nginx")},
         "command": f"build/{name} --listen '127.0.0.1:{{port}}' --say \"<hello> & {scenario_name}\"",
         "rounds": measured, "latency_us": tail, "errors": 0, "error_text": None,
-        "figures": {key: value for key in measured[0] if key not in ("round", "errors", "others", "generator_full")
+        "figures": {key: value for key in measured[0] if key not in NO_FIGURES
                     if (value := spread(r[key] for r in measured))},
     }
     out["figures"]["syscalls"] = {"median": 0.1 if kind != "peer" else 2.02}
@@ -111,7 +112,7 @@ def report(seed=1, noise=0.03, rounds=8, covet_factor=1.0):
             "name": name, "title": title, "why": f"Why {name} matters, in a sentence.",
             "load_command": f"covet-load -t 1 -c {connections} -p {depth} -d 2 http://127.0.0.1:<port>/",
             "servers": [server(draw, noise, row, shape, rounds) for row in SERVERS],
-            "ratios": [], "rounds": rounds + 2, "rounds_used": rounds, "idle": 10_000 if name == "idle" else 0,
+            "ratios": [], "rounds": rounds + 2, "rounds_used": rounds, "idle": 10_000 * (name == "idle"),
             "left_out": [], "limit_variants": [], "rounds_disturbed": 2,
         }
         scenarios.append(entry)
@@ -123,8 +124,9 @@ def report(seed=1, noise=0.03, rounds=8, covet_factor=1.0):
     churn["servers"][3].update(errors=1_204, error_text="connect: refused & reset <12 times>")
     churn["left_out"].append({"name": "apache", "reason": "does not serve: <close> & echo"})
     hello["limit_variants"] = [
-        {"variant": "plain descriptors, counts bytes", "figure": "cpu_ns", "median": 5_640.0, "chosen": True},
-        {"variant": "direct descriptors, counts bytes", "figure": "cpu_ns", "median": 5_710.0, "chosen": False}]
+        {"variant": variant, "figure": "cpu_ns", "median": median, "chosen": chosen}
+        for variant, median, chosen in (("plain descriptors, counts bytes", 5_640.0, True),
+                                        ("direct descriptors, counts bytes", 5_710.0, False))]
     broken = idle["servers"][6]
     broken.update(rounds=[], figures={}, latency_us={}, errors=0, error_text="did not start: needs <uvloop>")
     json_["servers"][4]["figures"]["cpu_ns"] = None
@@ -138,8 +140,8 @@ def report(seed=1, noise=0.03, rounds=8, covet_factor=1.0):
         "ratios": [], "rounds": rounds, "rounds_used": rounds,
     }
     return {
-        "format": 1, "date": "2026-03-14T15:09:26+00:00", "commit": "0123456789abcdef0123456789abcdef01234567",
-        "dirty": True,
+        "format": 1, "date": "2026-03-14T15:09:26+00:00", "dirty": True,
+        "commit": "0123456789abcdef0123456789abcdef01234567",
         "machine": {
             "cpu": "AMD EPYC (Zen 3) <virtual>", "cores": 2, "kernel": "6.18.0 #1 SMP PREEMPT_DYNAMIC",
             "hypervisor": "KVM", "memory_bytes": 25_233_000_000, "governor": None, "congestion": "cubic",
@@ -149,7 +151,7 @@ def report(seed=1, noise=0.03, rounds=8, covet_factor=1.0):
         },
         "versions": {"covet": "0.4.0", "nginx": "1.22.1", "gcc": "12.2.0", "python": "3.11.7"},
         "skipped": [{"name": "Caddy", "reason": "not installed: <caddy> & not packaged"}],
-        "options": {"seconds": 1.5, "rounds_max": 12, "server_cores": "0", "load_cores": "1", "priority": True},
+        "options": {"seconds": 1.5, "rounds": 12, "server_cores": [0], "load_cores": [1], "priority": True},
         "seconds_total": 702.4, "failures": ["burst: covet-load: no port is <left>"],
         "command": "perf/compare --output build/perf", "scenarios": [*scenarios, alone],
         "generators": {

@@ -14,6 +14,7 @@ from harness import diff, figures, goals, markdown, reading, report, svg
 
 ROOT = Path(__file__).resolve().parents[2]
 EMPTY = {"meta", "wbr"}
+IDLE = "10,000 idle connections beside 64 busy ones"
 
 
 class Page(HTMLParser):
@@ -99,7 +100,7 @@ class ReportPage(unittest.TestCase):
             self.assertIn(text, self.page.text)
 
     def test_says_what_is_missing_or_doubtful(self):
-        self.assertIn("did not start: needs <uvloop>", self.section("10,000 idle connections beside 64 busy ones"))
+        self.assertIn("did not start: needs <uvloop>", self.section(IDLE))
         churn = self.section("A connection per request")
         self.assertIn("1,204 errors; connect: refused & reset <12 times>", churn)
         self.assertIn("apache: left out: does not serve: <close> & echo", churn)
@@ -110,9 +111,10 @@ class ReportPage(unittest.TestCase):
         self.assertIn("not measured", self.section("A small JSON object"))
 
     def test_marks_rates_of_a_full_generator_as_lower_bounds(self):
-        rate = figures.significant(reading.median_of(self.report["scenarios"][0]["servers"][1], "requests_per_s"))
+        covet = reading.by_kind(self.report["scenarios"][0], "covet")
+        rate = figures.significant(reading.median_of(covet, "requests_per_s"))
         self.assertIn(f"≥ {rate}", self.section("Hello, one request at a time"))
-        self.assertNotIn("≥ ", self.section("10,000 idle connections beside 64 busy ones"))
+        self.assertNotIn("≥ ", self.section(IDLE))
 
     def test_says_in_words_which_goals_are_met(self):
         words = goals.verdict(self.report, goals.goals_of(self.report))
@@ -124,11 +126,13 @@ class ReportPage(unittest.TestCase):
         noisy = fixture.report()
         for scenario in noisy["scenarios"]:
             scenario["rounds_disturbed"] = scenario["rounds"] - 1
-        self.assertIn("Disturbed: other work took the cores in 52 of 58 rounds", Page(report.page(noisy)).text)
+        self.assertIn("Disturbed: other work took the cores in 52 of 58 rounds",
+                      Page(report.page(noisy)).text)
 
     def test_bears_a_report_with_next_to_nothing_in_it(self):
         bare = {"format": 1, "scenarios": [{"name": "a", "title": "A", "servers": [
-            {"name": "covet", "kind": "covet"}, {"name": "x", "kind": "peer", "figures": {"odd_one": {"median": 2}}},
+            {"name": "covet", "kind": "covet"},
+            {"name": "x", "kind": "peer", "figures": {"odd_one": {"median": 2}}},
         ], "ratios": []}], "generators": None}
         page = Page(report.page(bare))
         self.assertEqual(page.wrong, [])
@@ -148,9 +152,15 @@ class Numbers(unittest.TestCase):
             self.assertEqual(figures.significant(value), text, value)
 
     def test_take_the_step_of_the_unit_that_fits(self):
-        for value, unit, text in ((412, "ns", "412 ns"), (5_640, "ns", "5.64 µs"), (1_500_000, "us", "1.50 s"),
-                                  (12_400, "kib", "12.1 MiB"), (0.4, "ns", "0.400 ns"), (70_000, "", "70,000")):
+        for value, unit, text in (
+                (412, "ns", "412 ns"), (5_640, "ns", "5.64 µs"), (1_500_000, "us", "1.50 s"),
+                (12_400, "kib", "12.1 MiB"), (0.4, "ns", "0.400 ns"), (70_000, "", "70,000")):
             self.assertEqual(figures.quantity(value, unit), text)
+
+    def test_of_ratios_show_the_side_of_the_goal(self):
+        for median, goal, text in ((1.0541, 1.05, "1.054 ×"), (1.05, 1.05, "1.05 ×"), (0.6, 0.9, "0.600 ×"),
+                                   (1.050001, 1.05, "1.05000 ×"), (1.2, None, "1.20 ×"), (None, 1, "–")):
+            self.assertEqual(figures.measured_times({"median": median, "goal": goal}), text)
 
     def test_are_not_repeated_where_an_interval_is_none(self):
         self.assertEqual(figures.interval(1, 2), "1.00–2.00")
@@ -160,7 +170,8 @@ class Numbers(unittest.TestCase):
 
 class Goals(unittest.TestCase):
     def one(self, **ratio):
-        ratio = {"of": "covet", "to": "limit", "figure": "cpu_ns", "goal": 1.05, "goal_kind": "at_most", **ratio}
+        ratio = {"of": "covet", "to": "limit", "figure": "cpu_ns", "goal": 1.05, "goal_kind": "at_most",
+                 **ratio}
         scenario = {"name": "hello", "title": "Hello", "servers": [], "ratios": [ratio]}
         return goals.goals_of({"scenarios": [scenario]})[0]
 
@@ -172,10 +183,11 @@ class Goals(unittest.TestCase):
             self.assertEqual(self.one(median=median, low=low, high=high, met=met).verdict, words)
 
     def test_of_all_peers_are_one_and_show_the_closest(self):
-        peers = [{"of": "covet", "to": name, "figure": "cpu_ns", "median": median, "low": median, "high": median,
+        peers = [{"of": "covet", "to": name, "figure": "cpu_ns", "median": median, "low": None, "high": None,
                   "goal": 1, "goal_kind": "at_most", "met": median <= 1}
                  for name, median in (("a", 0.4), ("b", 0.9), ("c", 0.7))]
-        found = goals.goals_of({"scenarios": [{"name": "churn", "title": "Churn", "servers": [], "ratios": peers}]})
+        churn = {"name": "churn", "title": "Churn", "servers": [], "ratios": peers}
+        found = goals.goals_of({"scenarios": [churn]})
         self.assertEqual([(goal.ratio["to"], goal.of_count) for goal in found], [("b", 3)])
 
     def test_counts_those_missed_in_the_verdict(self):
@@ -214,7 +226,8 @@ class Drawings(unittest.TestCase):
         self.assertIsNone(svg.latency_chart([svg.Curve("a", "peer", 0, {"p50": None, "max": 4})], "x"))
 
     def test_latency_plot_bears_equal_values(self):
-        self.assertIn("covet", svg.latency_chart([svg.Curve("covet", "covet", 0, {"p50": 5.0, "p99": 5.0})], "x"))
+        curve = svg.Curve("covet", "covet", 0, {"p50": 5.0, "p99": 5.0})
+        self.assertIn("covet", svg.latency_chart([curve], "x"))
 
 
 class TwoReports(unittest.TestCase):

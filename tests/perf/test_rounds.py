@@ -17,7 +17,7 @@ class Pretended:
     def __init__(self, name, cpu_ns=1000, note="", kind="peer", fails_from=None):
         self.name, self.cpu_ns, self.kind, self.fails_from = name, cpu_ns, kind, fails_from
         self.peer = SimpleNamespace(note=note, title=name, arguments=[name])
-        self.version, self.command, self.stopped, self.runs = "1", [name], False, 0
+        self.version, self.stopped, self.runs = "1", False, 0
 
     def stop(self):
         self.stopped = True
