@@ -89,7 +89,8 @@ class Wrk:
         script = ["-s", str(WRK_SCRIPT)] if load.depth > 1 else []
         depth = ["--", str(load.depth)] if load.depth > 1 else []
         return [program("wrk"), "-t", str(len(cores)), "-c", str(load.connections),
-                "-d", f"{max(1, round(seconds))}s", "--latency", *script, f"http://127.0.0.1:{port}{load.path}", *depth]
+                "-d", f"{max(1, round(seconds))}s", "--latency", *script,
+                f"http://127.0.0.1:{port}{load.path}", *depth]
 
     def read(self, text, complaint, status):
         counted = re.search(r"(\d+) requests in ([0-9.]+)s", text)
