@@ -37,7 +37,7 @@ def cores(text):
 def read_arguments(arguments=None):
     parser = argparse.ArgumentParser(
         prog="perf/compare", formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="covet, the do-nothing responder and what else is installed, in turns under the same load.",
+        description="covet, the do-nothing responder and its peers, in turns under the same load.",
         epilog="A scenario is a file of perf/scenarios, a peer one of perf/peers. docs/PERFORMANCE.md tells\n"
                "how to read the figures, docs/notes/0012-comparison.md why they are taken so.")
     what = parser.add_argument_group("what")
@@ -51,10 +51,10 @@ def read_arguments(arguments=None):
     how = parser.add_argument_group("how long and how exact")
     how.add_argument("--minutes", type=float, default=12, help="for all of it (12)")
     how.add_argument("--width", type=float, default=0.05, metavar="SHARE",
-                     help="a scenario ends when the 95 %% intervals of covet's ratios to limit and nginx, from "
-                          "end to end, are no wider than this share of their medians (0.05)")
-    how.add_argument("--rounds", type=int, default=60, help="at most (60)")
-    how.add_argument("--seconds", type=float, default=1, help="of one run (1)")
+                     help="a scenario ends when the 95 %% intervals of covet's ratios to limit and "
+                          "nginx, from end to end, are no wider than this share of their medians (0.05)")
+    how.add_argument("--rounds", type=int, default=120, help="at most (120)")
+    how.add_argument("--seconds", type=float, default=0.3, help="of one run (0.3)")
     how.add_argument("--smoke", action="store_true",
                      help="few and short runs: whether all works and figures are possible")
     where = parser.add_argument_group("where")
@@ -65,7 +65,8 @@ def read_arguments(arguments=None):
     where.add_argument("--calm", type=float, default=0, metavar="SECONDS",
                        help="before each run wait up to so long for the cores to be idle")
     files = parser.add_argument_group("files")
-    files.add_argument("--output", type=Path, metavar="FOLDER", help="write report.json and report.html there")
+    files.add_argument("--output", type=Path, metavar="FOLDER",
+                       help="write report.json and report.html there")
     files.add_argument("--covet", type=Path, default=RELEASE / "covet")
     files.add_argument("--limit", type=Path, default=RELEASE / "limit")
     files.add_argument("--load", type=Path, default=RELEASE / "covet-load")
@@ -102,7 +103,7 @@ def settings_of(options, perf):
                         rounds_max=options.rounds, rounds_min=min(8, options.rounds), width_max=options.width,
                         priority=options.priority, calm_seconds=options.calm, perf=perf)
     if options.smoke:
-        settings = replace(settings, seconds=0.3, count_seconds=0.2, warm_up=False, choice_rounds=1,
+        settings = replace(settings, seconds=0.2, count_seconds=0.2, warm_up=False, choice_rounds=1,
                            choice_seconds=0.1, rounds_min=1, rounds_max=2, variants=())
     return settings
 
@@ -186,8 +187,8 @@ def compare(options, chosen, with_generators, bodies):
         skipped += generators_skipped
     settings = settings_of(options, perf)
     shown = {name: version for name, version in versions.items() if version}
-    report = begin_report(options, {**shown, **generator_versions, "python": platform.python_version()}, skipped,
-                          settings)
+    shown |= {**generator_versions, "python": platform.python_version()}
+    report = begin_report(options, shown, skipped, settings)
     terminal.show_begin(report)
     measure(options, report, chosen + [GENERATORS] * with_generators,
             [each for each in generator if each.name in generator_versions],

@@ -16,7 +16,8 @@ def compare(settings, generators, deadline, say=lambda line: None, rounds_max=12
     found["ratios"] = []
     # Each generator writes another request, so the responder must look for the end of each.
     responder = Limit(settings.limit, "limit", [])
-    with running([responder], {"limit": ""}, settings.server_cores, 64, settings.priority) as (servers, failed):
+    with running([responder], {"limit": ""}, settings.server_cores, Load().connections,
+                 settings.priority) as (servers, failed):
         if not servers:
             raise Failure(f"the do-nothing responder: {failed['limit']}")
         for index, depth in enumerate(DEPTHS):
@@ -60,6 +61,7 @@ def ratios(rounds, names, depth):
     others = [name for name in names if name != "covet-load"]
     if not others or "covet-load" not in names:
         return []
-    best = max(others, key=lambda name: stats.figure_of(stats.runs_of(rounds, name), "requests_per_s")["median"])
+    runs = {name: stats.runs_of(rounds, name) for name in others}
+    best = max(others, key=lambda name: stats.figure_of(runs[name], "requests_per_s")["median"])
     ratio = stats.ratio(rounds, "covet-load", best, "requests_per_s")
     return [{**stats.judged(ratio, GOAL), "depth": depth}] if ratio else []

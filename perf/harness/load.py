@@ -52,8 +52,8 @@ class CovetLoad:
 
     def command(self, load, port, seconds, cores):
         """For `load` as a scenario describes it."""
-        command = [self.path, "--json", "--quiet", "-t", str(len(cores)), "--cores", ",".join(map(str, cores)),
-                   "-c", str(load.connections)]
+        command = [self.path, "--json", "--quiet", "-t", str(len(cores)),
+                   "--cores", ",".join(map(str, cores)), "-c", str(load.connections)]
         # A run of a number of requests ends by time only where the server loses some.
         command += ["-n", str(load.requests), "-d", str(LOST_S)] if load.requests else ["-d", f"{seconds:g}"]
         if load.depth > 1:
@@ -88,8 +88,9 @@ class Wrk:
     def command(self, load, port, seconds, cores):
         script = ["-s", str(WRK_SCRIPT)] if load.depth > 1 else []
         depth = ["--", str(load.depth)] if load.depth > 1 else []
-        return [program("wrk"), "-t", str(len(cores)), "-c", str(load.connections), "-d", f"{max(1, round(seconds))}s",
-                "--latency", *script, f"http://127.0.0.1:{port}{load.path}", *depth]
+        return [program("wrk"), "-t", str(len(cores)), "-c", str(load.connections),
+                "-d", f"{max(1, round(seconds))}s", "--latency", *script,
+                f"http://127.0.0.1:{port}{load.path}", *depth]
 
     def read(self, text, complaint, status):
         counted = re.search(r"(\d+) requests in ([0-9.]+)s", text)

@@ -16,6 +16,7 @@ from harness.servers import Failure, Limit, check, running
 
 KEY = ("limit", "nginx", "base")  # covet's ratios to these decide when it is enough.
 OTHERS_EVERY = 3
+LOOK_EVERY = 4  # Rounds, before intervals are looked at again.
 FILES_BESIDE = 100  # Open files of a server or a generator that are no connections.
 LIMIT_VARIANTS = {"plain descriptors, looks for the end of each request": [],
                   "direct descriptors, looks for the end of each request": ["--direct"],
@@ -51,6 +52,7 @@ class Measurement:
 
     def __init__(self, settings, scenario, generator, say=lambda line: None):
         self.settings, self.scenario, self.generator, self.say = settings, scenario, generator, say
+        self.seconds = scenario.seconds or settings.seconds
         self.rounds = []  # {server's name: run}
         self.left_out = []  # {"name", "reason"}
         self.counts, self.bodies, self.errors = {}, {}, {}
@@ -60,8 +62,8 @@ class Measurement:
         """Runs all; returns the scenario's entry. Raises Failure where it cannot begin."""
         files_max = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if self.scenario.connections_max + FILES_BESIDE > files_max:
-            raise Failure(f"{self.scenario.connections_max} connections are more than a process may have files "
-                          f"open ({files_max}, ulimit -n)")
+            raise Failure(f"{self.scenario.connections_max} connections are more than a process may have "
+                          f"files open ({files_max}, ulimit -n)")
         others = [peer for peer in peers if peer.name != "limit"]
         able = [peer for peer in others if self.scenario.needs <= set(peer.serves)]
         for peer in others:
@@ -187,6 +189,8 @@ class Measurement:
                        if not self.try_or_drop(server, self.run_in_round)]
             servers = [server for server in servers if server not in dropped]
             taken[all_of_them] = time.monotonic() - began
+            if (number + 1) % LOOK_EVERY:
+                continue
             ratios = self.ratios_to(key)
             self.say("round {}: {}".format(number + 1, ", ".join(
                 f"{r['of']}/{r['to']} {r['median']:.3f} ({r['low']:.3f}..{r['high']:.3f})" for r in ratios)))
@@ -195,10 +199,10 @@ class Measurement:
         return servers
 
     def run_in_round(self, server):
-        self.rounds[-1][server.name] = self.run_once(server, self.settings.seconds, self.scenario.idle)
+        self.rounds[-1][server.name] = self.run_once(server, self.seconds, self.scenario.idle)
 
     def key_among(self, servers):
-        """The names of those to whom covet's ratio must be known well; all others where none of KEY is there."""
+        """The names of those to whom covet's ratio must be known well: all others where none of KEY is."""
         names = [server.name for server in servers if server.name != "covet"]
         return [name for name in names if name in KEY] or names
 
@@ -207,9 +211,9 @@ class Measurement:
         return [ratio for ratio in found if ratio]
 
     def ratios(self, servers):
-        """covet's to every other, that of the limit's further variants to the limit, and the limit's to nginx,
-        which says what is to be had here at all: by the scenario's figure and by those with a goal, of our own
-        servers by CPU and rate; judged."""
+        """covet's to every other, that of the limit's further variants to the limit, and the limit's to
+        nginx, which says what is to be had here at all: by the scenario's figure and by those with a goal, of
+        our own servers by CPU and rate; judged."""
         found = []
         for server in servers:
             pairs = [("covet", server.name)] * (server.name != "covet")
@@ -227,8 +231,7 @@ class Measurement:
     def entry(self, servers):
         key = [tuple(each[name] for name in ("covet", *KEY) if name in each) for each in self.rounds]
         disturbed = sum(any(run["others"] >= stats.DISTURBED for run in each) for each in key)
-        command = self.generator.command(self.scenario.load, "PORT", self.settings.seconds,
-                                         self.settings.load_cores)
+        command = self.generator.command(self.scenario.load, "PORT", self.seconds, self.settings.load_cores)
         return {
             "name": self.scenario.name, "title": self.scenario.title, "why": self.scenario.why,
             "figure": self.scenario.figure,

@@ -4,6 +4,7 @@
     needs                what a server must serve to take part: hello, json, params, echo, close
     figure               what ratios are taken of: cpu_ns, requests_per_s, or another of stats.FIGURES
     weight               share of the time (1)
+    seconds              of one run (0: as long as the others)
     smoke                whether the short version runs it too (false)
     idle                 connections that have had one answer and then say nothing (0)
     [load]               path, connections (64), depth (1), body_bytes (0: GET, else POST of so many bytes),
@@ -63,6 +64,7 @@ class Scenario:
     figure: str = "cpu_ns"
     order: int = 100
     weight: float = 1.0
+    seconds: float = 0.0
     smoke: bool = False
     idle: int = 0
     load: Load = field(default_factory=Load)
@@ -157,6 +159,7 @@ def read(path):
         title=take(table, "title", str, where), why=take(table, "why", str, where),
         order=take(table, "order", int, where, 100),
         weight=float(take(table, "weight", (int, float), where, 1)),
+        seconds=float(take(table, "seconds", (int, float), where, 0)),
         smoke=take(table, "smoke", bool, where, False), idle=take(table, "idle", int, where, 0),
         load=read_load(take(table, "load", dict, where, {}), f"{where}: [load]"),
         answer=take(answer, "body", str, where) if answer else None,
@@ -173,4 +176,4 @@ def read(path):
 
 def read_all(folder=SCENARIOS):
     """Every scenario there is, in their order."""
-    return sorted(map(read, Path(folder).glob("*.toml")), key=lambda scenario: (scenario.order, scenario.name))
+    return sorted(map(read, Path(folder).glob("*.toml")), key=lambda found: (found.order, found.name))

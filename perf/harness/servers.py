@@ -62,7 +62,8 @@ class Limit(Peer):
         # It pins its workers to neighbouring cores; to others it is pinned as a whole.
         neighbours = place.cores == tuple(range(place.cores[0], place.cores[0] + place.workers))
         core = ["--core", str(place.cores[0])] if neighbours else []
-        return [self.program, "--port", str(place.port), "--workers", str(place.workers), *core, *self.arguments]
+        return [self.program, "--port", str(place.port), "--workers", str(place.workers), *core,
+                *self.arguments]
 
 
 def find_peers(folder=PEERS):
@@ -71,8 +72,8 @@ def find_peers(folder=PEERS):
     for path in sorted(folder.glob("*.py")):
         module = importlib.import_module(f"peers.{path.stem}")
         found += [value() for value in vars(module).values()
-                  if isinstance(value, type) and issubclass(value, Peer) and value.__module__ == module.__name__
-                  and value.name]
+                  if isinstance(value, type) and issubclass(value, Peer)
+                  and value.__module__ == module.__name__]
     return sorted(found, key=lambda peer: peer.name)
 
 

@@ -38,7 +38,8 @@ def table(rows):
 def server_row(server):
     figures, latency = server["figures"], server["latency_us"]
     memory = figures.get("memory_kib")
-    return [server["name"], with_interval(figures.get("requests_per_s")), with_interval(figures.get("cpu_ns")),
+    return [server["name"],
+            *(with_interval(figures.get(name)) for name in ("requests_per_s", "cpu_ns")),
             *(number(figures[name]["median"]) if name in figures else "-"
               for name in ("syscalls", "enters", "switches")),
             number(memory["median"] / 1024) if memory else "-",
@@ -99,8 +100,8 @@ def show_generators(generators):
 def show_begin(report):
     machine = report["machine"]
     servers, load = (",".join(map(str, report["options"][name])) for name in ("server_cores", "load_cores"))
-    print(f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}; servers on {servers}, load on "
-          f"{load}{' as well: it takes from what it measures' if servers == load else ''}")
+    print(f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}")
+    print(f"servers on core {servers}, load on core {load}{' as well: it takes from what it measures' if servers == load else ''}")
     print("versions: " + "; ".join(f"{name} {version}" for name, version in report["versions"].items()))
     for skipped in report["skipped"]:
         print(f"SKIPPED {skipped['name']}: {skipped['reason']}")

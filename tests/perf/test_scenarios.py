@@ -24,7 +24,13 @@ class Reading(unittest.TestCase):
         self.assertEqual(found.goals, ())
 
     def test_every_field_is_read(self):
-        found = self.read('order = 3\nfigure = "requests_per_s"\nweight = 2.5\nsmoke = true\nidle = 7\n' + LEAST + """
+        found = self.read(LEAST + """
+order = 3
+figure = "requests_per_s"
+weight = 2.5
+seconds = 1.5
+smoke = true
+idle = 7
 [load]
 path = "/p"
 connections = 5
@@ -46,6 +52,7 @@ figure = "cpu_ns"
 at_least = 1
 """)
         self.assertEqual((found.order, found.weight, found.smoke, found.connections_max), (3, 2.5, True, 12))
+        self.assertEqual(found.seconds, 1.5)
         self.assertEqual((found.load.path, found.load.depth, found.load.reconnect, found.load.requests),
                          ("/p", 16, 2, 9))
         self.assertEqual(found.load.arguments, ("-H", "A: b"))
@@ -80,7 +87,8 @@ at_least = 1
             "unknown need": ('title = "T"\nwhy = "W"\nneeds = ["tea"]\n' + ANSWER, "needs"),
             "unknown field": ("colour = 1\n" + LEAST + ANSWER, "unknown: colour"),
             "unknown field of the load": (LEAST + ANSWER + "[load]\nconections = 1\n", "unknown: conections"),
-            "unknown field of a goal": (LEAST + ANSWER + '[[goal]]\nto = "x"\nat_most = 1\nat = 2\n', "unknown: at"),
+            "unknown field of a goal": (LEAST + ANSWER + '[[goal]]\nto = "x"\nat_most = 1\nat = 2\n',
+                                        "unknown: at"),
             "wrong type": ('weight = "2"\n' + LEAST + ANSWER, "weight = '2'"),
             "a yes for a number": ("idle = true\n" + LEAST + ANSWER, "idle = True"),
             "unknown figure": ('figure = "speed"\n' + LEAST + ANSWER, "speed"),
@@ -100,8 +108,8 @@ at_least = 1
 class Present(unittest.TestCase):
     def test_every_scenario_reads(self):
         found = {scenario.name for scenario in scenarios.read_all()}
-        self.assertLessEqual({"hello", "json", "params", "echo_1k", "echo_64k", "pipelined", "reconnect", "idle",
-                              "burst"}, found)
+        wanted = {"hello", "json", "params", "echo_1k", "echo_64k", "pipelined", "reconnect", "idle", "burst"}
+        self.assertLessEqual(wanted, found)
 
     def test_orders_are_different(self):
         orders = [scenario.order for scenario in scenarios.read_all()]
