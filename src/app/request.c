@@ -128,7 +128,7 @@ enum cv_request_plan cv_request_route(struct covet_request *request, uint64_t *b
     request->outcome = (uint8_t)find_route(request);
     route = request->match.route;
     *body_bytes_max = app->body_bytes_max;
-    if (route == NULL) {
+    if (CV_UNLIKELY(route == NULL)) {
         if (request->outcome != CV_REQUEST_BAD_PATH && request->outcome != CV_REQUEST_NO_MEMORY) {
             request->chain = app->root.chain.item;
             request->chain_count = (uint8_t)app->root.chain.count;
@@ -225,20 +225,27 @@ static inline void call(struct covet_request *request) {
         answer_without_handler(request);
 }
 
+// The first of a delivery.
+static CV_NOINLINE void call_timed(struct covet_request *request) {
+    struct cv_env *env = request->worker->env;
+    uint64_t start_ns = cv_clock_monotonic_ns();
+
+    call(request);
+    env->handled_ns = cv_clock_monotonic_ns();
+    cv_histogram_record(&env->stats->handler_time, env->handled_ns - start_ns);
+}
+
 void cv_request_run(struct covet_request *request) {
     struct cv_env *env = request->worker->env;
 
     CV_ASSERT(request->state == CV_REQUEST_NEW && request->router != NULL);
     request->state = CV_REQUEST_RUNNING;
     request->running = true;
-    if (env->handled_ns != 0) {
+    if (CV_LIKELY(env->handled_ns != 0)) {
         env->handled_count++;
         call(request);
     } else {
-        uint64_t start_ns = cv_clock_monotonic_ns();
-        call(request);
-        env->handled_ns = cv_clock_monotonic_ns();
-        cv_histogram_record(&env->stats->handler_time, env->handled_ns - start_ns);
+        call_timed(request);
     }
     request->running = false;
     settle(request);
