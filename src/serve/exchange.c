@@ -511,11 +511,8 @@ static inline bool write_head(struct cv_exchange *exchange, struct cv_outq *outq
     if (out == NULL) {
         return false;
     }
-    size_t head_bytes = cv_head_write(out, head);
-    if (body.length > 0) {
-        memcpy(out + head_bytes, body.data, body.length);
-    }
-    cv_outq_commit(outq, head_bytes + body.length);
+    char *end = cv_span_put(out + cv_head_write(out, head), body);
+    cv_outq_commit(outq, (size_t)(end - out));
     return true;
 }
 
