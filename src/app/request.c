@@ -37,19 +37,13 @@ void cv_request_init(struct covet_request *request, struct covet_worker *worker,
     cv_response_init(&request->response);
 }
 
-// Sets `path`. False, with the outcome, when there is none to route.
-static bool find_path(struct covet_request *request) {
-    struct cv_span raw = cv_parser_span(request->base, request->head->path);
+// A path with escapes, or none at all. False, with the outcome, when there is none to route.
+static CV_NOINLINE bool find_unusual_path(struct covet_request *request, struct cv_span raw) {
     const char *reason;
     char *decoded;
 
     if (raw.length == 0) {  // Absolute form without a path.
         request->path = CV_SPAN("/");
-        return true;
-    }
-    if (cv_target_path_is_plain(raw)) {
-        request->path = raw;
-        request->path_in_head = true;
         return true;
     }
     decoded = cv_arena_alloc(&request->arena, raw.length);
@@ -66,6 +60,7 @@ static bool find_path(struct covet_request *request) {
 static enum cv_request_outcome find_route(struct covet_request *request) {
     struct covet_stats_worker *stats = request->worker->env->stats;
     uint16_t method = request->head->method;
+    struct cv_span path = cv_parser_span(request->base, request->head->path);
 
     switch ((enum cv_target_form)request->head->target_form) {
     case CV_TARGET_AUTHORITY:
@@ -77,11 +72,17 @@ static enum cv_request_outcome find_route(struct covet_request *request) {
     case CV_TARGET_ABSOLUTE:
         break;
     }
-    if (!find_path(request))
+    if (CV_LIKELY(path.length > 0 && cv_target_path_is_plain(path))) {
+        request->path = path;
+        request->path_in_head = true;
+    } else if (find_unusual_path(request, path)) {
+        path = request->path;
+    } else {
         return (enum cv_request_outcome)request->outcome;
+    }
 
     enum cv_router_result result =
-        cv_router_match(request->router, method, request->path, &request->match);
+        cv_router_match(request->router, method, path, &request->match);
     bool is_static = result == CV_ROUTER_FOUND && request->match.route->param_count == 0;
     cv_counter_add(
         stats, is_static ? COVET_COUNTER_ROUTE_CACHE_HITS : COVET_COUNTER_ROUTE_CACHE_MISSES, 1);
