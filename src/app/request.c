@@ -6,6 +6,9 @@
 // time; it is told once, never from inside the handler, and finishes nothing by itself.
 #include "app/request.h"
 
+#include <stddef.h>
+#include <string.h>
+
 #include "app/app.h"
 #include "app/middleware.h"
 #include "base/assert.h"
@@ -21,57 +24,26 @@ static void on_notice(struct cv_timer *timer) {
 
 void cv_request_init(struct covet_request *request, struct covet_worker *worker,
                      struct cv_sink *sink, const char *base, const struct cv_parser_head *head) {
-    // Member by member: clearing the whole, most of it the parameters' place, costs more.
     request->sink = sink;
     request->worker = worker;
     request->base = base;
     request->head = head;
-    cv_arena_init(&request->arena, worker->env->pool);
-    request->path = (struct cv_span){0};
-    request->body = (struct cv_span){0};
-    request->state = CV_REQUEST_NEW;
-    request->outcome = CV_REQUEST_NO_ROUTE;
     request->router = NULL;
-    request->path_in_head = false;
-    request->body_complete = false;
-    request->running = false;
-    request->body_paused = false;
-    request->body_pause_told = false;
-    request->aborted = false;
-    request->abort_told = false;
-    request->in_sink = false;
-    request->deferred = false;
-    request->entered = 0;
-    request->chain_count = 0;
-    request->chain = NULL;
-    request->gone = NULL;
-    request->on_body = NULL;
-    request->on_body_context = NULL;
-    request->on_abort = NULL;
-    request->on_abort_context = NULL;
-    request->on_drain = NULL;
-    request->on_drain_context = NULL;
-    request->user_data = NULL;
-    request->notice = (struct cv_timer){.on_expiry = on_notice};
-    request->match.route = NULL;
-    request->match.allowed = 0;
-    request->match.param_count = 0;
+    cv_arena_init(&request->arena, worker->env->pool);
+    // Not the parameters' place, which is most of the whole.
+    memset(&request->path, 0,
+           offsetof(struct covet_request, match.param) - offsetof(struct covet_request, path));
+    request->notice.on_expiry = on_notice;
     cv_response_init(&request->response);
 }
 
-// Sets `path`. False, with the outcome, when there is none to route.
-static bool find_path(struct covet_request *request) {
-    struct cv_span raw = cv_parser_span(request->base, request->head->path);
+// A path with escapes, or none at all. False, with the outcome, when there is none to route.
+static CV_NOINLINE bool find_unusual_path(struct covet_request *request, struct cv_span raw) {
     const char *reason;
     char *decoded;
 
     if (raw.length == 0) {  // Absolute form without a path.
         request->path = CV_SPAN("/");
-        return true;
-    }
-    if (cv_target_path_is_plain(raw)) {
-        request->path = raw;
-        request->path_in_head = true;
         return true;
     }
     decoded = cv_arena_alloc(&request->arena, raw.length);
@@ -88,6 +60,7 @@ static bool find_path(struct covet_request *request) {
 static enum cv_request_outcome find_route(struct covet_request *request) {
     struct covet_stats_worker *stats = request->worker->env->stats;
     uint16_t method = request->head->method;
+    struct cv_span path = cv_parser_span(request->base, request->head->path);
 
     switch ((enum cv_target_form)request->head->target_form) {
     case CV_TARGET_AUTHORITY:
@@ -99,11 +72,17 @@ static enum cv_request_outcome find_route(struct covet_request *request) {
     case CV_TARGET_ABSOLUTE:
         break;
     }
-    if (!find_path(request))
+    if (CV_LIKELY(path.length > 0 && cv_target_path_is_plain(path))) {
+        request->path = path;
+        request->path_in_head = true;
+    } else if (find_unusual_path(request, path)) {
+        path = request->path;
+    } else {
         return (enum cv_request_outcome)request->outcome;
+    }
 
     enum cv_router_result result =
-        cv_router_match(request->router, method, request->path, &request->match);
+        cv_router_match(request->router, method, path, &request->match);
     bool is_static = result == CV_ROUTER_FOUND && request->match.route->param_count == 0;
     cv_counter_add(
         stats, is_static ? COVET_COUNTER_ROUTE_CACHE_HITS : COVET_COUNTER_ROUTE_CACHE_MISSES, 1);
@@ -128,7 +107,7 @@ enum cv_request_plan cv_request_route(struct covet_request *request, uint64_t *b
     request->outcome = (uint8_t)find_route(request);
     route = request->match.route;
     *body_bytes_max = app->body_bytes_max;
-    if (route == NULL) {
+    if (CV_UNLIKELY(route == NULL)) {
         if (request->outcome != CV_REQUEST_BAD_PATH && request->outcome != CV_REQUEST_NO_MEMORY) {
             request->chain = app->root.chain.item;
             request->chain_count = (uint8_t)app->root.chain.count;
@@ -225,20 +204,27 @@ static inline void call(struct covet_request *request) {
         answer_without_handler(request);
 }
 
+// The first of a delivery.
+static CV_NOINLINE void call_timed(struct covet_request *request) {
+    struct cv_env *env = request->worker->env;
+    uint64_t start_ns = cv_clock_monotonic_ns();
+
+    call(request);
+    env->handled_ns = cv_clock_monotonic_ns();
+    cv_histogram_record(&env->stats->handler_time, env->handled_ns - start_ns);
+}
+
 void cv_request_run(struct covet_request *request) {
     struct cv_env *env = request->worker->env;
 
     CV_ASSERT(request->state == CV_REQUEST_NEW && request->router != NULL);
     request->state = CV_REQUEST_RUNNING;
     request->running = true;
-    if (env->handled_ns != 0) {
+    if (CV_LIKELY(env->handled_ns != 0)) {
         env->handled_count++;
         call(request);
     } else {
-        uint64_t start_ns = cv_clock_monotonic_ns();
-        call(request);
-        env->handled_ns = cv_clock_monotonic_ns();
-        cv_histogram_record(&env->stats->handler_time, env->handled_ns - start_ns);
+        call_timed(request);
     }
     request->running = false;
     settle(request);

@@ -55,6 +55,7 @@ struct covet_request {
     const struct cv_parser_head *head;  // borrowed until cv_request_deinit
     struct cv_router *router;           // pinned from route to deinit; NULL before
     struct cv_arena arena;              // owned
+    // From here to `param_count` all is zero at first.
     struct cv_span path;                // Decoded.
     struct cv_span body;                // Whole bodies: set before cv_request_run.
     uint8_t state;                      // enum cv_request_state
@@ -81,8 +82,8 @@ struct covet_request {
     void *on_drain_context;
     void *user_data;
     struct cv_timer notice;  // An abort notice that had to wait for the next turn.
+    struct cv_match match;   // `route` is NULL when no handler takes the request.
     struct covet_response response;
-    struct cv_match match;  // `route` is NULL when no handler takes the request.
 };
 
 enum cv_request_plan {

@@ -43,8 +43,11 @@ static bool is_head_open(const struct covet_response *response) {
 }
 
 bool cv_response_leave(struct covet_response *response) {
+    struct covet_request *request = cv_response_request(response);
+
     response->state = CV_RESPONSE_LEAVING;
-    cv_middleware_leave(cv_response_request(response));
+    if (request->entered > 0)
+        cv_middleware_leave(request);
     return !response->refused;
 }
 
@@ -57,7 +60,9 @@ bool cv_response_has_body(struct covet_response *response) {
            has_content(response->head.status);
 }
 
-void cv_response_fill_head(struct covet_response *response, struct cv_span type, uint64_t length) {
+// Returns whether such an answer has content.
+static inline bool fill_head(struct covet_response *response, struct cv_span type,
+                             uint64_t length) {
     struct cv_head *head = &response->head;
 
     if (head->content_type.length == 0)
@@ -66,13 +71,18 @@ void cv_response_fill_head(struct covet_response *response, struct cv_span type,
     head->content_length = length;
     head->body = CV_HEAD_LENGTH;
     if (CV_LIKELY(has_content(head->status)))
-        return;
+        return true;
     // 205 announces that there is nothing (RFC 9110 section 15.3.6); 204 and 304 do not.
     head->content_type = NOTHING;
     if (head->status == 205)
         head->content_length = 0;
     else
         head->body = CV_HEAD_NONE;
+    return false;
+}
+
+void cv_response_fill_head(struct covet_response *response, struct cv_span type, uint64_t length) {
+    (void)fill_head(response, type, length);
 }
 
 int cv_response_finish(struct covet_response *response) {
@@ -86,13 +96,13 @@ int cv_response_finish(struct covet_response *response) {
 // Sends head and body of a response whose way out is over.
 static CV_ALWAYS_INLINE int send(struct covet_response *response, struct cv_span type,
                                  struct cv_span body, enum cv_body_lifetime lifetime) {
-    struct cv_sink *sink = cv_response_request(response)->sink;
-    int result;
+    struct covet_request *request = cv_response_request(response);
+    struct cv_sink *sink = request->sink;
+    bool has_content = fill_head(response, type, body.length);
+    int result = cv_response_finish(response);
 
-    cv_response_fill_head(response, type, body.length);
-    if (!cv_response_has_body(response))
+    if (CV_UNLIKELY(!has_content || request->head->method == CV_METHOD_HEAD))
         body = NOTHING;
-    result = cv_response_finish(response);
     sink->ops->answer(sink, &response->head, body, lifetime);
     return result;
 }
@@ -157,14 +167,15 @@ void cv_response_send_failure(struct covet_response *response) {
 
 // Fields.
 
-void cv_response_complain(struct covet_response *response, struct cv_span name, const char *why) {
+CV_COLD void cv_response_complain(struct covet_response *response, struct cv_span name,
+                                  const char *why) {
     char quoted[128];
 
     cv_context_complain(cv_response_request(response)->worker, "field_refused",
                         "name=%s why=\"%s\"", cv_log_quote(quoted, sizeof(quoted), name), why);
 }
 
-static int refuse(struct covet_response *response, struct cv_span name, const char *why) {
+static CV_COLD int refuse(struct covet_response *response, struct cv_span name, const char *why) {
     response->refused = true;
     cv_response_complain(response, name, why);
     return -EBADMSG;

@@ -91,8 +91,8 @@ uint64_t cv_router_hash_long(const char *text, size_t length, uint64_t seed) {
                          cv_router_load(text + length - WORD_BYTES) ^ CV_ROUTER_SALT_2 ^ seed);
 }
 
-static CV_NOINLINE const struct cv_router_slot *find_long(const struct cv_router *router,
-                                                          struct cv_span path) {
+static inline const struct cv_router_slot *find_long(const struct cv_router *router,
+                                                     struct cv_span path) {
     const struct cv_router_slot *slot =
         slot_of(router, cv_router_hash_long(path.data, path.length, router->seed));
 
@@ -102,8 +102,8 @@ static CV_NOINLINE const struct cv_router_slot *find_long(const struct cv_router
                : NULL;
 }
 
-static CV_NOINLINE const struct cv_router_slot *find_short(const struct cv_router *router,
-                                                           struct cv_span path) {
+static inline const struct cv_router_slot *find_short(const struct cv_router *router,
+                                                      struct cv_span path) {
     uint64_t word = cv_router_load_short(path.data, path.length);
     const struct cv_router_slot *slot =
         slot_of(router, cv_router_hash_short(word, path.length, router->seed));
@@ -111,15 +111,9 @@ static CV_NOINLINE const struct cv_router_slot *find_short(const struct cv_route
     return slot->length == path.length && cv_router_load(slot->text) == word ? slot : NULL;
 }
 
-static inline const struct cv_router_slot *find_static(const struct cv_router *router,
-                                                       struct cv_span path) {
-    if (path.length > router->static_bytes_max)
-        return NULL;
-    if (path.length > CV_ROUTER_SLOT_TEXT_BYTES)
-        return find_long(router, path);
-    if (path.length < WORD_BYTES)
-        return find_short(router, path);
-
+// A path of WORD_BYTES to CV_ROUTER_SLOT_TEXT_BYTES.
+static CV_ALWAYS_INLINE const struct cv_router_slot *find_words(const struct cv_router *router,
+                                                                struct cv_span path) {
     struct cv_router_words words = cv_router_words(path.data, path.length);
     const struct cv_router_slot *slot =
         slot_of(router, cv_router_hash_words(words, path.length, router->seed));
@@ -340,19 +334,42 @@ static CV_NOINLINE enum cv_router_result search_tree(const struct cv_router *rou
     return match->allowed != 0 ? CV_ROUTER_METHOD_NOT_ALLOWED : CV_ROUTER_NOT_FOUND;
 }
 
+// `slot` is that of a static pattern, or NULL.
+static CV_ALWAYS_INLINE enum cv_router_result match_behind(const struct cv_router *router,
+                                                           uint16_t method, struct cv_span path,
+                                                           const struct cv_router_slot *slot,
+                                                           struct cv_match *match) {
+    if (slot != NULL && choose(router, &slot->leaf, method, match))
+        return CV_ROUTER_FOUND;
+    return search_tree(router, method, path, match);
+}
+
+// These two apart, so that none of the three saves more registers than it needs.
+static CV_NOINLINE enum cv_router_result match_long(const struct cv_router *router, uint16_t method,
+                                                    struct cv_span path, struct cv_match *match) {
+    return match_behind(router, method, path, find_long(router, path), match);
+}
+
+static CV_NOINLINE enum cv_router_result match_short(const struct cv_router *router,
+                                                     uint16_t method, struct cv_span path,
+                                                     struct cv_match *match) {
+    return match_behind(router, method, path, find_short(router, path), match);
+}
+
 enum cv_router_result cv_router_match(const struct cv_router *router, uint16_t method,
                                       struct cv_span path, struct cv_match *match) {
-    const struct cv_router_slot *slot;
-
     match->route = NULL;
     match->allowed = 0;
     match->param_count = 0;
     if (path.length == 0 || path.data[0] != '/')
         return CV_ROUTER_NOT_FOUND;
-    slot = find_static(router, path);
-    if (slot != NULL && choose(router, &slot->leaf, method, match))
-        return CV_ROUTER_FOUND;
-    return search_tree(router, method, path, match);
+    if (path.length > router->static_bytes_max)
+        return search_tree(router, method, path, match);
+    if (path.length < WORD_BYTES)
+        return match_short(router, method, path, match);
+    if (path.length > CV_ROUTER_SLOT_TEXT_BYTES)
+        return match_long(router, method, path, match);
+    return match_behind(router, method, path, find_words(router, path), match);
 }
 
 uint16_t cv_router_methods(const struct cv_router *router) {

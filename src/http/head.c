@@ -96,30 +96,6 @@ size_t cv_head_bytes_max(const struct cv_head *head) {
     return CV_HEAD_FIXED_BYTES_MAX + head->content_type.length + head->fields.length;
 }
 
-// Most texts have 8 to 32 bytes: two moves that overlap cost less than a call that finds the length
-// out.
-static inline char *put(char *out, struct cv_span text) {
-    const char *data = text.data;
-    size_t length = text.length;
-
-    if (length - 16 <= 16) {
-        char first[16], last[16];
-        memcpy(first, data, 16);
-        memcpy(last, data + length - 16, 16);
-        memcpy(out, first, 16);
-        memcpy(out + length - 16, last, 16);
-    } else if (length - 8 <= 8) {
-        char first[8], last[8];
-        memcpy(first, data, 8);
-        memcpy(last, data + length - 8, 8);
-        memcpy(out, first, 8);
-        memcpy(out + length - 8, last, 8);
-    } else {
-        memcpy(out, data, length);
-    }
-    return out + length;
-}
-
 // The literal's length is known here, so the copy becomes a few moves.
 #define PUT(out, literal) \
     ((char *)memcpy((out), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
@@ -144,7 +120,7 @@ static CV_NOINLINE char *put_long_decimal(char *out, uint64_t value) {
     } else {
         *--first = (char)('0' + value);
     }
-    return put(out, cv_span_make(first, (size_t)(digits + sizeof(digits) - first)));
+    return cv_span_put(out, cv_span_make(first, (size_t)(digits + sizeof(digits) - first)));
 }
 
 static inline char *put_decimal(char *out, uint64_t value) {
@@ -160,7 +136,7 @@ static CV_NOINLINE char *put_status_line(char *out, uint16_t status) {
     struct cv_span line = known_line(status);
 
     if (line.length != 0)
-        return put(out, line);
+        return cv_span_put(out, line);
     out = PUT(out, "HTTP/1.1 ");
     out = put_decimal(out, status);
     return PUT(out, " Unknown");
@@ -181,7 +157,7 @@ size_t cv_head_write(char *out, const struct cv_head *head) {
     }
     if (CV_LIKELY(head->content_type.length != 0)) {
         at = PUT(at, "\r\nContent-Type: ");
-        at = put(at, head->content_type);
+        at = cv_span_put(at, head->content_type);
     }
     if (CV_LIKELY(head->date.length != 0)) {
         at = PUT(at, "\r\nDate: ");
@@ -193,7 +169,7 @@ size_t cv_head_write(char *out, const struct cv_head *head) {
         at = PUT(at, "\r\nConnection: keep-alive");
     at = PUT(at, "\r\n");
     if (head->fields.length != 0)
-        at = put(at, head->fields);
+        at = cv_span_put(at, head->fields);
     at = PUT(at, "\r\n");
     return (size_t)(at - out);
 }

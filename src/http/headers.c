@@ -106,6 +106,10 @@ bool cv_headers_is_token(struct cv_span text) {
     return text.length > 0;
 }
 
+static bool is_blank(char byte) {
+    return byte == ' ' || byte == '\t';
+}
+
 // None of sixteen bytes is a control byte. HTAB, which is none in a value, is one here.
 static bool has_no_control(__m128i bytes) {
     const __m128i space = _mm_set1_epi8(' ');
@@ -123,7 +127,10 @@ static __m128i load_8(const char *bytes) {
     return _mm_loadl_epi64((const __m128i *)(const void *)bytes);
 }
 
-static CV_NOINLINE bool has_no_control_byte(struct cv_span text) {
+static CV_NOINLINE bool is_value_by_bytes(struct cv_span text) {
+    if (text.length > 0 &&
+        (is_blank(text.data[0]) || is_blank(text.data[text.length - 1])))
+        return false;
     for (size_t i = 0; i < text.length; i++) {
         if (cv_scan_is(text.data[i], CV_SCAN_CONTROL))
             return false;
@@ -133,21 +140,16 @@ static CV_NOINLINE bool has_no_control_byte(struct cv_span text) {
 
 bool cv_headers_is_value(struct cv_span text) {
     const char *at = text.data, *end = text.data + text.length;
+    bool is_plain = false;
 
-    if (text.length == 0)
-        return true;
-    if (*at == ' ' || *at == '\t' || end[-1] == ' ' || end[-1] == '\t')
-        return false;
     if (text.length >= 16) {
         while (at + 16 < end && has_no_control(load_16(at)))
             at += 16;
-        if (at + 16 >= end && has_no_control(load_16(end - 16)))
-            return true;
-    } else if (text.length >= 8 &&
-               has_no_control(_mm_unpacklo_epi64(load_8(at), load_8(end - 8)))) {
-        return true;
+        is_plain = at + 16 >= end && has_no_control(load_16(end - 16));
+    } else if (text.length >= 8) {
+        is_plain = has_no_control(_mm_unpacklo_epi64(load_8(at), load_8(end - 8)));
     }
-    return has_no_control_byte(text);
+    return CV_LIKELY(is_plain) ? *text.data != ' ' && end[-1] != ' ' : is_value_by_bytes(text);
 }
 
 static bool is_hex(char byte) {

@@ -156,23 +156,24 @@ INLINE struct cv_scan_target scan_target(struct cv_scan_text text, size_t from) 
 
 // No branch depends on whether there is a port, which is nothing to predict: what is asked for
 // holds in both cases.
-INLINE bool scan_host(struct cv_scan_text text, size_t from, size_t bytes) {
+INLINE size_t scan_host(struct cv_scan_text text, size_t from) {
     // Bits 1, 4, 8, 16, 32 stand for the rows 2 and 4 to 7; in row 3 are the digits 2, the colon
     // 128 and 64 for what else there is.
     const __m256i rows = TWICE(0, 0, 1, (char)0xc2, 4, 8, 16, 32, 0, 0, 0, 0, 0, 0, 0, 0);
     const __m256i columns = TWICE(0x2a, 0x3f, 0x3e, 0x3e, 0x3f, 0x3e, 0x3f, 0x3f,  // 0 to 7.
                                   0x3f, 0x3f, (char)0xbd, 0x55, 0x14, 0x55, 0x35, 0x1c);
-    size_t end = from + bytes;
+    size_t place = load_place(text, from);
+    __m256i classes = common(load(text.data + place), rows, columns);
+    uint32_t others = mask(_mm256_cmpeq_epi8(classes, _mm256_setzero_si256())) >> (from - place);
 
-    if (CV_UNLIKELY(bytes - 1 > 31 || end < 32))
-        return false;
-    __m256i classes = common(load(text.data + end - 32), rows, columns);
-    uint32_t none = mask(_mm256_cmpeq_epi8(classes, _mm256_setzero_si256())) >> (32 - bytes);
-    uint64_t colons = (uint64_t)mask(classes) >> (32 - bytes) | UINT64_C(1) << bytes;
-    uint64_t no_digits = ~mask(_mm256_slli_epi16(classes, 6)) >> (32 - bytes);
-    size_t name_bytes = (size_t)_tzcnt_u64(colons);
-    return none == 0 && name_bytes > 0 && bytes - name_bytes <= 5 &&
-           no_digits >> name_bytes >> 1 == 0;
+    if (CV_UNLIKELY(others == 0))
+        return 0;
+    uint32_t bytes = _tzcnt_u32(others);
+    uint32_t colons = mask(classes) >> (from - place) | 1u << bytes;
+    uint32_t no_digits = ~mask(_mm256_slli_epi16(classes, 6)) >> (from - place);
+    uint32_t name_bytes = _tzcnt_u32(colons);
+    bool is_port = _bzhi_u32(no_digits, bytes) >> name_bytes >> 1 == 0;
+    return name_bytes > 0 && bytes - name_bytes <= 5 && is_port ? bytes : 0;
 }
 
 INLINE bool is_name(const char *colon, const struct cv_known_name *name) {
@@ -214,8 +215,10 @@ static struct cv_scan_target target(struct cv_scan_text text, size_t from) {
     return scan_target(with_room(text, block), from);
 }
 
-static bool host(struct cv_scan_text text, size_t from, size_t bytes) {
-    return text.length >= SHORT_BYTES && scan_host(text, from, bytes);
+static size_t host(struct cv_scan_text text, size_t from) {
+    char block[64];
+
+    return scan_host(with_room(text, block), from);
 }
 
 const struct cv_scan_ops cv_scan_avx2 = {feed, resume, bits, target, host};

@@ -66,18 +66,19 @@ INLINE struct cv_scan_target scan_target(struct cv_scan_text text, size_t from) 
     return target;
 }
 
-INLINE bool scan_host(struct cv_scan_text text, size_t from, size_t bytes) {
-    size_t at = from, end = from + bytes;
+INLINE size_t scan_host(struct cv_scan_text text, size_t from) {
+    size_t at = from, colon;
 
-    while (at < end && cv_scan_is(text.data[at], CV_SCAN_HOST))
+    while (at < text.length && cv_scan_is(text.data[at], CV_SCAN_HOST))
         at++;
-    if (at == from || at == end)
-        return at > from;
-    if (text.data[at] != ':' || end - at > 5)
-        return false;
-    while (++at < end && text.data[at] >= '0' && text.data[at] <= '9')
+    colon = at;
+    if (at == from || at == text.length || text.data[at] != ':')
+        return at < text.length ? at - from : 0;
+    while (++at < text.length && text.data[at] >= '0' && text.data[at] <= '9')
         continue;
-    return at == end;
+    bool goes_on = at < text.length && (text.data[at] == ':' ||
+                                        cv_scan_is(text.data[at], CV_SCAN_HOST));
+    return at == text.length || goes_on || at - colon > 5 ? 0 : at - from;
 }
 
 INLINE bool is_name(const char *colon, const struct cv_known_name *name) {

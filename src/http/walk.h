@@ -43,7 +43,7 @@ INLINE struct cv_scan_bits scan_rest(struct cv_scan_text text, size_t from);
 
 // See struct cv_scan_ops.
 INLINE struct cv_scan_target scan_target(struct cv_scan_text text, size_t from);
-INLINE bool scan_host(struct cv_scan_text text, size_t from, size_t bytes);
+INLINE size_t scan_host(struct cv_scan_text text, size_t from);
 
 // Is this the name in front of `colon`? 16 bytes before it may be loaded.
 INLINE bool is_name(const char *colon, const struct cv_known_name *name);
@@ -135,25 +135,12 @@ INLINE uint64_t last_marks(struct cv_scan_text text, size_t from, struct carry c
     return bits & ((UINT64_C(1) << (text.length - from - 1)) - 1);
 }
 
-// The marks of up to 64 bytes from `*from` on. As in find_marks, only a block with others behind it
-// is left behind.
-INLINE uint64_t first_marks(struct cv_scan_text text, size_t *from, struct carry *carry,
-                            uint64_t *ends) {
-    *ends = 0;
-    if (text.length - *from > 64) {
-        *from += 64;
-        return marks_of(scan_block(text.data + *from - 64), carry, ends);
-    }
-    uint64_t bits = text.length > *from ? last_marks(text, *from, *carry, ends) : 0;
-    *from = text.length;
-    return bits;
-}
-
 // Puts the marks from `*from` on at `mark`, which is among `marks`, and two at the end; returns
-// where these are. Leaves `*from` and `*carry` behind the last block with others behind it. Does
-// nothing but put those two if the head's end was seen before.
+// where these are. Leaves `*from` and `*carry` behind the last block with others behind it.
 INLINE uint16_t *find_marks(struct cv_scan_text text, size_t *from, struct carry *carry,
-                            uint64_t ends, const uint16_t *marks, uint16_t *mark) {
+                            const uint16_t *marks, uint16_t *mark) {
+    uint64_t ends = 0;
+
     while (text.length - *from > 64 && ends == 0 && mark < marks + MARKS_ENOUGH) {
         mark = put_marks(mark, *from, marks_of(scan_block(text.data + *from), carry, &ends));
         *from += 64;
@@ -359,32 +346,26 @@ INLINE void clear_fields(struct cv_parser_head *head) {
 }
 
 // Clients send Host first (RFC 9110 section 7.2), so it is looked for there without a look-up that
-// all else would have to wait for. False when `line` is no `Host: value` or the value is not right
-// at first sight.
-INLINE bool take_host(struct cv_scan_text text, struct cv_parser_head *head, size_t line,
-                      size_t end) {
+// all else would have to wait for. Returns the end of its value, 0 when `line` is no `Host: value`
+// or the value is not right at first sight.
+INLINE size_t take_host(struct cv_scan_text text, struct cv_parser_head *head, size_t line) {
     const uint64_t name = 'h' | 'o' << 8 | 's' << 16 | 't' << 24 | (uint64_t)(':' | ' ' << 8) << 32;
     size_t begin = line + 6;
 
-    if (CV_UNLIKELY(end <= begin || end + 1 >= text.length ||
-                    ((load_8(text.data + line) | 0x20202020) & UINT64_C(0xffffffffffff)) != name ||
-                    load_2(text.data + end) != CRLF || !scan_host(text, begin, end - begin)))
-        return false;
+    if (CV_UNLIKELY(text.length - line < 10 ||
+                    ((load_8(text.data + line) | 0x20202020) & UINT64_C(0xffffffffffff)) != name))
+        return 0;
+    size_t end = begin + scan_host(text, begin);
+    if (CV_UNLIKELY(end == begin || text.length - end < 2 || load_2(text.data + end) != CRLF))
+        return 0;
     put_field(&head->field[0], line, line + 4, begin, end);
     head->known[CV_FIELD_HOST] = 0;
-    return true;
+    return end;
 }
 
-// A head of a request line and a Host and nothing else, whose marks are `bits`, from `from` on.
-INLINE bool take_short_head(struct cv_scan_text text, struct cv_parser_head *head, size_t from,
-                            uint64_t bits) {
-    bits &= bits - 1;  // Without the end of the request line,
-    bits &= bits - 1;  // and without the colon.
-    if (CV_UNLIKELY(bits == 0))
-        return false;
-    size_t end = from + (size_t)__builtin_ctzll(bits);
-    if (!take_host(text, head, head->head_bytes, end) || text.length - end < 4 ||
-        load_4(text.data + end) != (CRLF | (uint32_t)CRLF << 16))
+// A head of a request line and a Host and nothing else: does the empty line follow at `end`?
+INLINE bool end_short_head(struct cv_scan_text text, struct cv_parser_head *head, size_t end) {
+    if (text.length - end < 4 || load_4(text.data + end) != (CRLF | (uint32_t)CRLF << 16))
         return false;
     head->field_count = 1;
     put_seen(head, 1u << CV_FIELD_HOST);
@@ -392,51 +373,64 @@ INLINE bool take_short_head(struct cv_scan_text text, struct cv_parser_head *hea
     return true;
 }
 
-// The fields of a head that is no short one; `bits` are the first marks, from `begin` on, and
-// `from`, `carry` and `ends` say where the others are. Apart, so that a short head needs no room
-// for marks.
+INLINE enum cv_parser_result judge(struct cv_scan_text text, struct cv_parser_head *head,
+                                   bool is_host) {
+    end_vectors();
+    if (is_host && cv_framing_is_plain(head))
+        return CV_PARSER_DONE;
+    return cv_framing_judge(text.data, head, is_host);
+}
+
+// A partial head that fills all the room there may be is refused for what was too long.
+INLINE enum cv_parser_result partial(struct cv_scan_text text,
+                                     const struct cv_parser_limits *limits,
+                                     enum cv_parser_result result) {
+    end_vectors();
+    return result == CV_PARSER_PARTIAL && text.length == limits->head_bytes_max ? CV_PARSER_REFUSED
+                                                                                : result;
+}
+
+// The fields of a head that is no short one, whose target begins at `begin`. `host_end` is the end
+// of a Host that was taken, or 0. Apart, so that a short head needs no room for marks.
 CV_NOINLINE static enum cv_parser_result read_fields(struct cv_scan_text text,
                                                      const struct cv_parser_limits *limits,
                                                      struct cv_parser_head *head, size_t begin,
-                                                     uint64_t bits, size_t from, struct carry carry,
-                                                     uint64_t ends, bool *is_host) {
+                                                     size_t host_end) {
     // As they are: aligned for vectors, as arrays are by themselves, they cost a frame of its own.
     uint16_t marks[MARKS_MAX] __attribute__((aligned(16)));
+    // The marks need not wait for the end of the request line. It has one itself, its CR.
     const uint16_t *mark = marks + 1;
-    const uint16_t *end_mark = put_marks(marks, begin, bits);
-
-    end_mark = find_marks(text, &from, &carry, ends, marks, marks + (end_mark - marks));
+    struct carry carry = {0};
+    const uint16_t *end_mark = find_marks(text, &begin, &carry, marks, marks);
     size_t line = head->head_bytes;
-    *is_host = limits->fields_max > 0 && take_host(text, head, line, mark[1]);
-    if (CV_LIKELY(*is_host)) {
-        line = mark[1] + (size_t)2;
+    bool is_host = host_end != 0;
+
+    if (CV_LIKELY(is_host)) {
+        line = host_end + 2;
         mark += 2;
     }
     enum cv_parser_result result =
-        take_fields(text, limits->fields_max, head, line, *is_host, *is_host, &mark, end_mark);
-    return CV_LIKELY(result == CV_PARSER_DONE) ? result : cv_unusual_line(text, limits, head, mark);
+        take_fields(text, limits->fields_max, head, line, is_host, is_host, &mark, end_mark);
+    return CV_LIKELY(result == CV_PARSER_DONE)
+               ? judge(text, head, is_host)
+               : partial(text, limits, cv_unusual_line(text, limits, head, mark));
 }
 
 INLINE enum cv_parser_result read_whole(struct cv_scan_text text,
                                         const struct cv_parser_limits *limits,
-                                        struct cv_parser_head *head, bool *is_host) {
+                                        struct cv_parser_head *head) {
     enum cv_parser_result result = take_start(text, head);
     if (CV_UNLIKELY(result != CV_PARSER_DONE))
-        return result;
-    // The marks need not wait for the end of the request line. It has one itself, its CR.
-    size_t begin = head->head_bytes, from = begin;
-    struct carry carry = {0};
-    uint64_t ends;
-    uint64_t bits = first_marks(text, &from, &carry, &ends);
+        return partial(text, limits, result);
+    size_t begin = head->head_bytes;
     result = take_target(text, limits, head, begin, scan_target(text, begin));
     if (CV_UNLIKELY(result != CV_PARSER_DONE))
-        return result;
+        return partial(text, limits, result);
     clear_fields(head);
-    if (ends != 0 && limits->fields_max > 0 && take_short_head(text, head, begin, bits)) {
-        *is_host = true;
-        return CV_PARSER_DONE;
-    }
-    return read_fields(text, limits, head, begin, bits, from, carry, ends, is_host);
+    size_t host_end = limits->fields_max > 0 ? take_host(text, head, head->head_bytes) : 0;
+    if (host_end != 0 && end_short_head(text, head, host_end))
+        return judge(text, head, true);
+    return read_fields(text, limits, head, begin, host_end);
 }
 
 // A head that comes in pieces. What is kept of it between them is where it has to be read on, and
@@ -471,7 +465,7 @@ static enum cv_parser_result go_on_with_fields(struct cv_scan_text text,
 
     memcpy(marks, progress->mark, sizeof(progress->mark));
     const uint16_t *end_mark =
-        find_marks(text, &from, &carry, 0, marks, marks + progress->mark_count);
+        find_marks(text, &from, &carry, marks, marks + progress->mark_count);
     clear_fields(head);
     enum cv_parser_result result = take_fields(text, limits->fields_max, head, progress->at,
                                                progress->field_count, 0, &mark, end_mark);
@@ -522,23 +516,6 @@ static enum cv_parser_result read_piece(struct cv_scan_text text,
     return go_on_with_target(text, limits, head, progress);
 }
 
-INLINE enum cv_parser_result judge(struct cv_scan_text text, struct cv_parser_head *head,
-                                   bool is_host) {
-    end_vectors();
-    if (is_host && cv_framing_is_plain(head))
-        return CV_PARSER_DONE;
-    return cv_framing_judge(text.data, head, is_host);
-}
-
-// A partial head that fills all the room there may be is refused for what was too long.
-INLINE enum cv_parser_result partial(struct cv_scan_text text,
-                                     const struct cv_parser_limits *limits,
-                                     enum cv_parser_result result) {
-    end_vectors();
-    return result == CV_PARSER_PARTIAL && text.length == limits->head_bytes_max ? CV_PARSER_REFUSED
-                                                                                : result;
-}
-
 INLINE struct cv_scan_text text_of(const char *data, size_t length,
                                    const struct cv_parser_limits *limits,
                                    struct cv_parser_head *head) {
@@ -581,10 +558,7 @@ static enum cv_parser_result feed(const char *data, size_t length,
 
     if (CV_UNLIKELY(text.length < SHORT_BYTES))
         return feed_short(data, length, limits, head);
-    bool is_host;
-    enum cv_parser_result result = read_whole(text, limits, head, &is_host);
-    return CV_LIKELY(result == CV_PARSER_DONE) ? judge(text, head, is_host)
-                                               : partial(text, limits, result);
+    return read_whole(text, limits, head);
 }
 
 #endif

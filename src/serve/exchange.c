@@ -29,6 +29,12 @@ static void hold(struct cv_exchange *exchange) {
     exchange->holders++;
 }
 
+// Of a request that ran and had no body of its own.
+static inline void destroy_plain(struct cv_exchange *exchange) {
+    cv_request_deinit(&exchange->request);
+    cv_pool_release(exchange->pool, exchange, sizeof(*exchange));
+}
+
 static CV_NOINLINE void destroy(struct cv_exchange *exchange) {
     if (CV_LIKELY(exchange->is_started || exchange->request.router != NULL)) {
         cv_request_deinit(&exchange->request);
@@ -220,6 +226,25 @@ static inline void run(struct cv_exchange *exchange) {
     after_call(exchange);
 }
 
+// The whole life of nearly every request: without a body, answered when its handler returns, and
+// then nobody's but ours.
+static inline void run_without_body(struct cv_exchange *exchange) {
+    struct cv_conn *conn;
+    exchange->is_started = true;
+    exchange->is_busy = true;
+    cv_request_run(&exchange->request);
+    conn = exchange->conn;
+    if (CV_LIKELY(exchange->is_answered && exchange->holders == 2 && conn != NULL &&
+                  !exchange->is_closing)) {
+        conn->protocol = NULL;
+        cv_conn_flush(conn);
+        destroy_plain(exchange);
+        return;
+    }
+    after_call(exchange);
+    release(exchange);
+}
+
 static void deliver(struct cv_exchange *exchange, struct cv_span data, bool last) {
     exchange->is_busy = true;
     cv_request_body(&exchange->request, data, last);
@@ -283,10 +308,6 @@ static size_t start_streamed(struct cv_exchange *exchange, const uint8_t *data, 
 
 static size_t start_whole(struct cv_exchange *exchange, const uint8_t *data, size_t length) {
     struct covet_request *request = &exchange->request;
-    if (exchange->is_body_over) {
-        run(exchange);
-        return 0;
-    }
     if (!exchange->head.chunked && length >= exchange->body_left) {
         size_t used = (size_t)exchange->body_left;
         request->body = cv_span_make((const char *)data, used);
@@ -321,7 +342,11 @@ size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const u
     if (head->chunked) {
         cv_chunked_init(&exchange->chunked);
     }
-    if (head->content_length > exchange->body_bytes_max) {
+    if (CV_LIKELY(exchange->is_body_over && !exchange->is_body_streamed)) {
+        run_without_body(exchange);
+        return 0;
+    }
+    if (CV_UNLIKELY(head->content_length > exchange->body_bytes_max)) {
         refuse(exchange, 413, "the body is too large", COVET_COUNTER_CLOSED_ERROR);
     } else if (exchange->is_body_streamed) {
         used = start_streamed(exchange, data, length);
@@ -486,11 +511,8 @@ static inline bool write_head(struct cv_exchange *exchange, struct cv_outq *outq
     if (out == NULL) {
         return false;
     }
-    size_t head_bytes = cv_head_write(out, head);
-    if (body.length > 0) {
-        memcpy(out + head_bytes, body.data, body.length);
-    }
-    cv_outq_commit(outq, head_bytes + body.length);
+    char *end = cv_span_put(out + cv_head_write(out, head), body);
+    cv_outq_commit(outq, (size_t)(end - out));
     return true;
 }
 

@@ -42,7 +42,7 @@ static void keep_progress(struct cv_conn *conn) {
 static void drop_progress(struct cv_conn *conn) {
     struct cv_parser_progress *progress = progress_of(conn);
 
-    if (progress == NULL)
+    if (CV_LIKELY(progress == NULL))
         return;
     cv_pool_release(conn->net->pool, progress, sizeof(*progress));
     conn->protocol = NULL;
@@ -97,11 +97,10 @@ static bool is_empty_lines(const uint8_t *data, size_t length) {
 
 // Takes one request off the front of `data`. Returns the bytes used, 0 when there is no whole head
 // or the connection ends here.
-static size_t take_request(struct cv_conn *conn, const uint8_t *data, size_t length) {
-    struct cv_http1 *http1 = cv_http1_of(conn);
-    struct cv_parser_limits limits = parser_limits(conn->net->limits);
+static size_t take_request(struct cv_conn *conn, const struct cv_parser_limits *limits,
+                           const uint8_t *data, size_t length) {
     struct cv_exchange *exchange = cv_exchange_create(conn);
-    if (exchange == NULL) {
+    if (CV_UNLIKELY(exchange == NULL)) {
         struct cv_refusal answer = {503, "out of memory", COVET_COUNTER_CLOSED_LIMIT, NULL, NULL};
         cv_refusal_send(conn, &answer);
         return 0;
@@ -109,9 +108,9 @@ static size_t take_request(struct cv_conn *conn, const uint8_t *data, size_t len
     struct cv_parser_progress *progress = progress_of(conn);
     enum cv_parser_result result =
         CV_LIKELY(progress == NULL)
-            ? cv_parser_feed((const char *)data, length, &limits, &exchange->head)
-            : cv_parser_resume((const char *)data, length, &limits, &exchange->head, progress);
-    if (result == CV_PARSER_PARTIAL) {
+            ? cv_parser_feed((const char *)data, length, limits, &exchange->head)
+            : cv_parser_resume((const char *)data, length, limits, &exchange->head, progress);
+    if (CV_UNLIKELY(result == CV_PARSER_PARTIAL)) {
         cv_exchange_cancel(exchange);
         if (is_empty_lines(data, length)) {
             return 0;
@@ -121,8 +120,9 @@ static size_t take_request(struct cv_conn *conn, const uint8_t *data, size_t len
         await_head(conn);
         return 0;
     }
-    drop_progress(conn);
-    if (result == CV_PARSER_REFUSED) {
+    if (CV_UNLIKELY(progress != NULL))
+        drop_progress(conn);
+    if (CV_UNLIKELY(result == CV_PARSER_REFUSED)) {
         enum cv_parser_refusal refusal = exchange->head.refusal;
         cv_exchange_cancel(exchange);
         refuse_head(conn, refusal);
@@ -130,7 +130,7 @@ static size_t take_request(struct cv_conn *conn, const uint8_t *data, size_t len
     }
     size_t head_bytes = exchange->head.head_bytes;
     conn->protocol_flags &= (uint8_t) ~(IN_HEAD | HAS_BYTES | IDLE);
-    http1->unread_bytes = (uint32_t)(length - head_bytes);
+    cv_http1_of(conn)->unread_bytes = (uint32_t)(length - head_bytes);
     return head_bytes +
            cv_exchange_start(exchange, (const char *)data, data + head_bytes, length - head_bytes);
 }
@@ -152,18 +152,19 @@ void cv_http1_go_on(struct cv_conn *conn) {
 
 static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length) {
     const struct cv_limits *limits = conn->net->limits;
+    const struct cv_parser_limits head_limits = parser_limits(limits);
     uint32_t requests = 0;
     size_t used = 0;
     cv_context_begin_delivery(cv_http1_of(conn)->env);
     while (used < length && conn->state == CV_CONN_OPEN) {
         struct cv_exchange *exchange = exchange_of(conn);
         size_t step;
-        if (exchange != NULL && exchange->is_body_over) {
+        if (CV_UNLIKELY(exchange != NULL && exchange->is_body_over)) {
             // Its answer is still to come; what follows waits for it.
             cv_conn_pause(conn);
             break;
         }
-        if (exchange != NULL) {
+        if (CV_UNLIKELY(exchange != NULL)) {
             step = cv_exchange_feed(exchange, data + used, length - used);
         } else if (cv_conn_queued(conn) >= limits->output_bytes_max) {
             conn->protocol_flags |= OUTPUT_FULL;
@@ -173,7 +174,7 @@ static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length)
             cv_conn_yield(conn);
             break;
         } else {
-            step = take_request(conn, data + used, length - used);
+            step = take_request(conn, &head_limits, data + used, length - used);
         }
         if (step == 0) {
             break;

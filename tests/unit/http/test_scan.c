@@ -169,19 +169,18 @@ static void test_scan_avx2_finds_the_end_and_the_query_of_a_target(void **state)
     targets(CV_SIMD_AVX2);
 }
 
-// A name of host bytes, and perhaps a colon and at most four digits.
-static bool is_usual_host(const char *host, size_t bytes) {
-    size_t name = 0;
+// The bytes of a name, and perhaps of a colon and at most four digits, before the first byte that
+// can be in neither.
+static size_t usual_host(const char *host) {
+    size_t name = 0, bytes;
 
-    while (name < bytes && is_host((unsigned char)host[name]))
+    while (is_host((unsigned char)host[name]))
         name++;
-    if (name == 0 || name == bytes)
-        return name > 0;
-    for (size_t i = name + 1; i < bytes; i++) {
-        if (host[i] < '0' || host[i] > '9')
-            return false;
-    }
-    return host[name] == ':' && bytes - name <= 5;
+    bytes = name;
+    if (host[bytes] == ':')
+        bytes += 1 + strspn(host + bytes + 1, "0123456789");
+    bool goes_on = is_host((unsigned char)host[bytes]) || (bytes > name && host[bytes] == ':');
+    return name > 0 && bytes - name <= 5 && !goes_on ? bytes : 0;
 }
 
 static void hosts(enum cv_simd simd) {
@@ -201,19 +200,21 @@ static void hosts(enum cv_simd simd) {
                 memcpy(data + 40 + bytes, end, strlen(end));
                 if (at < bytes)
                     data[40 + at] = (char)byte;
-                struct cv_scan_text text = {t_guard_at_end(guard, data, 40 + length), 40 + length};
-                bool wanted = is_usual_host(data + 40, length);
-                if (cv_scan_chosen.host(text, 40, length) != wanted)
-                    assert_true(wanted && length > 32);
+                // One byte behind it.
+                struct cv_scan_text text = {t_guard_at_end(guard, data, 41 + length), 41 + length};
+                size_t found = cv_scan_chosen.host(text, 40), wanted = usual_host(data + 40);
+                if (found != wanted)
+                    assert_true(found == 0 && wanted > 31);
             }
         }
     }
-    // A short text in front of which nothing may be read.
+    // A short text outside which nothing may be read.
     memset(data, 'a', sizeof(data));
-    for (size_t length = 1; length <= 40; length++) {
+    for (size_t length = 2; length <= 40; length++) {
+        data[length - 1] = '\r';
         struct cv_scan_text text = {t_guard_at_begin(guard, data, length), length};
-        bool found = cv_scan_chosen.host(text, length / 2, length - length / 2);
-        assert_true(found || length < 32);
+        assert_int_equal(cv_scan_chosen.host(text, length / 2), length - 1 - length / 2);
+        data[length - 1] = 'a';
     }
 }
 
