@@ -115,8 +115,8 @@ def run_units(build, only, env):
 
 def run_harness(only):
     """The unit tests of perf/harness, which is Python and of no build."""
-    command = [sys.executable, "-m", "unittest", "discover", "-s", "tests/perf"] + (["-k", only] if only else [])
-    done = subprocess.run(command, cwd=ROOT, text=True, errors="replace",
+    command = [sys.executable, "-m", "unittest", "discover", "-s", "tests/perf"]
+    done = subprocess.run(command + (["-k", only] if only else []), cwd=ROOT, text=True, errors="replace",
                           env=dict(os.environ, PYTHONPATH=str(ROOT / "perf")), stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=UNIT_SECONDS_MAX)
     closing = re.findall(r"^Ran (\d+) tests? in|(failures|errors|skipped)=(\d+)", done.stdout, re.MULTILINE)

@@ -101,7 +101,8 @@ def show_begin(report):
     machine = report["machine"]
     servers, load = (",".join(map(str, report["options"][name])) for name in ("server_cores", "load_cores"))
     print(f"{machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}")
-    print(f"servers on core {servers}, load on core {load}{' as well: it takes from what it measures' if servers == load else ''}")
+    shared = " as well: it takes from what it measures" if servers == load else ""
+    print(f"servers on core {servers}, load on core {load}{shared}")
     print("versions: " + "; ".join(f"{name} {version}" for name, version in report["versions"].items()))
     for skipped in report["skipped"]:
         print(f"SKIPPED {skipped['name']}: {skipped['reason']}")
