@@ -48,9 +48,9 @@ struct cv_scan_ops {
     // The target that begins at or before `from`.
     struct cv_scan_target (*target)(struct cv_scan_text text, size_t from);
 
-    // How many bytes are at `from` of a registered name or an IPv4 address, and perhaps a port of at
-    // most four digits, with a byte behind them that can be in neither. 0 when that is not what is
-    // there, or where it is not found out in one step. `from` is inside the text.
+    // How many bytes are at `from` of a registered name or an IPv4 address, and perhaps a port of
+    // at most four digits, with a byte behind them that can be in neither. 0 when that is not what
+    // is there, or where it is not found out in one step. `from` is inside the text.
     size_t (*host)(struct cv_scan_text text, size_t from);
 };
 

@@ -76,8 +76,8 @@ INLINE size_t scan_host(struct cv_scan_text text, size_t from) {
         return at < text.length ? at - from : 0;
     while (++at < text.length && text.data[at] >= '0' && text.data[at] <= '9')
         continue;
-    bool goes_on = at < text.length && (text.data[at] == ':' ||
-                                        cv_scan_is(text.data[at], CV_SCAN_HOST));
+    bool goes_on =
+        at < text.length && (text.data[at] == ':' || cv_scan_is(text.data[at], CV_SCAN_HOST));
     return at == text.length || goes_on || at - colon > 5 ? 0 : at - from;
 }
 
