@@ -244,8 +244,8 @@ static void prepare_requests(void *context) {
     const struct clients *clients = context;
     bench_shuffle(server.open_order, clients->open);
     for (uint32_t i = 0; i < clients->open; i++)
-        server.next[i] = received(FIRST_DESCRIPTOR + BATCH + server.open_order[i], i % BATCH,
-                                  clients->depth);
+        server.next[i] =
+            received(FIRST_DESCRIPTOR + BATCH + server.open_order[i], i % BATCH, clients->depth);
 }
 
 static void run_requests(void *context, uint32_t count) {

@@ -81,8 +81,7 @@ static enum cv_request_outcome find_route(struct covet_request *request) {
         return (enum cv_request_outcome)request->outcome;
     }
 
-    enum cv_router_result result =
-        cv_router_match(request->router, method, path, &request->match);
+    enum cv_router_result result = cv_router_match(request->router, method, path, &request->match);
     bool is_static = result == CV_ROUTER_FOUND && request->match.route->param_count == 0;
     cv_counter_add(
         stats, is_static ? COVET_COUNTER_ROUTE_CACHE_HITS : COVET_COUNTER_ROUTE_CACHE_MISSES, 1);

@@ -56,15 +56,15 @@ struct covet_request {
     struct cv_router *router;           // pinned from route to deinit; NULL before
     struct cv_arena arena;              // owned
     // From here to `param_count` all is zero at first.
-    struct cv_span path;                // Decoded.
-    struct cv_span body;                // Whole bodies: set before cv_request_run.
-    uint8_t state;                      // enum cv_request_state
-    uint8_t outcome;                    // enum cv_request_outcome
-    bool path_in_head;                  // `path` and the parameters lie in the head.
-    bool body_complete;                 // Streamed bodies: the last byte was delivered.
-    bool running;                       // Inside cv_request_run.
-    bool body_paused;                   // As the handler wishes.
-    bool body_pause_told;               // As the sink knows.
+    struct cv_span path;   // Decoded.
+    struct cv_span body;   // Whole bodies: set before cv_request_run.
+    uint8_t state;         // enum cv_request_state
+    uint8_t outcome;       // enum cv_request_outcome
+    bool path_in_head;     // `path` and the parameters lie in the head.
+    bool body_complete;    // Streamed bodies: the last byte was delivered.
+    bool running;          // Inside cv_request_run.
+    bool body_paused;      // As the handler wishes.
+    bool body_pause_told;  // As the sink knows.
     bool aborted;
     bool abort_told;
     bool in_sink;     // Inside the sink's begin or write.

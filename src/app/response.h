@@ -26,10 +26,10 @@ enum cv_response_state {
 };
 
 struct covet_response {
-    uint8_t state;      // enum cv_response_state
-    bool refused;       // A field was refused: a 500 will be sent.
-    bool bodiless;      // A stream without body (HEAD, 204): answered at its end.
-    bool length_known;  // A stream with a length announced.
+    uint8_t state;        // enum cv_response_state
+    bool refused;         // A field was refused: a 500 will be sent.
+    bool bodiless;        // A stream without body (HEAD, 204): answered at its end.
+    bool length_known;    // A stream with a length announced.
     struct cv_head head;  // Status and type as the application sets them; the rest when it is sent.
     struct cv_lines fields;
     struct cv_lines trailers;
@@ -75,7 +75,8 @@ bool cv_response_has_body(struct covet_response *response);
 // -ECONNRESET when the client has left.
 int cv_response_finish(struct covet_response *response);
 
-// A Content-Type from the application, empty for NULL. One that cannot be sent refuses the response.
+// A Content-Type from the application, empty for NULL. One that cannot be sent refuses the
+// response.
 struct cv_span cv_response_take_type(struct covet_response *response, const char *type);
 
 // Logs that a field was refused, with its name.

@@ -128,8 +128,7 @@ static __m128i load_8(const char *bytes) {
 }
 
 static CV_NOINLINE bool is_value_by_bytes(struct cv_span text) {
-    if (text.length > 0 &&
-        (is_blank(text.data[0]) || is_blank(text.data[text.length - 1])))
+    if (text.length > 0 && (is_blank(text.data[0]) || is_blank(text.data[text.length - 1])))
         return false;
     for (size_t i = 0; i < text.length; i++) {
         if (cv_scan_is(text.data[i], CV_SCAN_CONTROL))

@@ -48,9 +48,9 @@ struct cv_scan_ops {
     // The target that begins at or before `from`.
     struct cv_scan_target (*target)(struct cv_scan_text text, size_t from);
 
-    // How many bytes are at `from` of a registered name or an IPv4 address, and perhaps a port of at
-    // most four digits, with a byte behind them that can be in neither. 0 when that is not what is
-    // there, or where it is not found out in one step. `from` is inside the text.
+    // How many bytes are at `from` of a registered name or an IPv4 address, and perhaps a port for
+    // which cv_scan_port_fits, with a byte behind them that can be in neither. 0 when that is not
+    // what is there, or where it is not found out in one step. `from` is inside the text.
     size_t (*host)(struct cv_scan_text text, size_t from);
 };
 
@@ -71,6 +71,12 @@ enum {
     CV_SCAN_HOST = 1 << 3,     // reg-name (RFC 3986 section 3.2.2) without '%' and ','.
 };
 extern const uint8_t cv_scan_class[256];
+
+// Is a colon with digits behind it, `bytes` in all, a port at first sight? Below 60000 it is; five
+// digits that begin higher may be too much. True for 0 bytes as well.
+static inline bool cv_scan_port_fits(const char *colon, size_t bytes) {
+    return bytes <= 5 || (bytes == 6 && colon[1] < '6');
+}
 
 static inline bool cv_scan_is(char byte, unsigned classes) {
     return (cv_scan_class[(unsigned char)byte] & classes) != 0;

@@ -173,7 +173,8 @@ INLINE size_t scan_host(struct cv_scan_text text, size_t from) {
     uint32_t no_digits = ~mask(_mm256_slli_epi16(classes, 6)) >> (from - place);
     uint32_t name_bytes = _tzcnt_u32(colons);
     bool is_port = _bzhi_u32(no_digits, bytes) >> name_bytes >> 1 == 0;
-    return name_bytes > 0 && bytes - name_bytes <= 5 && is_port ? bytes : 0;
+    bool fits = cv_scan_port_fits(text.data + from + name_bytes, bytes - name_bytes);
+    return name_bytes > 0 && fits && is_port ? bytes : 0;
 }
 
 INLINE bool is_name(const char *colon, const struct cv_known_name *name) {

@@ -76,9 +76,10 @@ INLINE size_t scan_host(struct cv_scan_text text, size_t from) {
         return at < text.length ? at - from : 0;
     while (++at < text.length && text.data[at] >= '0' && text.data[at] <= '9')
         continue;
-    bool goes_on = at < text.length && (text.data[at] == ':' ||
-                                        cv_scan_is(text.data[at], CV_SCAN_HOST));
-    return at == text.length || goes_on || at - colon > 5 ? 0 : at - from;
+    bool goes_on =
+        at < text.length && (text.data[at] == ':' || cv_scan_is(text.data[at], CV_SCAN_HOST));
+    bool fits = cv_scan_port_fits(text.data + colon, at - colon);
+    return at == text.length || goes_on || !fits ? 0 : at - from;
 }
 
 INLINE bool is_name(const char *colon, const struct cv_known_name *name) {

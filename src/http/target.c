@@ -201,8 +201,8 @@ bool cv_target_path_is_plain(struct cv_span path) {
         return is_plain(_mm_set1_epi32((int)('/' | middle << 8 | last << 16 | last << 24)));
     }
     if (path.length < 8)
-        return is_plain(_mm_set1_epi64x(
-            (int64_t)(load_4(path.data) | (uint64_t)load_4(end - 4) << 32)));
+        return is_plain(
+            _mm_set1_epi64x((int64_t)(load_4(path.data) | (uint64_t)load_4(end - 4) << 32)));
     if (path.length < 16)
         return is_plain(_mm_set_epi64x((int64_t)load_8(end - 8), (int64_t)load_8(path.data)));
     for (const char *at = path.data; at + 16 < end; at += 15) {

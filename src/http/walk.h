@@ -464,8 +464,7 @@ static enum cv_parser_result go_on_with_fields(struct cv_scan_text text,
     struct carry carry = {progress->carry & 1, progress->carry >> 1 & 3, progress->carry >> 3};
 
     memcpy(marks, progress->mark, sizeof(progress->mark));
-    const uint16_t *end_mark =
-        find_marks(text, &from, &carry, marks, marks + progress->mark_count);
+    const uint16_t *end_mark = find_marks(text, &from, &carry, marks, marks + progress->mark_count);
     clear_fields(head);
     enum cv_parser_result result = take_fields(text, limits->fields_max, head, progress->at,
                                                progress->field_count, 0, &mark, end_mark);

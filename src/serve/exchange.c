@@ -504,7 +504,7 @@ static void give_up(struct cv_exchange *exchange) {
 
 // Writes the head, with `body` behind it in the same block. False when memory is exhausted.
 static inline bool write_head(struct cv_exchange *exchange, struct cv_outq *outq,
-                       const struct cv_head *head, struct cv_span body) {
+                              const struct cv_head *head, struct cv_span body) {
     size_t bytes = cv_head_bytes_max(head) + body.length;
     size_t expected = bytes + cv_http1_of(exchange->conn)->unread_bytes * OUTPUT_PER_UNREAD;
     char *out = outq == NULL ? NULL : cv_outq_reserve(outq, exchange->pool, bytes, expected);

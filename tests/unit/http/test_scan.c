@@ -169,7 +169,7 @@ static void test_scan_avx2_finds_the_end_and_the_query_of_a_target(void **state)
     targets(CV_SIMD_AVX2);
 }
 
-// The bytes of a name, and perhaps of a colon and at most four digits, before the first byte that
+// The bytes of a name, and perhaps of a colon and a port below 60000, before the first byte that
 // can be in neither.
 static size_t usual_host(const char *host) {
     size_t name = 0, bytes;
@@ -180,11 +180,15 @@ static size_t usual_host(const char *host) {
     if (host[bytes] == ':')
         bytes += 1 + strspn(host + bytes + 1, "0123456789");
     bool goes_on = is_host((unsigned char)host[bytes]) || (bytes > name && host[bytes] == ':');
-    return name > 0 && bytes - name <= 5 && !goes_on ? bytes : 0;
+    return name > 0 && (bytes - name <= 5 || (bytes - name == 6 && host[name + 1] < '6')) &&
+                   !goes_on
+               ? bytes
+               : 0;
 }
 
 static void hosts(enum cv_simd simd) {
-    static const char *const ends[] = {"", ":", ":8", ":80", ":8080", ":80801", ":80:", "::", ":a"};
+    static const char *const ends[] = {"",       ":",       ":8",   ":80", ":8080", ":59999",
+                                       ":60000", ":000080", ":80:", "::",  ":a"};
     char data[120];
 
     if (!cv_scan_force(simd))
