@@ -363,6 +363,20 @@ static bool is_reading(const struct cv_exchange *exchange) {
            exchange->conn->state == CV_CONN_OPEN;
 }
 
+// Room for the body as announced, but no more than sixteen times what its first piece brought: so
+// it is moved rarely, and a client that announces much holds little until it sends.
+static int append(struct cv_exchange *exchange, struct cv_span data) {
+    struct cv_buffer *body = &exchange->body;
+    if (body->data == NULL) {
+        uint64_t announced = exchange->head.chunked ? 0 : exchange->body_left;
+        size_t room = data.length + (size_t)CV_MIN(announced, (uint64_t)data.length * 15);
+        if (cv_buffer_reserve(body, exchange->pool, room) != 0) {
+            return -ENOMEM;
+        }
+    }
+    return cv_buffer_append(body, exchange->pool, data.data, data.length);
+}
+
 static void take(struct cv_exchange *exchange, struct cv_span data) {
     exchange->body_bytes += data.length;
     exchange->window_bytes += (uint32_t)data.length;
@@ -373,7 +387,7 @@ static void take(struct cv_exchange *exchange, struct cv_span data) {
         refuse(exchange, 413, "the body is too large", COVET_COUNTER_CLOSED_ERROR);
     } else if (exchange->is_body_streamed) {
         deliver(exchange, data, false);
-    } else if (cv_buffer_append(&exchange->body, exchange->pool, data.data, data.length) != 0) {
+    } else if (data.length > 0 && append(exchange, data) != 0) {
         refuse_for_memory(exchange);
     }
 }

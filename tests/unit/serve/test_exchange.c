@@ -700,6 +700,22 @@ static void test_exchange_never_runs_a_whole_body_that_ends_too_early(void **sta
     t_world_assert_empty(world);
 }
 
+static void test_exchange_holds_little_for_a_body_that_was_only_announced(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    t_serve_send(&serve, client,
+                 "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+    size_t before = cv_pool_live_bytes(&world->pool);
+    char piece[101] = {0};
+    memset(piece, 'x', 100);
+    t_serve_send(&serve, client, piece);
+    size_t after = cv_pool_live_bytes(&world->pool);
+    assert_in_range(after - before, 100, 4096);
+    t_client_end(world->ring, client);
+    t_world_settle(world);
+    t_world_assert_empty(world);
+}
+
 static void test_exchange_refuses_a_body_that_comes_too_slowly(void **state) {
     static const char *const paths[] = {"/echo", "/stream"};
     (void)state;
@@ -983,6 +999,7 @@ int main(void) {
         TEST(test_exchange_does_not_time_a_body_while_paused),
         TEST(test_exchange_aborts_a_streamed_body_that_ends_too_early),
         TEST(test_exchange_never_runs_a_whole_body_that_ends_too_early),
+        TEST(test_exchange_holds_little_for_a_body_that_was_only_announced),
         TEST(test_exchange_refuses_a_body_that_comes_too_slowly),
         TEST(test_exchange_bears_with_a_body_that_keeps_its_rate),
         TEST(test_exchange_cuts_a_client_that_does_not_read_its_answer),
