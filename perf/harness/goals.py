@@ -61,7 +61,8 @@ def cost_beside(report, other):
 def verdict(report, goals):
     """The report in a sentence or two."""
     beside = (("limit", "the CPU of a responder that does nothing"), ("nginx", "that of nginx"))
-    costs = [f"{value:.2f}\N{NO-BREAK SPACE}× {words}" for name, words in beside if (value := cost_beside(report, name))]
+    costs = [f"{value:.2f}\N{NO-BREAK SPACE}× {words}" for name, words in beside
+             if (value := cost_beside(report, name))]
     sentence = f"A plain request costs covet {' and '.join(costs)}. " if costs else ""
     judged = [goal for goal in goals if goal.met is not None]
     met = sum(goal.met for goal in judged)

@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "json/escape.h"
 #include "support/guard.h"
+#include "json/escape.h"
 
 static struct t_guard guard;
 

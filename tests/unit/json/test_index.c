@@ -4,8 +4,8 @@
 
 #include <cmocka.h>
 
-#include "json/index.h"
 #include "support/guard.h"
+#include "json/index.h"
 
 #define LENGTH_MAX 300u
 #define WORDS_MAX (LENGTH_MAX / 64 + 1)

@@ -4,10 +4,10 @@
 
 #include <cmocka.h>
 
-#include "json/index.h"
-#include "json/utf8.h"
 #include "support/guard.h"
 #include "support/json_reference.h"
+#include "json/index.h"
+#include "json/utf8.h"
 
 static struct t_guard guard;
 

@@ -4,8 +4,8 @@
 
 #include <cmocka.h>
 
-#include "json/utf8.h"
 #include "support/guard.h"
+#include "json/utf8.h"
 
 static struct t_guard guard;
 
