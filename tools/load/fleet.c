@@ -255,6 +255,7 @@ static void add(struct load_result *sum, const struct load_result *one) {
     }
     sum->enters += one->enters;
     sum->late += one->late;
+    sum->unsent += one->unsent;
     sum->began_ns = one->began_ns;  // The same for all.
     sum->ended_ns = CV_MAX(sum->ended_ns, one->ended_ns);
     sum->cpu_ns += one->cpu_ns;

@@ -225,12 +225,14 @@ static void print_warnings(FILE *out, const struct load_result *result, double s
                 100 * result->lane_busy);
     }
     if (result->late > 0) {
-        fprintf(
-            out,
-            "\nwarning: fell behind: %s request%s (%.2f %%) sent over 1 ms late; latency counts "
-            "from the intended time all the same\n",
-            count_text(result->late).data, plural(result->late),
-            100 * per((double)result->late, (double)result->requests_sent));
+        fprintf(out, "\nwarning: fell behind: %s request%s (%.2f %%) sent over 1 ms late",
+                count_text(result->late).data, plural(result->late),
+                100 * per((double)result->late,
+                          (double)result->requests_sent + (double)result->unsent));
+        if (result->unsent > 0) {
+            fprintf(out, " or never (%s)", count_text(result->unsent).data);
+        }
+        fputs("; latency counts from the intended time all the same\n", out);
     }
 }
 

@@ -230,6 +230,34 @@ static void test_fleet_counts_a_latency_for_every_request_of_a_mute_server(void 
     assert_true(load_histogram_at(&result.latency, 0.5) > 50000000);
 }
 
+static void test_fleet_counts_a_billion_unsent_requests_at_once(void **state) {
+    (void)state;
+    set_requests(1, 1);
+    server.is_mute = true;
+    options.seconds = 1;
+    options.timeout_seconds = 0.1;
+    options.rate = 1e9;
+    run_all();
+    assert_int_equal(result.latency.count, 1000000000);
+    assert_int_equal(result.unsent + result.requests_sent, 1000000000);
+    // Due all along the second, and none was sent.
+    assert_in_range(load_histogram_at(&result.latency, 0.5), 495000000, 505000000);
+    assert_in_range(load_histogram_at(&result.latency, 0.9), 895000000, 905000000);
+    assert_true(result.ended_ns - result.began_ns < UINT64_C(8000000000));
+}
+
+static void test_fleet_counts_no_more_unsent_requests_than_asked_for(void **state) {
+    (void)state;
+    set_requests(1, 1);
+    server.is_mute = true;
+    options.seconds = 0.3;
+    options.timeout_seconds = 0.1;
+    options.rate = 10000;
+    options.request_count = 100;
+    run_all();
+    assert_int_equal(result.unsent + result.requests_sent, 100);
+}
+
 static unsigned progress_calls;
 static struct load_progress progress_last;
 
@@ -264,6 +292,10 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(
             test_fleet_counts_a_latency_for_every_request_of_a_mute_server, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_fleet_counts_a_billion_unsent_requests_at_once, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_fleet_counts_no_more_unsent_requests_than_asked_for,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fleet_tells_how_far_it_is, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

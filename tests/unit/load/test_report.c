@@ -254,7 +254,12 @@ static void test_report_says_that_an_open_loop_fell_behind(void **state) {
     result.late = 1;
     check_has(print(load_report_text, 0.5), "warning: fell behind: 1 request (0.03 %) sent");
     result.late = 2000;
-    check_has(print(load_report_text, 0.5), "warning: fell behind: 2,000 requests (50.00 %) sent");
+    check_has(print(load_report_text, 0.5),
+              "warning: fell behind: 2,000 requests (50.00 %) sent over 1 ms late;");
+    result.unsent = 4000;
+    result.late = 6000;
+    check_has(print(load_report_text, 0.5),
+              "6,000 requests (75.00 %) sent over 1 ms late or never (4,000);");
 }
 
 static void print_progress(struct load_progress *before, const struct load_progress *now) {
