@@ -4,7 +4,10 @@ import json
 import os
 import resource
 import signal
+import socket
+import struct
 import subprocess
+import threading
 import time
 
 from harness import Skip, metrics, names, procfs
@@ -218,6 +221,23 @@ def test_requests_behind_an_announced_close_are_sent_again(env):
         assert_no_errors(report)
         assert report["requests"] == 60
         assert 60 <= stub.accepted <= 62, stub.accepted
+
+
+def test_a_reset_behind_an_announced_close_is_no_error(env):
+    def serve(listener):
+        while True:
+            connection = listener.accept()[0]
+            connection.recv(65536)
+            connection.sendall(CLOSE)
+            time.sleep(0.01)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        report = load(env, "-n", 20, "-c", 1, "-p", 4, f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        assert_no_errors(report)
+        assert report["requests"] == 20 and report["connects"] >= 20, report
 
 
 def test_requests_behind_a_silent_close_are_lost(env):

@@ -81,7 +81,8 @@ void load_exchange_on_receive(struct load_lane *lane, uint32_t index,
     }
     if (cqe->res > 0 || cqe->res == -ENOBUFS) {
         load_link_receive(lane, index);
-    } else if (cqe->res == 0) {
+    } else if (cqe->res == 0 || c->state == ENDING) {
+        // A peer that closes with requests unread resets, also behind an announced end.
         on_end(lane, index);
     } else {
         load_link_fail(lane, index, c->broken ? LOAD_ERROR_SEND : LOAD_ERROR_RECEIVE);
