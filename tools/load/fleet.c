@@ -260,6 +260,7 @@ static void add(struct load_result *sum, const struct load_result *one) {
     sum->ended_ns = CV_MAX(sum->ended_ns, one->ended_ns);
     sum->cpu_ns += one->cpu_ns;
     sum->lane_busy = CV_MAX(sum->lane_busy, one->lane_busy);
+    sum->core_busy = CV_MAX(sum->core_busy, one->core_busy);
     load_histogram_merge(&sum->latency, &one->latency);
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -17,6 +18,8 @@
 #define SETUP_WAIT_NS NS_PER_MS
 #define DRAIN_NS_MAX (2000 * (uint64_t)NS_PER_MS)
 #define SPIN_NS (100 * (uint64_t)1000)
+#define PREEMPTED_NS NS_PER_MS  // A spin that takes so much longer has lost its core meanwhile.
+#define NO_SPIN_NS (200 * (uint64_t)NS_PER_MS)
 #define UNSENT_PARTS 512
 #define SPIN_LOOKS 32u  // Between two readings of the clock.
 
@@ -62,11 +65,23 @@ static void publish(struct load_lane *lane) {
     atomic_store_explicit(&progress->open, lane->open, memory_order_relaxed);
 }
 
+// Takes down what the core has done while the lane was there; and where the lane is now.
+static void note_core(struct load_lane *lane) {
+    struct load_core now = load_core_now(lane->core);
+    lane->core_sum.idle_ns += now.idle_ns - lane->core_began.idle_ns;
+    lane->core_sum.taken_ns += now.taken_ns - lane->core_began.taken_ns;
+    lane->core = sched_getcpu();
+    lane->core_began = load_core_now(lane->core);
+}
+
 static void tick(struct load_lane *lane) {
     for (unsigned i = 0; i < lane->connection_count; i++) {
         load_link_look_after(lane, i);
     }
     publish(lane);
+    if (lane->phase == RUN && sched_getcpu() != lane->core) {
+        note_core(lane);
+    }
     if (lane->phase == RUN &&
         atomic_load_explicit(&lane->plan.signals->stop, memory_order_relaxed)) {
         lane->ends_ns = lane->now_ns;
@@ -91,6 +106,20 @@ static uint64_t cpu_used_ns(const struct load_lane *lane) {
     return now_ns > used_ns ? now_ns - used_ns : 0;
 }
 
+// How long this thread could have run and waited for its core: the second number of schedstat
+// (Documentation/scheduler/sched-stats.rst). 0 where there is none.
+static uint64_t queued_ns(void) {
+    unsigned long queued = 0;
+    FILE *file = fopen("/proc/thread-self/schedstat", "re");
+    if (file != NULL) {
+        if (fscanf(file, "%*u %lu", &queued) != 1) {
+            queued = 0;
+        }
+        fclose(file);
+    }
+    return queued;
+}
+
 static void look_for_start(struct load_lane *lane, uint64_t opened_ns) {
     const struct load_options *options = lane->plan.options;
     uint64_t begin_ns = atomic_load_explicit(&lane->plan.signals->begin_ns, memory_order_relaxed);
@@ -103,6 +132,9 @@ static void look_for_start(struct load_lane *lane, uint64_t opened_ns) {
     }
     lane->phase = RUN;
     lane->cpu_began_ns = cpu_used_ns(lane);
+    lane->queued_began_ns = queued_ns();
+    note_core(lane);
+    lane->core_sum = (struct load_core){0};
     lane->result.began_ns = begin_ns;
     lane->ends_ns = begin_ns + (uint64_t)(options->seconds * 1e9);
     lane->timed_from_ns = begin_ns + (uint64_t)(options->warmup_seconds * 1e9);
@@ -136,7 +168,15 @@ static void count_unsent(struct load_lane *lane) {
 
 static void measure_busy(struct load_lane *lane) {
     uint64_t passed_ns = lane->now_ns - lane->result.began_ns;
-    lane->result.lane_busy = passed_ns > 0 ? (double)cpu_used_ns(lane) / (double)passed_ns : 0;
+    uint64_t used_ns = cpu_used_ns(lane);
+    note_core(lane);
+    uint64_t waited_ns = queued_ns() - lane->queued_began_ns;
+    if (passed_ns > 0) {
+        lane->result.lane_busy = (double)used_ns / (double)passed_ns;
+        uint64_t filled_ns = load_core_filled_ns((struct load_core){0}, lane->core_sum,
+                                                 used_ns + waited_ns, passed_ns);
+        lane->result.core_busy = (double)filled_ns / (double)passed_ns;
+    }
 }
 
 static void begin_drain(struct load_lane *lane) {
@@ -219,14 +259,18 @@ static bool spin(struct load_lane *lane) {
         }
         now_ns = cv_clock_monotonic_ns();
     }
-    lane->spun_ns += now_ns - began_ns;
+    if (now_ns - began_ns > SPIN_NS + PREEMPTED_NS) {
+        lane->no_spin_until_ns = now_ns + NO_SPIN_NS;
+    }
+    lane->spun_ns += CV_MIN(now_ns - began_ns, SPIN_NS);
     return has_news || (until_ns < began_ns + SPIN_NS);
 }
 
 // A lane with a core of its own does not sleep at once: waking up costs more than the answers it
-// waits for, here and at the server (docs/notes/0011-load-generator.md).
+// waits for, here and at the server (docs/notes/0011-load-generator.md). Where it shares the core
+// after all, spinning would only use up its turns.
 static int wait(struct load_lane *lane) {
-    if (lane->plan.core < 0 || lane->phase != RUN) {
+    if (lane->plan.core < 0 || lane->phase != RUN || lane->now_ns < lane->no_spin_until_ns) {
         return load_ring_enter(&lane->ring, 1, wait_ns(lane));
     }
     int status = load_ring_enter(&lane->ring, 0, 0);

@@ -11,6 +11,7 @@
 #define LOAD_LANE_STATE_H
 
 #include "base/compiler.h"
+#include "load/core.h"
 #include "load/dial.h"
 #include "load/lane.h"
 #include "load/pace.h"
@@ -84,7 +85,11 @@ struct load_lane {
     uint64_t to_give;                  // Requests that may still be given.
     unsigned dialling, open, settled;  // `settled`: connections whose first dial has an outcome.
     bool open_loop, ticking;
-    uint64_t cpu_began_ns, spun_ns;
+    uint64_t cpu_began_ns, queued_began_ns, spun_ns;
+    int core;                     // It runs there, as of the last tick.
+    struct load_core core_began;  // What that core had done when the lane came to it, and
+    struct load_core core_sum;    // what those before it did meanwhile.
+    uint64_t no_spin_until_ns;    // Somebody else was seen on the core.
     struct __kernel_timespec tick;
     struct load_lane_progress progress;
     struct load_result result;

@@ -25,7 +25,7 @@ int main(int argc, char **argv) {
     load_options_read(&options, argc, argv);
     struct load_watch *watch = load_watch_begin((const struct sockaddr *)&options.address);
     int status = load_fleet_run(&options, &result, options.progress ? on_progress : NULL, &why);
-    double server_busy = load_watch_end(watch);
+    double server_busy = load_watch_end(watch, &result.server_core_busy);
     if (options.progress) {
         load_report_progress_end(stderr);
     }

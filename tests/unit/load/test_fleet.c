@@ -5,13 +5,18 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -192,6 +197,38 @@ static void test_fleet_deals_requests_and_connections_to_its_lanes(void **state)
     assert_true(result.lane_busy > 0 && result.lane_busy < 1.05);
 }
 
+static void test_fleet_tells_that_others_had_its_core(void **state) {
+    (void)state;
+    cpu_set_t cores;
+    int core = 0;
+    char list[16];
+    assert_int_equal(sched_getaffinity(0, sizeof(cores), &cores), 0);
+    while (!CPU_ISSET((unsigned)core, &cores)) {
+        core++;
+    }
+    snprintf(list, sizeof(list), "%d", core);
+    pid_t other = fork();
+    if (other == 0) {
+        CPU_ZERO(&cores);
+        CPU_SET((unsigned)core, &cores);
+        sched_setaffinity(0, sizeof(cores), &cores);
+        alarm(20);
+        for (volatile uint64_t i = 0;; i++) {
+        }
+    }
+    set_requests(1, 1);
+    options.seconds = 1;
+    options.cores = list;
+    run_all();
+    kill(other, SIGKILL);
+    waitpid(other, NULL, 0);
+    options.cores = NULL;
+    check_no_errors();
+    if (result.core_busy < result.lane_busy + 0.1 || result.core_busy > 1) {
+        fail_msg("%f of %f", result.lane_busy, result.core_busy);
+    }
+}
+
 static void test_fleet_gives_warm_up_no_latencies(void **state) {
     (void)state;
     set_requests(1, 1);
@@ -287,6 +324,8 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_fleet_deals_requests_and_connections_to_its_lanes,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_fleet_tells_that_others_had_its_core, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_fleet_gives_warm_up_no_latencies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fleet_spreads_the_rate_over_its_lanes, set_up,
                                         tear_down),
