@@ -117,6 +117,25 @@ def test_a_server_that_is_not_there_ends_the_run(env):
     assert time.monotonic() - started < 6 * env.slack
 
 
+def test_what_cannot_begin_or_be_reported_is_said(env):
+    def said(*arguments, **how):
+        done = subprocess.run(command(env, *arguments), stderr=subprocess.PIPE, text=True,
+                              timeout=20 * env.slack, **how)
+        return done.returncode, done.stderr
+
+    port = env.free_port()
+    status, text = said("-d", 1, f"http://127.0.0.1:{port}/", stdout=subprocess.DEVNULL)
+    assert status == 1 and "no connection could be made: Connection refused" in text, text
+    with Stub(hello) as stub, open("/dev/full", "wb") as full:
+        status, text = said("-n", 5, stub.url, stdout=full)
+        assert status == 1 and "could not be written: No space left" in text, text
+        status, text = said("-n", 5, stub.url, preexec_fn=lambda: os.close(1))
+        assert status == 1 and "could not be written" in text, text
+        status, text = said("-n", 5, "--cores", max(os.sched_getaffinity(0)) + 900, stub.url,
+                            stdout=subprocess.DEVNULL)
+        assert status == 1 and "pinning a thread to its core (--cores): Invalid argument" in text, text
+
+
 def test_a_server_that_goes_away_and_comes_back_is_met_again(env):
     port = env.free_port()
     with Stub(hello, port) as stub:

@@ -253,6 +253,7 @@ static void add(struct load_result *sum, const struct load_result *one) {
     for (unsigned i = 0; i < LOAD_ERROR_COUNT; i++) {
         sum->errors[i] += one->errors[i];
     }
+    sum->connect_error = one->connect_error != 0 ? one->connect_error : sum->connect_error;
     sum->enters += one->enters;
     sum->late += one->late;
     sum->unsent += one->unsent;

@@ -54,6 +54,8 @@ static void reap(struct load_lane *lane) {
 }
 
 static void publish(struct load_lane *lane) {
+    lane->result.errors[LOAD_ERROR_STATUS] =
+        lane->result.tally.status[4] + lane->result.tally.status[5];
     uint64_t errors = 0;
     for (unsigned i = 0; i < LOAD_ERROR_COUNT; i++) {
         errors += lane->result.errors[i];
@@ -208,8 +210,6 @@ static void finish(struct load_lane *lane) {
     lane->result.ended_ns = CV_MAX(lane->result.ended_ns, lane->ends_ns);
     lane->result.cpu_ns = cpu_used_ns(lane);
     lane->result.enters = lane->ring.enters;
-    lane->result.errors[LOAD_ERROR_STATUS] =
-        lane->result.tally.status[4] + lane->result.tally.status[5];
     publish(lane);
 }
 
@@ -318,19 +318,22 @@ static int run(struct load_lane *lane) {
     return status;
 }
 
-static void pin(int core) {
+static int pin(int core) {
     cpu_set_t cores;
     if (core < 0) {
-        return;
+        return 0;
     }
     CPU_ZERO(&cores);
     CPU_SET((unsigned)core, &cores);
-    (void)pthread_setaffinity_np(pthread_self(), sizeof(cores), &cores);
+    return -pthread_setaffinity_np(pthread_self(), sizeof(cores), &cores);
 }
 
 int load_lane_run(struct load_lane *lane, const char **why) {
-    pin(lane->plan.core);
-    int status = load_ring_open(&lane->ring, lane->connection_count, why);
+    *why = "pinning a thread to its core (--cores)";
+    int status = pin(lane->plan.core);
+    if (status == 0) {
+        status = load_ring_open(&lane->ring, lane->connection_count, why);
+    }
     if (status == 0) {
         *why = "io_uring_enter";
         status = run(lane);

@@ -1,5 +1,7 @@
 // The life of a connection: queued, dialled, open, ended, and from the beginning. At most
 // DIALLING_MAX are dialled at once; a refused one waits, twice as long each time.
+#include <errno.h>
+
 #include "load/lane_state.h"
 
 #define DIALLING_MAX 256u  // A listener's queue of 4096 takes them from many lanes.
@@ -21,10 +23,11 @@ static void note_settled(struct load_lane *lane, struct connection *c) {
     c->settled = true;
 }
 
-static void dial_failed(struct load_lane *lane, uint32_t index) {
+static void dial_failed(struct load_lane *lane, uint32_t index, int error) {
     struct connection *c = &lane->connections[index];
     note_settled(lane, c);
     lane->result.errors[LOAD_ERROR_CONNECT]++;
+    lane->result.connect_error = error;
     c->generation++;
     c->state = CLOSED;
     c->since_ns = lane->now_ns + ((uint64_t)RETRY_NS_MIN << c->retries);
@@ -38,7 +41,7 @@ void load_link_dial(struct load_lane *lane, uint32_t index) {
         &lane->dialer, &lane->ring, index, lane->plan.connection_first + index,
         load_lane_tag(lane, OP_CONNECT, index), load_lane_tag(lane, OP_CHAIN, index));
     if (status < 0) {
-        dial_failed(lane, index);
+        dial_failed(lane, index, -status);
     } else {
         c->state = DIALLING;
         lane->dialling++;
@@ -119,7 +122,7 @@ void load_link_on_connect(struct load_lane *lane, uint32_t index, int status) {
     lane->dialling--;
     if (status < 0) {
         close_descriptor(lane, index);
-        dial_failed(lane, index);
+        dial_failed(lane, index, -status);
         return;
     }
     note_settled(lane, c);
@@ -154,7 +157,7 @@ void load_link_look_after(struct load_lane *lane, uint32_t index) {
         load_link_queue(lane, index);
     } else if (c->state == DIALLING && age_ns > lane->timeout_ns) {
         load_link_close(lane, index);
-        dial_failed(lane, index);
+        dial_failed(lane, index, ETIMEDOUT);
     } else if (c->state == OPEN && c->owed > 0 && age_ns > lane->timeout_ns) {
         load_link_fail(lane, index, LOAD_ERROR_TIMEOUT);
     } else if (c->state == ENDING && age_ns > LINGER_NS) {

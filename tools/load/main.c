@@ -1,4 +1,5 @@
 // covet-load: from the command line to a report.
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -35,14 +36,21 @@ int main(int argc, char **argv) {
         return EXIT_FAILED;
     }
     int exit_status = EXIT_DONE;
+    errno = 0;
     if (options.json) {
         load_report_json(stdout, &options, &result, server_busy);
     } else {
         load_report_text(stdout, &options, &result, server_busy);
     }
-    if (result.tally.answers == 0) {
-        fprintf(stderr, "covet-load: %s\n",
-                result.connects == 0 ? "no connection could be made" : "nothing was answered");
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "covet-load: the report could not be written: %s\n", strerror(errno));
+        exit_status = EXIT_FAILED;
+    } else if (result.connects == 0) {
+        fprintf(stderr, "covet-load: no connection could be made: %s\n",
+                strerror(result.connect_error));
+        exit_status = EXIT_FAILED;
+    } else if (result.tally.answers == 0) {
+        fputs("covet-load: nothing was answered\n", stderr);
         exit_status = EXIT_FAILED;
     } else if (load_report_is_bottleneck(&result, server_busy)) {
         fputs("covet-load: the generator is the bottleneck: its core is full, the server's is not;"

@@ -24,6 +24,7 @@ struct load_result {
     uint64_t connects;  // Connections established, in all.
     uint64_t bytes_received, bytes_sent;
     uint64_t errors[LOAD_ERROR_COUNT];
+    int connect_error;            // The errno of the last connection that was refused or not made.
     uint64_t enters;              // io_uring_enter calls.
     uint64_t late;                // Open loop: requests sent over 1 ms after their time, or never.
     uint64_t unsent;              // Of them, those that were due and never sent.
