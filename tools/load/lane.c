@@ -14,29 +14,30 @@
 #include "base/clock.h"
 #include "load/lane_state.h"
 
-#define TICK_NS (20 * NS_PER_MS)
-#define SETUP_WAIT_NS NS_PER_MS
-#define DRAIN_NS_MAX (2000 * (uint64_t)NS_PER_MS)
+#define TICK_NS (20 * LOAD_NS_PER_MS)
+#define SETUP_WAIT_NS LOAD_NS_PER_MS
+#define DRAIN_NS_MAX (2000 * (uint64_t)LOAD_NS_PER_MS)
 #define SPIN_NS (100 * (uint64_t)1000)
-#define PREEMPTED_NS NS_PER_MS  // A spin that takes so much longer has lost its core meanwhile.
-#define NO_SPIN_NS (200 * (uint64_t)NS_PER_MS)
+#define PREEMPTED_NS \
+    LOAD_NS_PER_MS  // A spin that takes so much longer has lost its core meanwhile.
+#define NO_SPIN_NS (200 * (uint64_t)LOAD_NS_PER_MS)
 #define UNSENT_PARTS 512
 #define SPIN_LOOKS 32u  // Between two readings of the clock.
 
 static void on_completion(struct load_lane *lane, const struct io_uring_cqe *cqe) {
     uint32_t index = (uint32_t)cqe->user_data;
-    enum op op = (enum op)(cqe->user_data >> 56);
+    enum load_op op = (enum load_op)(cqe->user_data >> 56);
     bool ours = cqe->user_data == load_lane_tag(lane, op, index);
 
-    if (CV_LIKELY(op == OP_RECEIVE)) {
+    if (CV_LIKELY(op == LOAD_OP_RECEIVE)) {
         load_exchange_on_receive(lane, index, cqe, ours);
-    } else if (op == OP_TICK) {
+    } else if (op == LOAD_OP_TICK) {
         lane->ticking = false;
-    } else if (op == OP_SEND && ours) {
+    } else if (op == LOAD_OP_SEND && ours) {
         load_exchange_on_send(lane, index, cqe->res);
-    } else if (op == OP_CONNECT && ours) {
+    } else if (op == LOAD_OP_CONNECT && ours) {
         load_link_on_connect(lane, index, cqe->res);
-    } else if (op == OP_CHAIN && ours) {
+    } else if (op == LOAD_OP_CHAIN && ours) {
         lane->dialling--;
         load_dialer_fall_back(&lane->dialer);
         load_link_dial(lane, index);
@@ -81,21 +82,21 @@ static void tick(struct load_lane *lane) {
         load_link_look_after(lane, i);
     }
     publish(lane);
-    if (lane->phase == RUN && sched_getcpu() != lane->core) {
+    if (lane->phase == LOAD_PHASE_RUN && sched_getcpu() != lane->core) {
         note_core(lane);
     }
-    if (lane->phase == RUN &&
+    if (lane->phase == LOAD_PHASE_RUN &&
         atomic_load_explicit(&lane->plan.signals->stop, memory_order_relaxed)) {
         lane->ends_ns = lane->now_ns;
     }
     uint64_t next_ns = TICK_NS;
-    if (lane->phase == RUN && lane->ends_ns - lane->now_ns < next_ns) {
+    if (lane->phase == LOAD_PHASE_RUN && lane->ends_ns - lane->now_ns < next_ns) {
         next_ns = lane->ends_ns > lane->now_ns ? lane->ends_ns - lane->now_ns : 0;
     }
     lane->tick = (struct __kernel_timespec){.tv_nsec = (int64_t)next_ns};
     struct io_uring_sqe *sqe = load_ring_sqe(&lane->ring);
     io_uring_prep_timeout(sqe, &lane->tick, 0, 0);
-    sqe->user_data = (uint64_t)OP_TICK << 56;
+    sqe->user_data = (uint64_t)LOAD_OP_TICK << 56;
     lane->ticking = true;
 }
 
@@ -132,7 +133,7 @@ static void look_for_start(struct load_lane *lane, uint64_t opened_ns) {
     if (begin_ns == 0 || lane->now_ns < begin_ns) {
         return;
     }
-    lane->phase = RUN;
+    lane->phase = LOAD_PHASE_RUN;
     lane->cpu_began_ns = cpu_used_ns(lane);
     lane->queued_began_ns = queued_ns();
     note_core(lane);
@@ -182,7 +183,7 @@ static void measure_busy(struct load_lane *lane) {
 }
 
 static void begin_drain(struct load_lane *lane) {
-    lane->phase = DRAIN;
+    lane->phase = LOAD_PHASE_DRAIN;
     lane->ends_ns = CV_MIN(lane->ends_ns, lane->now_ns);
     if (lane->to_give == 0) {
         // The last of a number of requests have as much time as all others.
@@ -206,7 +207,7 @@ static void finish(struct load_lane *lane) {
     if (lane->to_give == 0) {
         measure_busy(lane);
     }
-    lane->phase = DONE;
+    lane->phase = LOAD_PHASE_DONE;
     lane->result.ended_ns = CV_MAX(lane->result.ended_ns, lane->ends_ns);
     lane->result.cpu_ns = cpu_used_ns(lane);
     lane->result.enters = lane->ring.enters;
@@ -214,10 +215,10 @@ static void finish(struct load_lane *lane) {
 }
 
 static void advance(struct load_lane *lane, uint64_t opened_ns) {
-    if (lane->phase == SETUP) {
+    if (lane->phase == LOAD_PHASE_SETUP) {
         look_for_start(lane, opened_ns);
     }
-    if (lane->phase == RUN) {
+    if (lane->phase == LOAD_PHASE_RUN) {
         if (lane->open_loop) {
             load_owed_give_due(lane);
         }
@@ -225,16 +226,17 @@ static void advance(struct load_lane *lane, uint64_t opened_ns) {
             begin_drain(lane);
         }
     }
-    if (lane->phase == DRAIN && (lane->owed == 0 || lane->now_ns >= lane->drained_by_ns)) {
+    if (lane->phase == LOAD_PHASE_DRAIN &&
+        (lane->owed == 0 || lane->now_ns >= lane->drained_by_ns)) {
         finish(lane);
     }
 }
 
 static uint64_t wait_ns(const struct load_lane *lane) {
-    if (lane->phase == SETUP) {
+    if (lane->phase == LOAD_PHASE_SETUP) {
         return SETUP_WAIT_NS;
     }
-    if (lane->phase == RUN && lane->open_loop && lane->rooms.count > 0) {
+    if (lane->phase == LOAD_PHASE_RUN && lane->open_loop && lane->rooms.count > 0) {
         // Where it spins it wakes up early and spins till then.
         uint64_t wake_ns = lane->now_ns + (lane->plan.core < 0 ? 0 : SPIN_NS);
         return lane->pace.next_ns > wake_ns ? lane->pace.next_ns - wake_ns : 0;
@@ -270,7 +272,8 @@ static bool spin(struct load_lane *lane) {
 // waits for, here and at the server (docs/notes/0011-load-generator.md). Where it shares the core
 // after all, spinning would only use up its turns.
 static int wait(struct load_lane *lane) {
-    if (lane->plan.core < 0 || lane->phase != RUN || lane->now_ns < lane->no_spin_until_ns) {
+    if (lane->plan.core < 0 || lane->phase != LOAD_PHASE_RUN ||
+        lane->now_ns < lane->no_spin_until_ns) {
         return load_ring_enter(&lane->ring, 1, wait_ns(lane));
     }
     int status = load_ring_enter(&lane->ring, 0, 0);
@@ -300,7 +303,7 @@ static int run(struct load_lane *lane) {
     for (unsigned i = 0; i < lane->connection_count; i++) {
         load_link_queue(lane, i);
     }
-    while (lane->phase != DONE && status == 0) {
+    while (lane->phase != LOAD_PHASE_DONE && status == 0) {
         if (!lane->ticking) {
             tick(lane);
         }
@@ -310,7 +313,8 @@ static int run(struct load_lane *lane) {
         advance(lane, opened_ns);
     }
     for (unsigned i = 0; i < lane->connection_count; i++) {
-        if (lane->connections[i].state != CLOSED && lane->connections[i].state != QUEUED) {
+        if (lane->connections[i].state != LOAD_CLOSED &&
+            lane->connections[i].state != LOAD_QUEUED) {
             load_link_close(lane, i);
         }
     }
@@ -343,7 +347,7 @@ int load_lane_run(struct load_lane *lane, const char **why) {
     return status;
 }
 
-static bool make_queue(struct queue *queue, unsigned size) {
+static bool make_queue(struct load_queue *queue, unsigned size) {
     queue->size = size;
     queue->indexes = calloc(size, sizeof(*queue->indexes));
     return queue->indexes != NULL;
