@@ -21,10 +21,12 @@ def command(env, *arguments):
 
 
 def load(env, *arguments, status=0, timeout_s=20, **how):
-    """Runs it to its end, which must come, with this exit status (None: any); gives its report."""
+    """Runs it to its end, which must come, with this exit status (None: any); gives its report. On a
+    crowded machine a good run may end with the status of a generator that was the bottleneck."""
     done = subprocess.run(command(env, *arguments), capture_output=True, text=True,
                           timeout=timeout_s * env.slack, **how)
-    assert status in (None, done.returncode), f"exit status {done.returncode}: {done.stdout} {done.stderr}"
+    is_fine = status in (None, done.returncode) or (status, done.returncode) == (0, 3)
+    assert is_fine, f"exit status {done.returncode}: {done.stdout} {done.stderr}"
     return json.loads(done.stdout)
 
 
@@ -145,7 +147,7 @@ def test_a_server_that_goes_away_and_comes_back_is_met_again(env):
     with Stub(hello, port) as stub:
         assert procfs.wait_for(lambda: stub.requests > 100, 5 * env.slack), "not met again"
         report = json.loads(running.communicate(timeout=20 * env.slack)[0])
-    assert running.returncode == 0
+    assert running.returncode in (0, 3)
     assert report["errors_by_kind"]["connect"] > 0 and report["connects"] >= 8, report
 
 
@@ -272,7 +274,7 @@ def test_interrupted_it_still_reports(env):
         assert procfs.wait_for(lambda: stub.requests > 100, 5 * env.slack)
         running.send_signal(signal.SIGINT)
         report = json.loads(running.communicate(timeout=10 * env.slack)[0])
-        assert running.returncode == 0
+        assert running.returncode in (0, 3)
         assert_no_errors(report)
         assert report["requests"] == stub.requests, report
 

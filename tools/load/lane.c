@@ -21,6 +21,7 @@
 #define PREEMPTED_NS \
     LOAD_NS_PER_MS  // A spin that takes so much longer has lost its core meanwhile.
 #define NO_SPIN_NS (200 * (uint64_t)LOAD_NS_PER_MS)
+#define SHARED_CORE_NS_MIN (400 * (uint64_t)LOAD_NS_PER_MS)  // Clock ticks are 10 ms, turns may be.
 #define UNSENT_PARTS 512
 #define SPIN_LOOKS 32u  // Between two readings of the clock.
 
@@ -176,6 +177,8 @@ static void measure_busy(struct load_lane *lane) {
     uint64_t waited_ns = queued_ns() - lane->queued_began_ns;
     if (passed_ns > 0) {
         lane->result.lane_busy = (double)used_ns / (double)passed_ns;
+    }
+    if (passed_ns > SHARED_CORE_NS_MIN) {
         uint64_t filled_ns = load_core_filled_ns((struct load_core){0}, lane->core_sum,
                                                  used_ns + waited_ns, passed_ns);
         lane->result.core_busy = (double)filled_ns / (double)passed_ns;

@@ -31,7 +31,8 @@ struct load_result {
     uint64_t began_ns, ended_ns;  // First send; last answer. CLOCK_MONOTONIC.
     uint64_t cpu_ns;              // CPU time of the lanes from first send to last answer.
     double lane_busy;             // The busiest lane's share of one core, 0..1.
-    double core_busy;         // With what it waited for its core while others had it; the fullest.
+    // With what it waited for its core while others had it; the fullest. 0 of short runs.
+    double core_busy;
     double server_core_busy;  // The same of the server (watch.h); below 0: unknown.
     struct load_histogram latency;
 };
