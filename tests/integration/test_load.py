@@ -4,7 +4,10 @@ import json
 import os
 import resource
 import signal
+import socket
+import struct
 import subprocess
+import threading
 import time
 
 from harness import Skip, metrics, names, procfs
@@ -18,10 +21,12 @@ def command(env, *arguments):
 
 
 def load(env, *arguments, status=0, timeout_s=20, **how):
-    """Runs it to its end, which must come, with this exit status (None: any); gives its report."""
+    """Runs it to its end, which must come, with this exit status (None: any); gives its report. On a
+    crowded machine a good run may end with the status of a generator that was the bottleneck."""
     done = subprocess.run(command(env, *arguments), capture_output=True, text=True,
                           timeout=timeout_s * env.slack, **how)
-    assert status in (None, done.returncode), f"exit status {done.returncode}: {done.stdout} {done.stderr}"
+    is_fine = status in (None, done.returncode) or (status, done.returncode) == (0, 3)
+    assert is_fine, f"exit status {done.returncode}: {done.stdout} {done.stderr}"
     return json.loads(done.stdout)
 
 
@@ -114,6 +119,25 @@ def test_a_server_that_is_not_there_ends_the_run(env):
     assert time.monotonic() - started < 6 * env.slack
 
 
+def test_what_cannot_begin_or_be_reported_is_said(env):
+    def said(*arguments, **how):
+        done = subprocess.run(command(env, *arguments), stderr=subprocess.PIPE, text=True,
+                              timeout=20 * env.slack, **how)
+        return done.returncode, done.stderr
+
+    port = env.free_port()
+    status, text = said("-d", 1, f"http://127.0.0.1:{port}/", stdout=subprocess.DEVNULL)
+    assert status == 1 and "no connection could be made: Connection refused" in text, text
+    with Stub(hello) as stub, open("/dev/full", "wb") as full:
+        status, text = said("-n", 5, stub.url, stdout=full)
+        assert status == 1 and "could not be written: No space left" in text, text
+        status, text = said("-n", 5, stub.url, preexec_fn=lambda: os.close(1))
+        assert status == 1 and "could not be written" in text, text
+        status, text = said("-n", 5, "--cores", max(os.sched_getaffinity(0)) + 900, stub.url,
+                            stdout=subprocess.DEVNULL)
+        assert status == 1 and "pinning a thread to its core (--cores): Invalid argument" in text, text
+
+
 def test_a_server_that_goes_away_and_comes_back_is_met_again(env):
     port = env.free_port()
     with Stub(hello, port) as stub:
@@ -123,7 +147,7 @@ def test_a_server_that_goes_away_and_comes_back_is_met_again(env):
     with Stub(hello, port) as stub:
         assert procfs.wait_for(lambda: stub.requests > 100, 5 * env.slack), "not met again"
         report = json.loads(running.communicate(timeout=20 * env.slack)[0])
-    assert running.returncode == 0
+    assert running.returncode in (0, 3)
     assert report["errors_by_kind"]["connect"] > 0 and report["connects"] >= 8, report
 
 
@@ -220,6 +244,23 @@ def test_requests_behind_an_announced_close_are_sent_again(env):
         assert 60 <= stub.accepted <= 62, stub.accepted
 
 
+def test_a_reset_behind_an_announced_close_is_no_error(env):
+    def serve(listener):
+        while True:
+            connection = listener.accept()[0]
+            connection.recv(65536)
+            connection.sendall(CLOSE)
+            time.sleep(0.01)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        report = load(env, "-n", 20, "-c", 1, "-p", 4, f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        assert_no_errors(report)
+        assert report["requests"] == 20 and report["connects"] >= 20, report
+
+
 def test_requests_behind_a_silent_close_are_lost(env):
     with Stub(lambda stub, count: (HELLO, True)) as stub:
         report = load(env, "-n", 60, "-c", 2, "-p", 4, stub.url)
@@ -233,7 +274,7 @@ def test_interrupted_it_still_reports(env):
         assert procfs.wait_for(lambda: stub.requests > 100, 5 * env.slack)
         running.send_signal(signal.SIGINT)
         report = json.loads(running.communicate(timeout=10 * env.slack)[0])
-        assert running.returncode == 0
+        assert running.returncode in (0, 3)
         assert_no_errors(report)
         assert report["requests"] == stub.requests, report
 

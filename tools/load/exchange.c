@@ -9,8 +9,8 @@
 #define STREAM_SEND_BYTES (512u * 1024)
 
 static void on_end(struct load_lane *lane, uint32_t index) {
-    struct connection *c = &lane->connections[index];
-    bool announced = c->state == ENDING;
+    struct load_connection *c = &lane->connections[index];
+    bool announced = c->state == LOAD_ENDING;
     int status = announced ? 0 : load_reader_end(&c->reader, &lane->result.tally);
 
     if (status == 1) {
@@ -25,7 +25,7 @@ static void on_end(struct load_lane *lane, uint32_t index) {
 }
 
 static void on_answers(struct load_lane *lane, uint32_t index, uint32_t count) {
-    struct connection *c = &lane->connections[index];
+    struct load_connection *c = &lane->connections[index];
     load_owed_take(lane, index, count, true);
     lane->result.ended_ns = lane->now_ns;
     c->since_ns = lane->now_ns;
@@ -37,12 +37,12 @@ static void on_answers(struct load_lane *lane, uint32_t index, uint32_t count) {
 }
 
 static void on_data(struct load_lane *lane, uint32_t index, const char *data, size_t bytes) {
-    struct connection *c = &lane->connections[index];
+    struct load_connection *c = &lane->connections[index];
     struct load_tally *tally = &lane->result.tally;
     uint64_t before = tally->answers;
 
     lane->result.bytes_received += bytes;
-    if (c->state == ENDING || load_lane_is_idle(lane, index)) {
+    if (c->state == LOAD_ENDING || load_lane_is_idle(lane, index)) {
         return;
     }
     int status = load_reader_feed(&c->reader, lane->requests, lane->shapes, data, bytes,
@@ -54,7 +54,7 @@ static void on_data(struct load_lane *lane, uint32_t index, const char *data, si
         return;
     }
     if (CV_UNLIKELY(c->reader.closing)) {
-        c->state = ENDING;
+        c->state = LOAD_ENDING;
     }
     if (count > 0) {
         on_answers(lane, index, count);
@@ -63,7 +63,7 @@ static void on_data(struct load_lane *lane, uint32_t index, const char *data, si
 
 void load_exchange_on_receive(struct load_lane *lane, uint32_t index,
                               const struct io_uring_cqe *cqe, bool ours) {
-    struct connection *c = &lane->connections[index];
+    struct load_connection *c = &lane->connections[index];
     uint32_t generation = c->generation;
 
     if (ours && !(cqe->flags & IORING_CQE_F_MORE)) {
@@ -81,7 +81,8 @@ void load_exchange_on_receive(struct load_lane *lane, uint32_t index,
     }
     if (cqe->res > 0 || cqe->res == -ENOBUFS) {
         load_link_receive(lane, index);
-    } else if (cqe->res == 0) {
+    } else if (cqe->res == 0 || c->state == LOAD_ENDING) {
+        // A peer that closes with requests unread resets, also behind an announced end.
         on_end(lane, index);
     } else {
         load_link_fail(lane, index, c->broken ? LOAD_ERROR_SEND : LOAD_ERROR_RECEIVE);
@@ -89,18 +90,18 @@ void load_exchange_on_receive(struct load_lane *lane, uint32_t index,
 }
 
 static void prepare_send(struct load_lane *lane, uint32_t index, bool quiet, int flags) {
-    struct connection *c = &lane->connections[index];
+    struct load_connection *c = &lane->connections[index];
     struct io_uring_sqe *sqe = load_ring_sqe(&lane->ring);
     io_uring_prep_send(sqe, (int)index, c->send_data, c->send_bytes,
                        MSG_WAITALL | (quiet ? MSG_DONTWAIT : 0) | flags);
     sqe->flags = (uint8_t)(IOSQE_FIXED_FILE | (quiet ? IOSQE_CQE_SKIP_SUCCESS : 0));
-    sqe->user_data = load_lane_tag(lane, OP_SEND, index);
+    sqe->user_data = load_lane_tag(lane, LOAD_OP_SEND, index);
     c->sending = !quiet;
 }
 
 // The next piece of a streamed body: from the stream, round and round.
 static void send_stream(struct load_lane *lane, uint32_t index) {
-    struct connection *c = &lane->connections[index];
+    struct load_connection *c = &lane->connections[index];
     uint64_t at = (lane->requests->stream_bytes - c->stream_left) % LOAD_STREAM_BYTES;
     size_t room = CV_MIN((size_t)(LOAD_STREAM_BYTES - at), (size_t)STREAM_SEND_BYTES);
 
@@ -112,7 +113,7 @@ static void send_stream(struct load_lane *lane, uint32_t index) {
 }
 
 static void send_requests(struct load_lane *lane, uint32_t index) {
-    struct connection *c = &lane->connections[index];
+    struct load_connection *c = &lane->connections[index];
     const struct load_requests *requests = lane->requests;
     uint32_t run = c->unsent;
     bool streams = requests->stream_bytes > 0;
@@ -130,8 +131,8 @@ static void send_requests(struct load_lane *lane, uint32_t index) {
 }
 
 static void send_next(struct load_lane *lane, uint32_t index) {
-    struct connection *c = &lane->connections[index];
-    if (c->state != OPEN || c->sending || c->broken) {
+    struct load_connection *c = &lane->connections[index];
+    if (c->state != LOAD_OPEN || c->sending || c->broken) {
         return;
     }
     if (c->short_of) {
@@ -145,7 +146,7 @@ static void send_next(struct load_lane *lane, uint32_t index) {
 }
 
 void load_exchange_on_send(struct load_lane *lane, uint32_t index, int result) {
-    struct connection *c = &lane->connections[index];
+    struct load_connection *c = &lane->connections[index];
     size_t done = result > 0 ? (size_t)result : 0;
 
     c->sending = false;

@@ -253,12 +253,15 @@ static void add(struct load_result *sum, const struct load_result *one) {
     for (unsigned i = 0; i < LOAD_ERROR_COUNT; i++) {
         sum->errors[i] += one->errors[i];
     }
+    sum->connect_error = one->connect_error != 0 ? one->connect_error : sum->connect_error;
     sum->enters += one->enters;
     sum->late += one->late;
+    sum->unsent += one->unsent;
     sum->began_ns = one->began_ns;  // The same for all.
     sum->ended_ns = CV_MAX(sum->ended_ns, one->ended_ns);
     sum->cpu_ns += one->cpu_ns;
     sum->lane_busy = CV_MAX(sum->lane_busy, one->lane_busy);
+    sum->core_busy = CV_MAX(sum->core_busy, one->core_busy);
     load_histogram_merge(&sum->latency, &one->latency);
 }
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -13,26 +14,31 @@
 #include "base/clock.h"
 #include "load/lane_state.h"
 
-#define TICK_NS (20 * NS_PER_MS)
-#define SETUP_WAIT_NS NS_PER_MS
-#define DRAIN_NS_MAX (2000 * (uint64_t)NS_PER_MS)
+#define TICK_NS (20 * LOAD_NS_PER_MS)
+#define SETUP_WAIT_NS LOAD_NS_PER_MS
+#define DRAIN_NS_MAX (2000 * (uint64_t)LOAD_NS_PER_MS)
 #define SPIN_NS (100 * (uint64_t)1000)
+#define PREEMPTED_NS \
+    LOAD_NS_PER_MS  // A spin that takes so much longer has lost its core meanwhile.
+#define NO_SPIN_NS (200 * (uint64_t)LOAD_NS_PER_MS)
+#define SHARED_CORE_NS_MIN (400 * (uint64_t)LOAD_NS_PER_MS)  // Clock ticks are 10 ms, turns may be.
+#define UNSENT_PARTS 512
 #define SPIN_LOOKS 32u  // Between two readings of the clock.
 
 static void on_completion(struct load_lane *lane, const struct io_uring_cqe *cqe) {
     uint32_t index = (uint32_t)cqe->user_data;
-    enum op op = (enum op)(cqe->user_data >> 56);
+    enum load_op op = (enum load_op)(cqe->user_data >> 56);
     bool ours = cqe->user_data == load_lane_tag(lane, op, index);
 
-    if (CV_LIKELY(op == OP_RECEIVE)) {
+    if (CV_LIKELY(op == LOAD_OP_RECEIVE)) {
         load_exchange_on_receive(lane, index, cqe, ours);
-    } else if (op == OP_TICK) {
+    } else if (op == LOAD_OP_TICK) {
         lane->ticking = false;
-    } else if (op == OP_SEND && ours) {
+    } else if (op == LOAD_OP_SEND && ours) {
         load_exchange_on_send(lane, index, cqe->res);
-    } else if (op == OP_CONNECT && ours) {
+    } else if (op == LOAD_OP_CONNECT && ours) {
         load_link_on_connect(lane, index, cqe->res);
-    } else if (op == OP_CHAIN && ours) {
+    } else if (op == LOAD_OP_CHAIN && ours) {
         lane->dialling--;
         load_dialer_fall_back(&lane->dialer);
         load_link_dial(lane, index);
@@ -50,6 +56,8 @@ static void reap(struct load_lane *lane) {
 }
 
 static void publish(struct load_lane *lane) {
+    lane->result.errors[LOAD_ERROR_STATUS] =
+        lane->result.tally.status[4] + lane->result.tally.status[5];
     uint64_t errors = 0;
     for (unsigned i = 0; i < LOAD_ERROR_COUNT; i++) {
         errors += lane->result.errors[i];
@@ -61,23 +69,35 @@ static void publish(struct load_lane *lane) {
     atomic_store_explicit(&progress->open, lane->open, memory_order_relaxed);
 }
 
+// Takes down what the core has done while the lane was there; and where the lane is now.
+static void note_core(struct load_lane *lane) {
+    struct load_core now = load_core_now(lane->core);
+    lane->core_sum.idle_ns += now.idle_ns - lane->core_began.idle_ns;
+    lane->core_sum.taken_ns += now.taken_ns - lane->core_began.taken_ns;
+    lane->core = sched_getcpu();
+    lane->core_began = load_core_now(lane->core);
+}
+
 static void tick(struct load_lane *lane) {
     for (unsigned i = 0; i < lane->connection_count; i++) {
         load_link_look_after(lane, i);
     }
     publish(lane);
-    if (lane->phase == RUN &&
+    if (lane->phase == LOAD_PHASE_RUN && sched_getcpu() != lane->core) {
+        note_core(lane);
+    }
+    if (lane->phase == LOAD_PHASE_RUN &&
         atomic_load_explicit(&lane->plan.signals->stop, memory_order_relaxed)) {
         lane->ends_ns = lane->now_ns;
     }
     uint64_t next_ns = TICK_NS;
-    if (lane->phase == RUN && lane->ends_ns - lane->now_ns < next_ns) {
+    if (lane->phase == LOAD_PHASE_RUN && lane->ends_ns - lane->now_ns < next_ns) {
         next_ns = lane->ends_ns > lane->now_ns ? lane->ends_ns - lane->now_ns : 0;
     }
     lane->tick = (struct __kernel_timespec){.tv_nsec = (int64_t)next_ns};
     struct io_uring_sqe *sqe = load_ring_sqe(&lane->ring);
     io_uring_prep_timeout(sqe, &lane->tick, 0, 0);
-    sqe->user_data = (uint64_t)OP_TICK << 56;
+    sqe->user_data = (uint64_t)LOAD_OP_TICK << 56;
     lane->ticking = true;
 }
 
@@ -90,6 +110,20 @@ static uint64_t cpu_used_ns(const struct load_lane *lane) {
     return now_ns > used_ns ? now_ns - used_ns : 0;
 }
 
+// How long this thread could have run and waited for its core: the second number of schedstat
+// (Documentation/scheduler/sched-stats.rst). 0 where there is none.
+static uint64_t queued_ns(void) {
+    unsigned long queued = 0;
+    FILE *file = fopen("/proc/thread-self/schedstat", "re");
+    if (file != NULL) {
+        if (fscanf(file, "%*u %lu", &queued) != 1) {
+            queued = 0;
+        }
+        fclose(file);
+    }
+    return queued;
+}
+
 static void look_for_start(struct load_lane *lane, uint64_t opened_ns) {
     const struct load_options *options = lane->plan.options;
     uint64_t begin_ns = atomic_load_explicit(&lane->plan.signals->begin_ns, memory_order_relaxed);
@@ -100,8 +134,11 @@ static void look_for_start(struct load_lane *lane, uint64_t opened_ns) {
     if (begin_ns == 0 || lane->now_ns < begin_ns) {
         return;
     }
-    lane->phase = RUN;
+    lane->phase = LOAD_PHASE_RUN;
     lane->cpu_began_ns = cpu_used_ns(lane);
+    lane->queued_began_ns = queued_ns();
+    note_core(lane);
+    lane->core_sum = (struct load_core){0};
     lane->result.began_ns = begin_ns;
     lane->ends_ns = begin_ns + (uint64_t)(options->seconds * 1e9);
     lane->timed_from_ns = begin_ns + (uint64_t)(options->warmup_seconds * 1e9);
@@ -114,25 +151,42 @@ static void look_for_start(struct load_lane *lane, uint64_t opened_ns) {
 }
 
 // Requests that were due and found no connection are not forgotten: their latency is what it was
-// when the schedule ended, at least.
+// when the schedule ended, at least. They may be billions, so those whose waits differ by less than
+// a bucket of the histogram is wide are counted at once.
 static void count_unsent(struct load_lane *lane) {
+    uint64_t left = lane->to_give;
     load_pace_end(&lane->pace, lane->ends_ns);
-    while (lane->pace.next_ns != UINT64_MAX) {
-        uint64_t start_ns = load_pace_take(&lane->pace);
-        lane->result.late++;
+    while (lane->pace.next_ns != UINT64_MAX && left > 0) {
+        uint64_t waited_ns = lane->ends_ns - load_pace_take(&lane->pace);
+        double alike = (double)waited_ns / UNSENT_PARTS * lane->plan.rate / 1e9;
+        uint64_t count = CV_MIN(1 + (uint64_t)alike, left);
+        load_pace_skip(&lane->pace, count - 1);
+        left -= count;
+        lane->result.late += count;
+        lane->result.unsent += count;
         if (lane->ends_ns >= lane->timed_from_ns) {
-            load_histogram_record(&lane->result.latency, lane->ends_ns - start_ns, 1);
+            load_histogram_record(&lane->result.latency, waited_ns, count);
         }
     }
 }
 
 static void measure_busy(struct load_lane *lane) {
     uint64_t passed_ns = lane->now_ns - lane->result.began_ns;
-    lane->result.lane_busy = passed_ns > 0 ? (double)cpu_used_ns(lane) / (double)passed_ns : 0;
+    uint64_t used_ns = cpu_used_ns(lane);
+    note_core(lane);
+    uint64_t waited_ns = queued_ns() - lane->queued_began_ns;
+    if (passed_ns > 0) {
+        lane->result.lane_busy = (double)used_ns / (double)passed_ns;
+    }
+    if (passed_ns > SHARED_CORE_NS_MIN) {
+        uint64_t filled_ns = load_core_filled_ns((struct load_core){0}, lane->core_sum,
+                                                 used_ns + waited_ns, passed_ns);
+        lane->result.core_busy = (double)filled_ns / (double)passed_ns;
+    }
 }
 
 static void begin_drain(struct load_lane *lane) {
-    lane->phase = DRAIN;
+    lane->phase = LOAD_PHASE_DRAIN;
     lane->ends_ns = CV_MIN(lane->ends_ns, lane->now_ns);
     if (lane->to_give == 0) {
         // The last of a number of requests have as much time as all others.
@@ -156,20 +210,18 @@ static void finish(struct load_lane *lane) {
     if (lane->to_give == 0) {
         measure_busy(lane);
     }
-    lane->phase = DONE;
+    lane->phase = LOAD_PHASE_DONE;
     lane->result.ended_ns = CV_MAX(lane->result.ended_ns, lane->ends_ns);
     lane->result.cpu_ns = cpu_used_ns(lane);
     lane->result.enters = lane->ring.enters;
-    lane->result.errors[LOAD_ERROR_STATUS] =
-        lane->result.tally.status[4] + lane->result.tally.status[5];
     publish(lane);
 }
 
 static void advance(struct load_lane *lane, uint64_t opened_ns) {
-    if (lane->phase == SETUP) {
+    if (lane->phase == LOAD_PHASE_SETUP) {
         look_for_start(lane, opened_ns);
     }
-    if (lane->phase == RUN) {
+    if (lane->phase == LOAD_PHASE_RUN) {
         if (lane->open_loop) {
             load_owed_give_due(lane);
         }
@@ -177,16 +229,17 @@ static void advance(struct load_lane *lane, uint64_t opened_ns) {
             begin_drain(lane);
         }
     }
-    if (lane->phase == DRAIN && (lane->owed == 0 || lane->now_ns >= lane->drained_by_ns)) {
+    if (lane->phase == LOAD_PHASE_DRAIN &&
+        (lane->owed == 0 || lane->now_ns >= lane->drained_by_ns)) {
         finish(lane);
     }
 }
 
 static uint64_t wait_ns(const struct load_lane *lane) {
-    if (lane->phase == SETUP) {
+    if (lane->phase == LOAD_PHASE_SETUP) {
         return SETUP_WAIT_NS;
     }
-    if (lane->phase == RUN && lane->open_loop && lane->rooms.count > 0) {
+    if (lane->phase == LOAD_PHASE_RUN && lane->open_loop && lane->rooms.count > 0) {
         // Where it spins it wakes up early and spins till then.
         uint64_t wake_ns = lane->now_ns + (lane->plan.core < 0 ? 0 : SPIN_NS);
         return lane->pace.next_ns > wake_ns ? lane->pace.next_ns - wake_ns : 0;
@@ -211,14 +264,19 @@ static bool spin(struct load_lane *lane) {
         }
         now_ns = cv_clock_monotonic_ns();
     }
-    lane->spun_ns += now_ns - began_ns;
+    if (now_ns - began_ns > SPIN_NS + PREEMPTED_NS) {
+        lane->no_spin_until_ns = now_ns + NO_SPIN_NS;
+    }
+    lane->spun_ns += CV_MIN(now_ns - began_ns, SPIN_NS);
     return has_news || (until_ns < began_ns + SPIN_NS);
 }
 
 // A lane with a core of its own does not sleep at once: waking up costs more than the answers it
-// waits for, here and at the server (docs/notes/0011-load-generator.md).
+// waits for, here and at the server (docs/notes/0011-load-generator.md). Where it shares the core
+// after all, spinning would only use up its turns.
 static int wait(struct load_lane *lane) {
-    if (lane->plan.core < 0 || lane->phase != RUN) {
+    if (lane->plan.core < 0 || lane->phase != LOAD_PHASE_RUN ||
+        lane->now_ns < lane->no_spin_until_ns) {
         return load_ring_enter(&lane->ring, 1, wait_ns(lane));
     }
     int status = load_ring_enter(&lane->ring, 0, 0);
@@ -248,7 +306,7 @@ static int run(struct load_lane *lane) {
     for (unsigned i = 0; i < lane->connection_count; i++) {
         load_link_queue(lane, i);
     }
-    while (lane->phase != DONE && status == 0) {
+    while (lane->phase != LOAD_PHASE_DONE && status == 0) {
         if (!lane->ticking) {
             tick(lane);
         }
@@ -258,7 +316,8 @@ static int run(struct load_lane *lane) {
         advance(lane, opened_ns);
     }
     for (unsigned i = 0; i < lane->connection_count; i++) {
-        if (lane->connections[i].state != CLOSED && lane->connections[i].state != QUEUED) {
+        if (lane->connections[i].state != LOAD_CLOSED &&
+            lane->connections[i].state != LOAD_QUEUED) {
             load_link_close(lane, i);
         }
     }
@@ -266,19 +325,22 @@ static int run(struct load_lane *lane) {
     return status;
 }
 
-static void pin(int core) {
+static int pin(int core) {
     cpu_set_t cores;
     if (core < 0) {
-        return;
+        return 0;
     }
     CPU_ZERO(&cores);
     CPU_SET((unsigned)core, &cores);
-    (void)pthread_setaffinity_np(pthread_self(), sizeof(cores), &cores);
+    return -pthread_setaffinity_np(pthread_self(), sizeof(cores), &cores);
 }
 
 int load_lane_run(struct load_lane *lane, const char **why) {
-    pin(lane->plan.core);
-    int status = load_ring_open(&lane->ring, lane->connection_count, why);
+    *why = "pinning a thread to its core (--cores)";
+    int status = pin(lane->plan.core);
+    if (status == 0) {
+        status = load_ring_open(&lane->ring, lane->connection_count, why);
+    }
     if (status == 0) {
         *why = "io_uring_enter";
         status = run(lane);
@@ -288,7 +350,7 @@ int load_lane_run(struct load_lane *lane, const char **why) {
     return status;
 }
 
-static bool make_queue(struct queue *queue, unsigned size) {
+static bool make_queue(struct load_queue *queue, unsigned size) {
     queue->size = size;
     queue->indexes = calloc(size, sizeof(*queue->indexes));
     return queue->indexes != NULL;

@@ -11,33 +11,41 @@
 #define LOAD_LANE_STATE_H
 
 #include "base/compiler.h"
+#include "load/core.h"
 #include "load/dial.h"
 #include "load/lane.h"
 #include "load/pace.h"
 #include "load/ring.h"
 
-#define NS_PER_MS 1000000u
+#define LOAD_NS_PER_MS 1000000u
 
-enum op { OP_TICK, OP_CONNECT, OP_CHAIN, OP_RECEIVE, OP_SEND, OP_SILENT };
-
-enum state {
-    CLOSED,    // Waits until `since_ns` to be dialled.
-    QUEUED,    // In `dial_queue`.
-    DIALLING,  // Since `since_ns`.
-    OPEN,
-    ENDING,  // The last answer said that the peer will close; since `since_ns`.
+enum load_op {
+    LOAD_OP_TICK,
+    LOAD_OP_CONNECT,
+    LOAD_OP_CHAIN,
+    LOAD_OP_RECEIVE,
+    LOAD_OP_SEND,
+    LOAD_OP_SILENT
 };
 
-enum phase { SETUP, RUN, DRAIN, DONE };
+enum load_state {
+    LOAD_CLOSED,    // Waits until `since_ns` to be dialled.
+    LOAD_QUEUED,    // In `dial_queue`.
+    LOAD_DIALLING,  // Since `since_ns`.
+    LOAD_OPEN,
+    LOAD_ENDING,  // The last answer said that the peer will close; since `since_ns`.
+};
 
-struct run {
+enum load_phase { LOAD_PHASE_SETUP, LOAD_PHASE_RUN, LOAD_PHASE_DRAIN, LOAD_PHASE_DONE };
+
+struct load_run {
     uint64_t since_ns;
     uint64_t count;
 };
 
-struct connection {
+struct load_connection {
     struct load_reader reader;
-    uint64_t since_ns;      // Of the state; when OPEN, since when the next answer is waited for.
+    uint64_t since_ns;  // Of the state; when LOAD_OPEN, since when the next answer is waited for.
     const char *send_data;  // What the last send has, or, while `short_of`, what is left of it.
     size_t send_bytes;
     uint64_t stream_left;  // Of a streamed body: bytes that are in no send yet.
@@ -58,7 +66,7 @@ struct connection {
 };
 
 // Indexes of connections, first in first out; each at most once, so it cannot overflow.
-struct queue {
+struct load_queue {
     uint32_t *indexes;  // owned
     uint32_t size, first, count;
 };
@@ -68,23 +76,27 @@ struct load_lane {
     const struct load_requests *requests;
     struct load_ring ring;
     struct load_dialer dialer;
-    struct connection *connections;  // owned; busy ones first, then idle ones
+    struct load_connection *connections;  // owned; busy ones first, then idle ones
     unsigned connection_count, busy_count;
-    struct run *runs;  // owned; `run_mask + 1` for each busy connection
+    struct load_run *runs;  // owned; `run_mask + 1` for each busy connection
     uint32_t run_mask;
     struct load_shape *shapes;  // owned
     uint32_t *dirty;            // owned
     unsigned dirty_count;
-    struct queue dial_queue, rooms;
+    struct load_queue dial_queue, rooms;
     struct load_pace pace;
 
-    enum phase phase;
+    enum load_phase phase;
     uint64_t now_ns, ends_ns, timed_from_ns, drained_by_ns, timeout_ns;
     uint64_t owed;                     // Over all connections.
     uint64_t to_give;                  // Requests that may still be given.
     unsigned dialling, open, settled;  // `settled`: connections whose first dial has an outcome.
     bool open_loop, ticking;
-    uint64_t cpu_began_ns, spun_ns;
+    uint64_t cpu_began_ns, queued_began_ns, spun_ns;
+    int core;                     // It runs there, as of the last tick.
+    struct load_core core_began;  // What that core had done when the lane came to it, and
+    struct load_core core_sum;    // what those before it did meanwhile.
+    uint64_t no_spin_until_ns;    // Somebody else was seen on the core.
     struct __kernel_timespec tick;
     struct load_lane_progress progress;
     struct load_result result;
@@ -98,19 +110,20 @@ static inline bool load_lane_is_idle(const struct load_lane *lane, uint32_t inde
     return index >= lane->busy_count;
 }
 
-static inline void load_queue_push(struct queue *queue, uint32_t index) {
+static inline void load_queue_push(struct load_queue *queue, uint32_t index) {
     uint32_t at = queue->first + queue->count++;
     queue->indexes[at < queue->size ? at : at - queue->size] = index;
 }
 
-static inline uint32_t load_queue_pop(struct queue *queue) {
+static inline uint32_t load_queue_pop(struct load_queue *queue) {
     uint32_t index = queue->indexes[queue->first];
     queue->first = queue->first + 1 < queue->size ? queue->first + 1 : 0;
     queue->count--;
     return index;
 }
 
-static inline uint64_t load_lane_tag(const struct load_lane *lane, enum op op, uint32_t index) {
+static inline uint64_t load_lane_tag(const struct load_lane *lane, enum load_op op,
+                                     uint32_t index) {
     uint64_t generation = lane->connections[index].generation & 0xffffff;
     return (uint64_t)op << 56 | generation << 32 | index;
 }

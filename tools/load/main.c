@@ -1,4 +1,5 @@
 // covet-load: from the command line to a report.
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -25,7 +26,7 @@ int main(int argc, char **argv) {
     load_options_read(&options, argc, argv);
     struct load_watch *watch = load_watch_begin((const struct sockaddr *)&options.address);
     int status = load_fleet_run(&options, &result, options.progress ? on_progress : NULL, &why);
-    double server_busy = load_watch_end(watch);
+    double server_busy = load_watch_end(watch, &result.server_core_busy);
     if (options.progress) {
         load_report_progress_end(stderr);
     }
@@ -35,14 +36,21 @@ int main(int argc, char **argv) {
         return EXIT_FAILED;
     }
     int exit_status = EXIT_DONE;
+    errno = 0;
     if (options.json) {
         load_report_json(stdout, &options, &result, server_busy);
     } else {
         load_report_text(stdout, &options, &result, server_busy);
     }
-    if (result.tally.answers == 0) {
-        fprintf(stderr, "covet-load: %s\n",
-                result.connects == 0 ? "no connection could be made" : "nothing was answered");
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "covet-load: the report could not be written: %s\n", strerror(errno));
+        exit_status = EXIT_FAILED;
+    } else if (result.connects == 0) {
+        fprintf(stderr, "covet-load: no connection could be made: %s\n",
+                strerror(result.connect_error));
+        exit_status = EXIT_FAILED;
+    } else if (result.tally.answers == 0) {
+        fputs("covet-load: nothing was answered\n", stderr);
         exit_status = EXIT_FAILED;
     } else if (load_report_is_bottleneck(&result, server_busy)) {
         fputs("covet-load: the generator is the bottleneck: its core is full, the server's is not;"

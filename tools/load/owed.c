@@ -1,20 +1,20 @@
 // Requests given to connections and taken off them again, with their starts.
 #include "load/lane_state.h"
 
-#define LATE_NS NS_PER_MS
+#define LATE_NS LOAD_NS_PER_MS
 
-static struct run *run_at(struct load_lane *lane, uint32_t index, uint32_t position) {
+static struct load_run *run_at(struct load_lane *lane, uint32_t index, uint32_t position) {
     return &lane->runs[(size_t)index * (lane->run_mask + 1) + (position & lane->run_mask)];
 }
 
 static void give(struct load_lane *lane, uint32_t index, uint32_t count, uint64_t since_ns) {
-    struct connection *c = &lane->connections[index];
-    struct run *last = run_at(lane, index, c->run_first + c->run_count - 1);
+    struct load_connection *c = &lane->connections[index];
+    struct load_run *last = run_at(lane, index, c->run_first + c->run_count - 1);
 
     if (c->run_count > 0 && last->since_ns == since_ns) {
         last->count += count;
     } else {
-        *run_at(lane, index, c->run_first + c->run_count++) = (struct run){since_ns, count};
+        *run_at(lane, index, c->run_first + c->run_count++) = (struct load_run){since_ns, count};
     }
     if (c->owed == 0) {
         c->since_ns = lane->now_ns;
@@ -28,19 +28,21 @@ static void give(struct load_lane *lane, uint32_t index, uint32_t count, uint64_
 }
 
 // How many requests the connection can be given.
-static uint32_t room_of(const struct load_lane *lane, const struct connection *c) {
+static uint32_t room_of(const struct load_lane *lane, const struct load_connection *c) {
     uint64_t room = load_lane_depth(lane) - c->owed;
     room = CV_MIN(room, c->left);
-    return c->state == OPEN && lane->phase == RUN ? (uint32_t)CV_MIN(room, lane->to_give) : 0;
+    return c->state == LOAD_OPEN && lane->phase == LOAD_PHASE_RUN
+               ? (uint32_t)CV_MIN(room, lane->to_give)
+               : 0;
 }
 
 void load_owed_take(struct load_lane *lane, uint32_t index, uint32_t count, bool timed) {
-    struct connection *c = &lane->connections[index];
+    struct load_connection *c = &lane->connections[index];
     timed = timed && lane->now_ns >= lane->timed_from_ns;
     c->owed -= count;
     lane->owed -= count;
     while (count > 0) {
-        struct run *run = run_at(lane, index, c->run_first);
+        struct load_run *run = run_at(lane, index, c->run_first);
         uint32_t part = run->count < count ? (uint32_t)run->count : count;
         if (timed) {
             load_histogram_record(&lane->result.latency, lane->now_ns - run->since_ns, part);
@@ -56,7 +58,7 @@ void load_owed_take(struct load_lane *lane, uint32_t index, uint32_t count, bool
 
 // There is room on the connection: the closed loop fills it, the open loop notes it.
 void load_owed_offer(struct load_lane *lane, uint32_t index) {
-    struct connection *c = &lane->connections[index];
+    struct load_connection *c = &lane->connections[index];
     uint32_t room = room_of(lane, c);
     if (room == 0) {
         return;

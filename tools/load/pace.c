@@ -26,6 +26,11 @@ uint64_t load_pace_take(struct load_pace *pace) {
     return start_ns;
 }
 
+void load_pace_skip(struct load_pace *pace, uint64_t count) {
+    pace->taken += count;
+    look_ahead(pace);
+}
+
 void load_pace_end(struct load_pace *pace, uint64_t ends_ns) {
     if (ends_ns >= pace->ends_ns) {
         return;

@@ -24,6 +24,9 @@ void load_pace_begin(struct load_pace *pace, double rate, double phase, uint64_t
 // Takes the next request, which there is, and returns when it is meant to start.
 uint64_t load_pace_take(struct load_pace *pace);
 
+// Takes `count` more, which there are, whatever their starts.
+void load_pace_skip(struct load_pace *pace, uint64_t count);
+
 // Ends the schedule at `ends_ns` when that is earlier than planned.
 void load_pace_end(struct load_pace *pace, uint64_t ends_ns);
 

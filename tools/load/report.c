@@ -57,14 +57,22 @@ static uint64_t error_sum(const struct load_result *result) {
     return sum;
 }
 
+static double core_share(const struct load_result *result) {
+    return CV_MAX(result->lane_busy, result->core_busy);
+}
+
+static bool is_full(const struct load_result *result) {
+    return core_share(result) >= LOAD_REPORT_FULL;
+}
+
 bool load_report_is_bottleneck(const struct load_result *result, double server_busy) {
-    return result->lane_busy >= LOAD_REPORT_FULL && server_busy >= 0 &&
-           server_busy < LOAD_REPORT_SERVER_ROOM;
+    return is_full(result) && server_busy >= 0 &&
+           CV_MAX(server_busy, result->server_core_busy) < LOAD_REPORT_SERVER_ROOM;
 }
 
 // A number made text.
 struct text {
-    char data[40];
+    char data[64];
 };
 
 // With commas: 1,234,567.
@@ -212,25 +220,33 @@ static void print_cpu(FILE *out, const struct load_result *result, double server
 }
 
 static void print_warnings(FILE *out, const struct load_result *result, double server_busy) {
+    struct text others = {""};
+    if (core_share(result) - result->lane_busy > 0.05) {
+        snprintf(others.data, sizeof(others.data),
+                 ", %.0f %% of it with others' work and interrupts",
+                 100 * (core_share(result) - result->lane_busy));
+    }
     if (load_report_is_bottleneck(result, server_busy)) {
         fprintf(
             out,
-            "\nwarning: the generator is the bottleneck: its core is full (%.0f %%), the server "
+            "\nwarning: the generator is the bottleneck: its core is full (%.0f %%%s), the server "
             "has room (%.0f %%); give it more cores (-t, --cores)\n",
-            100 * result->lane_busy, 100 * server_busy);
-    } else if (result->lane_busy >= LOAD_REPORT_FULL && server_busy < 0) {
+            100 * core_share(result), others.data, 100 * server_busy);
+    } else if (is_full(result) && server_busy < 0) {
         fprintf(out,
-                "\nnote: the generator's core is full (%.0f %%), and the server's cannot be seen "
+                "\nnote: the generator's core is full (%.0f %%%s), and the server's cannot be seen "
                 "from here: one of them set the pace\n",
-                100 * result->lane_busy);
+                100 * core_share(result), others.data);
     }
     if (result->late > 0) {
-        fprintf(
-            out,
-            "\nwarning: fell behind: %s request%s (%.2f %%) sent over 1 ms late; latency counts "
-            "from the intended time all the same\n",
-            count_text(result->late).data, plural(result->late),
-            100 * per((double)result->late, (double)result->requests_sent));
+        fprintf(out, "\nwarning: fell behind: %s request%s (%.2f %%) sent over 1 ms late",
+                count_text(result->late).data, plural(result->late),
+                100 * per((double)result->late,
+                          (double)result->requests_sent + (double)result->unsent));
+        if (result->unsent > 0) {
+            fprintf(out, " or never (%s)", count_text(result->unsent).data);
+        }
+        fputs("; latency counts from the intended time all the same\n", out);
     }
 }
 
@@ -325,6 +341,7 @@ void load_report_json(FILE *out, const struct load_options *options,
     put_count(out, "connects", result->connects);
     put_latencies(out, &result->latency);
     put_field(out, "cpu_share", result->lane_busy);
+    put_field(out, "core_share", core_share(result));
     if (server_busy >= 0) {
         put_field(out, "server_cpu_share", server_busy);
     } else {

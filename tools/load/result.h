@@ -24,11 +24,16 @@ struct load_result {
     uint64_t connects;  // Connections established, in all.
     uint64_t bytes_received, bytes_sent;
     uint64_t errors[LOAD_ERROR_COUNT];
+    int connect_error;            // The errno of the last connection that was refused or not made.
     uint64_t enters;              // io_uring_enter calls.
-    uint64_t late;                // Open loop: requests that were sent over 1 ms after their time.
+    uint64_t late;                // Open loop: requests sent over 1 ms after their time, or never.
+    uint64_t unsent;              // Of them, those that were due and never sent.
     uint64_t began_ns, ended_ns;  // First send; last answer. CLOCK_MONOTONIC.
     uint64_t cpu_ns;              // CPU time of the lanes from first send to last answer.
     double lane_busy;             // The busiest lane's share of one core, 0..1.
+    // With what it waited for its core while others had it; the fullest. 0 of short runs.
+    double core_busy;
+    double server_core_busy;  // The same of the server (watch.h); below 0: unknown.
     struct load_histogram latency;
 };
 

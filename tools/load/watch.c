@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "load/core.h"
 
 struct process {
     int pid, parent;
@@ -28,6 +29,9 @@ struct process {
 struct thread {
     int tid;
     uint64_t cpu_ns;
+    uint64_t queued_ns;  // Ready to run, and another one had the core.
+    int core;            // Where it ran last.
+    struct load_core core_now;
 };
 
 // A growing array; one that cannot grow stays as it is, and something is not seen.
@@ -298,6 +302,20 @@ static void mark_descendants(struct list *processes) {
     }
 }
 
+// The 39th word of its stat.
+static int core_of(int pid, int tid) {
+    char text[1024];
+    int core = -1;
+    if (read_text(text, sizeof(text), "/proc/%d/task/%d/stat", pid, tid)) {
+        const char *at = strrchr(text, ')');
+        for (unsigned word = 2; at != NULL && word < 39; word++) {
+            at = strchr(at + 1, ' ');
+        }
+        core = at == NULL ? -1 : (int)strtol(at, NULL, 10);
+    }
+    return core;
+}
+
 static void list_threads(int pid, struct list *threads) {
     DIR *folder = open_folder("/proc/%d/task", pid);
     if (folder == NULL) {
@@ -305,10 +323,11 @@ static void list_threads(int pid, struct list *threads) {
     }
     for (int tid; (tid = next_number(folder)) >= 0;) {
         char text[96];
-        unsigned long cpu_ns;
+        unsigned long cpu_ns, queued_ns;
         if (read_text(text, sizeof(text), "/proc/%d/task/%d/schedstat", pid, tid) &&
-            sscanf(text, "%lu", &cpu_ns) == 1) {
-            list_add(threads, &(struct thread){.tid = tid, .cpu_ns = cpu_ns});
+            sscanf(text, "%lu %lu", &cpu_ns, &queued_ns) == 2) {
+            int core = core_of(pid, tid);
+            list_add(threads, &(struct thread){tid, cpu_ns, queued_ns, core, load_core_now(core)});
         }
     }
     closedir(folder);
@@ -356,23 +375,34 @@ struct load_watch *load_watch_begin(const struct sockaddr *address) {
     return watch;
 }
 
-static uint64_t cpu_before(const struct load_watch *watch, int tid) {
+static struct thread thread_before(const struct load_watch *watch, int tid) {
     const struct thread *items = watch->threads.items;
     for (size_t i = 0; i < watch->threads.count; i++) {
         if (items[i].tid == tid) {
-            return items[i].cpu_ns;
+            return items[i];
         }
     }
-    return 0;  // It has begun since.
+    return (struct thread){.tid = tid, .core = -1};  // It has begun since.
 }
 
-double load_watch_end(struct load_watch *watch) {
+// What it used and waited for, and what its core did besides if it stayed there.
+static uint64_t filled_ns(const struct thread *before, const struct thread *after,
+                          uint64_t passed_ns) {
+    uint64_t began_ns = before->cpu_ns + before->queued_ns;
+    uint64_t ended_ns = after->cpu_ns + after->queued_ns;
+    bool stayed = before->core == after->core;
+    return load_core_filled_ns(stayed ? before->core_now : after->core_now, after->core_now,
+                               ended_ns - CV_MIN(began_ns, ended_ns), passed_ns);
+}
+
+double load_watch_end(struct load_watch *watch, double *core_busy) {
+    *core_busy = -1;
     if (watch == NULL) {
         return -1;
     }
     struct list processes = {.item_bytes = sizeof(struct process)};
     struct list threads = {.item_bytes = sizeof(struct thread)};
-    double elapsed_ns = (double)(now_ns() - watch->began_ns + 1);
+    uint64_t passed_ns = now_ns() - watch->began_ns + 1;
     double busiest = -1;
     list_processes(&processes);
     struct process *servers = processes.items;
@@ -383,9 +413,11 @@ double load_watch_end(struct load_watch *watch) {
     list_server_threads(&processes, &threads);
     const struct thread *items = threads.items;
     for (size_t i = 0; i < threads.count; i++) {
-        uint64_t before = cpu_before(watch, items[i].tid);
-        double share = (double)(items[i].cpu_ns - CV_MIN(before, items[i].cpu_ns)) / elapsed_ns;
-        busiest = CV_MAX(busiest, CV_MIN(share, 1));
+        struct thread before = thread_before(watch, items[i].tid);
+        uint64_t used_ns = items[i].cpu_ns - CV_MIN(before.cpu_ns, items[i].cpu_ns);
+        double core = (double)filled_ns(&before, &items[i], passed_ns) / (double)passed_ns;
+        busiest = CV_MAX(busiest, CV_MIN((double)used_ns / (double)passed_ns, 1.0));
+        *core_busy = CV_MAX(*core_busy, core);
     }
     free(processes.items);
     free(threads.items);

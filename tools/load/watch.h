@@ -17,6 +17,9 @@ struct load_watch *load_watch_begin(const struct sockaddr *address);
 
 // The busiest thread's share of one core since `begin`, 0..1; threads that have begun since count,
 // those that have ended do not. -1 for NULL, or when no thread is left. Frees the watch.
-double load_watch_end(struct load_watch *watch);
+// `*core_busy` is the same with what a thread waited for a core while others had it, and with what
+// interrupts and the hypervisor took of its core (core.h): a server may have no room though its own
+// share is small.
+double load_watch_end(struct load_watch *watch, double *core_busy);
 
 #endif

@@ -5,13 +5,18 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -192,6 +197,38 @@ static void test_fleet_deals_requests_and_connections_to_its_lanes(void **state)
     assert_true(result.lane_busy > 0 && result.lane_busy < 1.05);
 }
 
+static void test_fleet_tells_that_others_had_its_core(void **state) {
+    (void)state;
+    cpu_set_t cores;
+    int core = 0;
+    char list[16];
+    assert_int_equal(sched_getaffinity(0, sizeof(cores), &cores), 0);
+    while (!CPU_ISSET((unsigned)core, &cores)) {
+        core++;
+    }
+    snprintf(list, sizeof(list), "%d", core);
+    pid_t other = fork();
+    if (other == 0) {
+        CPU_ZERO(&cores);
+        CPU_SET((unsigned)core, &cores);
+        sched_setaffinity(0, sizeof(cores), &cores);
+        alarm(20);
+        for (volatile uint64_t i = 0;; i++) {
+        }
+    }
+    set_requests(1, 1);
+    options.seconds = 1;
+    options.cores = list;
+    run_all();
+    kill(other, SIGKILL);
+    waitpid(other, NULL, 0);
+    options.cores = NULL;
+    check_no_errors();
+    if (result.core_busy < result.lane_busy + 0.1 || result.core_busy > 1) {
+        fail_msg("%f of %f", result.lane_busy, result.core_busy);
+    }
+}
+
 static void test_fleet_gives_warm_up_no_latencies(void **state) {
     (void)state;
     set_requests(1, 1);
@@ -230,6 +267,34 @@ static void test_fleet_counts_a_latency_for_every_request_of_a_mute_server(void 
     assert_true(load_histogram_at(&result.latency, 0.5) > 50000000);
 }
 
+static void test_fleet_counts_a_billion_unsent_requests_at_once(void **state) {
+    (void)state;
+    set_requests(1, 1);
+    server.is_mute = true;
+    options.seconds = 1;
+    options.timeout_seconds = 0.1;
+    options.rate = 1e9;
+    run_all();
+    assert_int_equal(result.latency.count, 1000000000);
+    assert_int_equal(result.unsent + result.requests_sent, 1000000000);
+    // Due all along the second, and none was sent.
+    assert_in_range(load_histogram_at(&result.latency, 0.5), 495000000, 505000000);
+    assert_in_range(load_histogram_at(&result.latency, 0.9), 895000000, 905000000);
+    assert_true(result.ended_ns - result.began_ns < UINT64_C(8000000000));
+}
+
+static void test_fleet_counts_no_more_unsent_requests_than_asked_for(void **state) {
+    (void)state;
+    set_requests(1, 1);
+    server.is_mute = true;
+    options.seconds = 0.3;
+    options.timeout_seconds = 0.1;
+    options.rate = 10000;
+    options.request_count = 100;
+    run_all();
+    assert_int_equal(result.unsent + result.requests_sent, 100);
+}
+
 static unsigned progress_calls;
 static struct load_progress progress_last;
 
@@ -259,11 +324,17 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_fleet_deals_requests_and_connections_to_its_lanes,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_fleet_tells_that_others_had_its_core, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_fleet_gives_warm_up_no_latencies, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fleet_spreads_the_rate_over_its_lanes, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(
             test_fleet_counts_a_latency_for_every_request_of_a_mute_server, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_fleet_counts_a_billion_unsent_requests_at_once, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_fleet_counts_no_more_unsent_requests_than_asked_for,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fleet_tells_how_far_it_is, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

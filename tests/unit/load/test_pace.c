@@ -97,6 +97,18 @@ static void test_pace_can_end_early_but_not_late(void **state) {
     assert_int_equal(pace.next_ns, UINT64_MAX);
 }
 
+static void test_pace_skips_as_if_it_had_taken(void **state) {
+    (void)state;
+    struct load_pace pace;
+    load_pace_begin(&pace, 1e9, 0, BEGAN_NS, BEGAN_NS + SECOND_NS);
+    load_pace_skip(&pace, 999999998);
+    assert_int_equal(load_pace_take(&pace), BEGAN_NS + 999999998);
+    load_pace_skip(&pace, 0);
+    assert_int_equal(pace.next_ns, BEGAN_NS + 999999999);
+    load_pace_skip(&pace, 1);
+    assert_int_equal(pace.next_ns, UINT64_MAX);
+}
+
 static void test_pace_without_a_next_request_is_never_due(void **state) {
     (void)state;
     struct load_pace pace;
@@ -112,6 +124,7 @@ int main(void) {
         cmocka_unit_test(test_pace_does_not_wait_for_whoever_is_late),
         cmocka_unit_test(test_pace_of_lanes_fall_between_each_other),
         cmocka_unit_test(test_pace_can_end_early_but_not_late),
+        cmocka_unit_test(test_pace_skips_as_if_it_had_taken),
         cmocka_unit_test(test_pace_without_a_next_request_is_never_due),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

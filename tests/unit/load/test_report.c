@@ -49,6 +49,7 @@ static void fill_result(void) {
     result.began_ns = 5000000000;
     result.ended_ns = 7000000000;
     result.lane_busy = 0.5;
+    result.core_busy = 0.75;
     for (uint64_t i = 1; i <= 2000; i++) {
         load_histogram_record(&result.latency, i * 10000, 1);
     }
@@ -87,7 +88,8 @@ static void test_report_json_has_every_key(void **state) {
         "\"seconds\":2.000,\"connections\":64,\"connects\":64,\"latency_us\":{\"min\":10.000,"
         "\"mean\":10005.000,\"p50\":9994.240,\"p75\":14974.976,\"p90\":18022.400,"
         "\"p99\":19857.408,\"p99_9\":19988.480,\"p99_99\":20000.000,\"max\":20000.000},"
-        "\"cpu_share\":0.500,\"server_cpu_share\":0.250,\"generator_is_bottleneck\":false,"
+        "\"cpu_share\":0.500,\"core_share\":0.750,\"server_cpu_share\":0.250,\"generator_is_"
+        "bottleneck\":false,"
         "\"late\":0,\"enters\":500,\"enters_per_request\":0.250,\"command\":\"covet-load x\","
         "\"version\":\"" COVET_VERSION "\"}\n");
 }
@@ -226,14 +228,21 @@ static void test_report_finds_the_bottleneck(void **state) {
     static const struct {
         double lane, server;
         bool is_bottleneck, is_unknown;
+        double core, server_core;  // With what they waited for others.
     } cases[] = {
-        {0.94, 0.5, false, false}, {0.95, 0.5, true, false}, {1, 0.89, true, false},
-        {1, 0.90, false, false},   {1, 1, false, false},     {1, 0, true, false},
-        {1, -1, false, true},      {0.94, -1, false, false}, {0.5, 1, false, false},
+        {0.94, 0.5, false, false, 0, 0},   {0.95, 0.5, true, false, 0, 0},
+        {1, 0.89, true, false, 0, 0},      {1, 0.90, false, false, 0, 0},
+        {1, 1, false, false, 0, 0},        {1, 0, true, false, 0, 0},
+        {1, -1, false, true, 0, -1},       {0.94, -1, false, false, 0, -1},
+        {0.5, 1, false, false, 0, 1},      {0.5, 0.3, true, false, 0.96, 0.4},
+        {0.5, 0.3, false, false, 0.94, 0}, {0.5, 0.5, false, false, 1, 0.99},
+        {0.5, -1, false, true, 1, -1},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         result.lane_busy = cases[i].lane;
+        result.core_busy = cases[i].core;
+        result.server_core_busy = cases[i].server_core;
         assert_int_equal(load_report_is_bottleneck(&result, cases[i].server),
                          cases[i].is_bottleneck);
         const char *text = print(load_report_text, cases[i].server);
@@ -247,6 +256,18 @@ static void test_report_finds_the_bottleneck(void **state) {
     }
 }
 
+static void test_report_says_how_much_of_a_full_core_others_had(void **state) {
+    (void)state;
+    result.lane_busy = 0.4;
+    result.core_busy = 0.97;
+    check_has(print(load_report_text, 0.2), "its core is full (97 %, 57 % of it with others' work "
+                                            "and interrupts), the server has room (20 %)");
+    check_has(print(load_report_text, -1),
+              "core is full (97 %, 57 % of it with others' work and interrupts), and");
+    result.lane_busy = 0.96;
+    check_has(print(load_report_text, 0.2), "its core is full (97 %), the server");
+}
+
 static void test_report_says_that_an_open_loop_fell_behind(void **state) {
     (void)state;
     options.rate = 100;
@@ -254,7 +275,12 @@ static void test_report_says_that_an_open_loop_fell_behind(void **state) {
     result.late = 1;
     check_has(print(load_report_text, 0.5), "warning: fell behind: 1 request (0.03 %) sent");
     result.late = 2000;
-    check_has(print(load_report_text, 0.5), "warning: fell behind: 2,000 requests (50.00 %) sent");
+    check_has(print(load_report_text, 0.5),
+              "warning: fell behind: 2,000 requests (50.00 %) sent over 1 ms late;");
+    result.unsent = 4000;
+    result.late = 6000;
+    check_has(print(load_report_text, 0.5),
+              "6,000 requests (75.00 %) sent over 1 ms late or never (4,000);");
 }
 
 static void print_progress(struct load_progress *before, const struct load_progress *now) {
@@ -297,6 +323,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_report_text_has_times_and_sizes_of_three_digits,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_report_finds_the_bottleneck, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_report_says_how_much_of_a_full_core_others_had, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_report_says_that_an_open_loop_fell_behind, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_report_progress_gives_the_rate_since_the_last_line,

@@ -152,10 +152,12 @@ static void sleep_ms(long ms) {
     nanosleep(&time, NULL);
 }
 
+static double core_busy;  // What the last watch said of the core.
+
 static double watch_for(const struct sockaddr_storage *address, long ms) {
     struct load_watch *watch = load_watch_begin((const struct sockaddr *)address);
     sleep_ms(ms);
-    return load_watch_end(watch);
+    return load_watch_end(watch, &core_busy);
 }
 
 static void test_watch_finds_who_listens_behind_each_kind_of_address(void **state) {
@@ -236,6 +238,34 @@ static void test_watch_gives_the_share_of_the_busiest_thread(void **state) {
     }
 }
 
+static void test_watch_tells_that_the_core_is_shared(void **state) {
+    struct sockaddr_storage address = ipv4(0x7f000001);
+    cpu_set_t all, one;
+    unsigned core = 0;
+    (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+    while (!CPU_ISSET(core, &all)) {
+        core++;
+    }
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+    pid_t pid = start_server(listen_at(&address, false), BUSY);
+    pid_t other = fork();
+    if (other == 0) {
+        alarm(20);
+        burn();
+    }
+    assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+    double share = watch_for(&address, 500);
+    kill(other, SIGKILL);
+    waitpid(other, NULL, 0);
+    stop_server(pid);
+    if (share > 0.8 || core_busy < share + 0.1 || core_busy > 1) {
+        fail_msg("%f of %f", share, core_busy);
+    }
+}
+
 static void test_watch_finds_nobody_where_nobody_listens(void **state) {
     struct sockaddr_storage address = ipv4(0x7f000001);
     int fd = listen_at(&address, false);
@@ -250,7 +280,7 @@ static void test_watch_finds_nobody_where_nobody_listens(void **state) {
     assert_null(load_watch_begin((const struct sockaddr *)&address));
     address = unix_address();
     assert_null(load_watch_begin((const struct sockaddr *)&address));
-    assert_true(load_watch_end(NULL) == -1);
+    assert_true(load_watch_end(NULL, &core_busy) == -1 && core_busy == -1);
 }
 
 static void test_watch_survives_the_server(void **state) {
@@ -260,7 +290,7 @@ static void test_watch_survives_the_server(void **state) {
     (void)state;
     assert_non_null(watch);
     stop_server(pid);
-    assert_true(load_watch_end(watch) == -1);
+    assert_true(load_watch_end(watch, &core_busy) == -1 && core_busy == -1);
 }
 
 int main(void) {
@@ -269,6 +299,7 @@ int main(void) {
         cmocka_unit_test(test_watch_finds_who_listens_on_ipv6_and_unix_sockets),
         cmocka_unit_test(test_watch_finds_ipv4_served_by_an_ipv6_socket),
         cmocka_unit_test(test_watch_gives_the_share_of_the_busiest_thread),
+        cmocka_unit_test(test_watch_tells_that_the_core_is_shared),
         cmocka_unit_test(test_watch_finds_nobody_where_nobody_listens),
         cmocka_unit_test(test_watch_survives_the_server),
     };
