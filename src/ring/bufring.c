@@ -1,6 +1,6 @@
-// Buffers go back in batches: cv_bufring_give_back writes the entry behind the tail,
-// cv_bufring_publish moves the tail once per turn. A buffer that stands in the ring twice would be
-// filled twice at once, so `holders` is asserted on every step.
+// Buffers go back in batches: cv_bufring_give_back puts them on the pile of spare ones,
+// cv_bufring_publish writes entries and moves the tail once per turn. A buffer that stands in the
+// ring twice would be filled twice at once, so `holders` is asserted on every step.
 //
 // Neighbouring buffers start one cache line off the page grid: at a stride of exactly one page the
 // first lines of all of them, the only ones small requests touch, would share the same cache sets.
@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "ring/ring.h"
 
+#define WINDOW_MIN 128u
 #define STRIDE_BYTES (CV_RING_BUFFER_BYTES + CV_CACHE_LINE_BYTES)
 
 static void *map_memory(size_t bytes) {
@@ -28,9 +29,16 @@ int cv_bufring_init(struct cv_bufring *bufring, uint32_t count) {
     bufring->ring = map_memory(bufring->ring_bytes);
     bufring->slab = map_memory(bufring->slab_bytes);
     bufring->holders = calloc(count, sizeof(*bufring->holders));
-    if (bufring->ring == NULL || bufring->slab == NULL || bufring->holders == NULL) {
+    bufring->spare = calloc(count, sizeof(*bufring->spare));
+    if (bufring->ring == NULL || bufring->slab == NULL || bufring->holders == NULL ||
+        bufring->spare == NULL) {
         cv_bufring_deinit(bufring);
         return -ENOMEM;
+    }
+    bufring->window = CV_MIN(count, WINDOW_MIN);
+    while (bufring->spare_count < count) {
+        bufring->spare[bufring->spare_count] = (uint16_t)(count - 1 - bufring->spare_count);
+        bufring->spare_count++;
     }
     // A fork must not share pages the kernel writes into.
     (void)madvise(bufring->slab, bufring->slab_bytes, MADV_DONTFORK);
@@ -45,13 +53,8 @@ void cv_bufring_deinit(struct cv_bufring *bufring) {
         (void)munmap(bufring->slab, bufring->slab_bytes);
     }
     free(bufring->holders);
+    free(bufring->spare);
     *bufring = (struct cv_bufring){0};
-}
-
-static void add(struct cv_bufring *bufring, uint32_t buffer) {
-    io_uring_buf_ring_add(bufring->ring, cv_bufring_data(bufring, buffer), CV_RING_BUFFER_BYTES,
-                          (unsigned short)buffer, (int)bufring->count - 1, (int)bufring->returned);
-    bufring->returned++;
 }
 
 int cv_bufring_register(struct cv_bufring *bufring, struct io_uring *uring) {
@@ -65,9 +68,6 @@ int cv_bufring_register(struct cv_bufring *bufring, struct io_uring *uring) {
         return status;
     }
     io_uring_buf_ring_init(bufring->ring);
-    for (uint32_t buffer = 0; buffer < bufring->count; buffer++) {
-        add(bufring, buffer);
-    }
     cv_bufring_publish(bufring);
     return 0;
 }
@@ -79,8 +79,13 @@ uint8_t *cv_bufring_data(const struct cv_bufring *bufring, uint32_t buffer) {
 
 void cv_bufring_lend(struct cv_bufring *bufring, uint32_t buffer) {
     CV_ASSERT(buffer < bufring->count && bufring->holders[buffer] == 0);
+    CV_ASSERT(bufring->offered > 0);
     bufring->holders[buffer] = 1;
     bufring->lent++;
+    bufring->offered--;
+    if (CV_UNLIKELY(bufring->offered < bufring->window / 4)) {
+        cv_bufring_widen(bufring);
+    }
 }
 
 void cv_bufring_retain(struct cv_bufring *bufring, uint32_t buffer) {
@@ -93,13 +98,23 @@ void cv_bufring_give_back(struct cv_bufring *bufring, uint32_t buffer) {
     CV_ASSERT(buffer < bufring->count && bufring->holders[buffer] > 0);
     if (--bufring->holders[buffer] == 0) {
         bufring->lent--;
-        add(bufring, buffer);
+        bufring->spare[bufring->spare_count++] = (uint16_t)buffer;
     }
 }
 
+void cv_bufring_widen(struct cv_bufring *bufring) {
+    bufring->window = CV_MIN(bufring->window * 2, bufring->count);
+}
+
 void cv_bufring_publish(struct cv_bufring *bufring) {
-    if (bufring->returned > 0) {
-        io_uring_buf_ring_advance(bufring->ring, (int)bufring->returned);
-        bufring->returned = 0;
+    int added = 0;
+    while (bufring->offered < bufring->window && bufring->spare_count > 0) {
+        uint32_t buffer = bufring->spare[--bufring->spare_count];
+        io_uring_buf_ring_add(bufring->ring, cv_bufring_data(bufring, buffer), CV_RING_BUFFER_BYTES,
+                              (unsigned short)buffer, (int)bufring->count - 1, added++);
+        bufring->offered++;
+    }
+    if (added > 0) {
+        io_uring_buf_ring_advance(bufring->ring, added);
     }
 }

@@ -339,6 +339,7 @@ uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, u
     struct io_uring_cqe *cqe;
     unsigned head;
     uint32_t count = 0;
+    bool starved = false;
     io_uring_for_each_cqe(&ring->uring, head, cqe) {
         if (count == count_max) {
             break;
@@ -355,7 +356,12 @@ uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, u
         if ((cqe->flags & IORING_CQE_F_BUFFER) != 0) {
             completion->buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
             cv_bufring_lend(&ring->buffers, completion->buffer);
+        } else if (CV_UNLIKELY(cqe->res == -ENOBUFS)) {
+            starved = true;
         }
+    }
+    if (CV_UNLIKELY(starved)) {
+        cv_bufring_widen(&ring->buffers);
     }
     io_uring_cq_advance(&ring->uring, count);
     return count;

@@ -75,14 +75,56 @@ static void test_bufring_publishes_what_was_given_back_at_once(void **state) {
     assert_int_equal(shown(), COUNT);
     cv_bufring_publish(&buffers);
     assert_int_equal(shown(), COUNT + 2);
-    // Ring order, not number order.
-    assert_int_equal(buffers.ring->bufs[0].bid, 2);
-    assert_int_equal(buffers.ring->bufs[1].bid, 0);
+    // The one given back last is the warmest.
+    assert_int_equal(buffers.ring->bufs[0].bid, 0);
+    assert_int_equal(buffers.ring->bufs[1].bid, 2);
     cv_bufring_publish(&buffers);
     assert_int_equal(shown(), COUNT + 2);
     cv_bufring_give_back(&buffers, 1);
     cv_bufring_publish(&buffers);
     assert_int_equal(buffers.ring->bufs[2].bid, 1);
+}
+
+// How many more the kernel was given by publishing.
+static uint32_t published(struct cv_bufring *many) {
+    uint16_t before = many->ring->tail;
+    cv_bufring_publish(many);
+    return (uint16_t)(many->ring->tail - before);
+}
+
+static void test_bufring_offers_no_more_than_are_used(void **state) {
+    struct cv_bufring many;
+    struct io_uring other;
+    (void)state;
+    assert_int_equal(cv_bufring_init(&many, 512), 0);
+    assert_int_equal(io_uring_queue_init(8, &other, 0), 0);
+    assert_int_equal(cv_bufring_register(&many, &other), 0);
+    assert_int_equal(many.ring->tail, 128);
+    // Most of them stay empty from turn to turn: the same few go round.
+    for (uint32_t turn = 0; turn < 100; turn++) {
+        uint16_t first = (uint16_t)(turn * 64);
+        for (uint16_t i = 0; i < 64; i++) {
+            cv_bufring_lend(&many, many.ring->bufs[(first + i) % 512].bid);
+        }
+        for (uint16_t i = 0; i < 64; i++) {
+            uint32_t bid = many.ring->bufs[(first + i) % 512].bid;
+            assert_in_range(bid, 0, 127);
+            cv_bufring_give_back(&many, bid);
+        }
+        assert_int_equal(published(&many), 64);
+    }
+    // More than three quarters filled between two turns: the window doubles, up to all there are.
+    for (uint16_t i = 0; i < 97; i++) {
+        cv_bufring_lend(&many, many.ring->bufs[(6400 + i) % 512].bid);
+    }
+    assert_int_equal(published(&many), 97 + 128);
+    cv_bufring_widen(&many);
+    cv_bufring_widen(&many);
+    // The kernel has all but those that are lent.
+    assert_int_equal(published(&many), 512 - 97 - 256);
+    assert_int_equal(published(&many), 0);
+    io_uring_queue_exit(&other);
+    cv_bufring_deinit(&many);
 }
 
 static void test_bufring_counts_holders(void **state) {
@@ -160,6 +202,7 @@ int main(void) {
         TEST(test_bufring_shows_every_buffer_at_the_start),
         TEST(test_bufring_buffers_do_not_overlap),
         TEST(test_bufring_publishes_what_was_given_back_at_once),
+        TEST(test_bufring_offers_no_more_than_are_used),
         TEST(test_bufring_counts_holders),
         TEST(test_bufring_asserts_how_buffers_are_used),
     };
