@@ -103,14 +103,15 @@ void covet_timer_cancel(struct covet_timer *timer) {
 }
 
 void cv_context_begin_delivery(struct cv_env *env) {
-    env->handled_ns = 0;
+    env->handled_ticks = 0;
     env->handled_count = 0;
 }
 
 void cv_context_end_delivery(struct cv_env *env) {
     if (env->handled_count > 0) {
+        uint64_t ticks = cv_clock_ticks(env->clock) - env->handled_ticks;
         cv_histogram_record_shared(&env->stats->handler_time,
-                                   cv_clock_monotonic_ns() - env->handled_ns, env->handled_count);
+                                   cv_clock_ticks_to_ns(env->clock, ticks), env->handled_count);
     }
 }
 

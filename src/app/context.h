@@ -32,7 +32,7 @@ struct cv_env {
     // Handler time. The first handler of a delivery is timed alone, those behind it (pipelined
     // requests) together: two looks at the clock each would be a third of what such a request
     // costs.
-    uint64_t handled_ns;     // When the first one returned; 0 before.
+    uint64_t handled_ticks;  // Of the clock, when the first one returned; 0 before.
     uint64_t handled_count;  // Those behind it.
     // Runs fn(context) on the worker `worker_index`, later, from its loop. Returns 0, -EINVAL for
     // no such worker, -EAGAIN when its queue is full. Called on this worker's thread.

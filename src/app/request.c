@@ -206,11 +206,12 @@ static inline void call(struct covet_request *request) {
 // The first of a delivery.
 static CV_NOINLINE void call_timed(struct covet_request *request) {
     struct cv_env *env = request->worker->env;
-    uint64_t start_ns = cv_clock_monotonic_ns();
+    uint64_t start_ticks = cv_clock_ticks(env->clock);
 
     call(request);
-    env->handled_ns = cv_clock_monotonic_ns();
-    cv_histogram_record(&env->stats->handler_time, env->handled_ns - start_ns);
+    env->handled_ticks = cv_clock_ticks(env->clock);
+    cv_histogram_record(&env->stats->handler_time,
+                        cv_clock_ticks_to_ns(env->clock, env->handled_ticks - start_ticks));
 }
 
 void cv_request_run(struct covet_request *request) {
@@ -219,7 +220,7 @@ void cv_request_run(struct covet_request *request) {
     CV_ASSERT(request->state == CV_REQUEST_NEW && request->router != NULL);
     request->state = CV_REQUEST_RUNNING;
     request->running = true;
-    if (CV_LIKELY(env->handled_ns != 0)) {
+    if (CV_LIKELY(env->handled_ticks != 0)) {
         env->handled_count++;
         call(request);
     } else {

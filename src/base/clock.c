@@ -6,6 +6,7 @@
 // have a regular rhythm: 153 days in every five of them.
 #include "base/clock.h"
 
+#include <cpuid.h>
 #include <time.h>
 
 #include "base/assert.h"
@@ -13,6 +14,7 @@
 #define NS_PER_S 1000000000ull
 #define NS_PER_MS 1000000ull
 #define CHECK_NS_MAX (100 * NS_PER_MS)
+#define RATE_NS_MIN (1000 * NS_PER_MS)  // Being interrupted between two readings must not matter.
 
 #define SECONDS_PER_DAY 86400
 #define DAYS_PER_YEAR 365
@@ -184,20 +186,49 @@ static void check_realtime(struct cv_clock *clock) {
         set_realtime(clock, time.tv_sec);
 }
 
+// Invariant: the same rate in every state of the processor (AMD64 manual volume 3, CPUID
+// Fn8000_0007).
+static bool has_steady_ticks(void) {
+    unsigned eax, ebx, ecx, edx;
+
+    return __get_cpuid(0x80000007, &eax, &ebx, &ecx, &edx) != 0 && (edx & 1u << 8) != 0;
+}
+
+// Every second anew, since a virtual machine may have moved to another processor.
+static void rate_ticks(struct cv_clock *clock) {
+    uint64_t ticks = __rdtsc();
+    uint64_t passed_ns = clock->now_ns - clock->rated_ns;
+
+    if (passed_ns < RATE_NS_MIN)
+        return;
+    if (ticks > clock->rated_ticks)
+        clock->ns_per_tick =
+            (uint64_t)(((unsigned __int128)passed_ns << 32) / (ticks - clock->rated_ticks));
+    clock->rated_ns = clock->now_ns;
+    clock->rated_ticks = ticks;
+}
+
 void cv_clock_init(struct cv_clock *clock) {
     set_now(clock, cv_clock_monotonic_ns());
     set_realtime(clock, 0);
     check_realtime(clock);
+    clock->ns_per_tick = 0;
+    clock->rated_ns = clock->now_ns;
+    clock->rated_ticks = has_steady_ticks() ? __rdtsc() : 0;
 }
 
 void cv_clock_update(struct cv_clock *clock) {
     set_now(clock, cv_clock_monotonic_ns());
-    if (CV_UNLIKELY(clock->now_ns >= clock->check_at_ns))
+    if (CV_UNLIKELY(clock->now_ns >= clock->check_at_ns)) {
         check_realtime(clock);
+        if (clock->rated_ticks != 0)
+            rate_ticks(clock);
+    }
 }
 
 void cv_clock_set(struct cv_clock *clock, uint64_t now_ns, int64_t realtime_s) {
     set_now(clock, now_ns);
     clock->check_at_ns = now_ns;
+    clock->ns_per_tick = clock->rated_ticks = 0;
     set_realtime(clock, realtime_s);
 }

@@ -6,6 +6,7 @@
 #define CV_BASE_CLOCK_H
 
 #include <stdint.h>
+#include <x86intrin.h>
 
 #include "base/compiler.h"
 #include "base/span.h"
@@ -19,6 +20,9 @@ struct cv_clock {
     uint64_t now_ms;       // The same, rounded down.
     uint64_t check_at_ns;  // When the wall clock is read again.
     int64_t realtime_s;    // Seconds since the epoch, as shown by `date`.
+    uint64_t ns_per_tick;  // Times 2^32; 0 while nothing is known of the time-stamp counter.
+    uint64_t rated_ns;     // Where the rate is taken from: a moment,
+    uint64_t rated_ticks;  // and what the counter showed then.
     char date[CV_CLOCK_DATE_BYTES + 1];
 };
 
@@ -36,8 +40,21 @@ static inline struct cv_span cv_clock_date(const struct cv_clock *clock) {
     return cv_span_make(clock->date, CV_CLOCK_DATE_BYTES);
 }
 
-// CLOCK_MONOTONIC now, for measuring what happens inside a turn.
+// CLOCK_MONOTONIC now.
 uint64_t cv_clock_monotonic_ns(void);
+
+// For measuring what happens inside a turn, at a third of the price of cv_clock_monotonic_ns: the
+// processor's time-stamp counter where it runs at one rate, which updates find out. The difference
+// of two readings in one turn is a time by cv_clock_ticks_to_ns.
+static inline uint64_t cv_clock_ticks(const struct cv_clock *clock) {
+    return CV_LIKELY(clock->ns_per_tick != 0) ? __rdtsc() : cv_clock_monotonic_ns();
+}
+
+static inline uint64_t cv_clock_ticks_to_ns(const struct cv_clock *clock, uint64_t ticks) {
+    return CV_LIKELY(clock->ns_per_tick != 0)
+               ? (uint64_t)(((unsigned __int128)ticks * clock->ns_per_tick) >> 32)
+               : ticks;
+}
 
 // Milliseconds since the epoch now.
 int64_t cv_clock_realtime_ms(void);

@@ -239,6 +239,30 @@ static void test_clock_real_clocks_run_forward(void **state) {
     assert_true(cv_clock_realtime_ms() / 1000 >= clock.realtime_s);
 }
 
+static void wait_ms(long ms) {
+    struct timespec time = {.tv_nsec = ms * 1000000};
+    (void)nanosleep(&time, NULL);
+}
+
+// Whether the processor has a counter to use or not.
+static void test_clock_ticks_tell_the_time_that_passed(void **state) {
+    struct cv_clock clock;
+
+    (void)state;
+    cv_clock_init(&clock);
+    for (int i = 0; i < 24; i++) {
+        uint64_t before_ns = cv_clock_monotonic_ns();
+        uint64_t ticks = cv_clock_ticks(&clock);
+        wait_ms(50);
+        ticks = cv_clock_ticks(&clock) - ticks;
+        uint64_t passed_ns = cv_clock_monotonic_ns() - before_ns;
+        // Less by the two readings around it, and as much as an interruption there may take.
+        assert_true(cv_clock_ticks_to_ns(&clock, ticks) <= passed_ns + passed_ns / 50);
+        assert_true(cv_clock_ticks_to_ns(&clock, ticks) >= 45000000);
+        cv_clock_update(&clock);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clock_formats_known_moments),
@@ -256,6 +280,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_clock_set_shows_what_it_was_given, use_fake_clocks,
                                         use_real_clocks),
         cmocka_unit_test(test_clock_real_clocks_run_forward),
+        cmocka_unit_test(test_clock_ticks_tell_the_time_that_passed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
