@@ -138,7 +138,7 @@ INLINE uint64_t last_marks(struct cv_scan_text text, size_t from, struct carry c
 // Puts the marks from `*from` on at `mark`, which is among `marks`, and two at the end; returns
 // where these are. Leaves `*from` and `*carry` behind the last block with others behind it.
 INLINE uint16_t *find_marks(struct cv_scan_text text, size_t *from, struct carry *carry,
-                            const uint16_t *marks, uint16_t *mark) {
+                            uint16_t *marks, uint16_t *mark) {
     uint64_t ends = 0;
 
     while (text.length - *from > 64 && ends == 0 && mark < marks + MARKS_ENOUGH) {

@@ -189,7 +189,7 @@ static size_t usual_host(const char *host) {
 static void hosts(enum cv_simd simd) {
     static const char *const ends[] = {"",       ":",       ":8",   ":80", ":8080", ":59999",
                                        ":60000", ":000080", ":80:", "::",  ":a"};
-    char data[120];
+    char data[120] = {0};
 
     if (!cv_scan_force(simd))
         skip();
@@ -199,7 +199,7 @@ static void hosts(enum cv_simd simd) {
                 const char *end = ends[(at + bytes) % CV_ARRAY_COUNT(ends)];
                 size_t length = bytes + strlen(end);
 
-                memset(data, '/', sizeof(data));
+                memset(data, '/', sizeof(data) - 1);
                 memset(data + 40, 'a', bytes);
                 memcpy(data + 40 + bytes, end, strlen(end));
                 if (at < bytes)
