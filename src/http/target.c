@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 static int hex_value(char byte) {
     if (byte >= '0' && byte <= '9')
         return byte - '0';
@@ -171,20 +173,6 @@ static bool is_plain(__m128i bytes) {
     return (_mm_movemask_epi8(wrong) | (dots & slashes << 1)) == 0;
 }
 
-static uint64_t load_8(const char *bytes) {
-    uint64_t word;
-
-    memcpy(&word, bytes, sizeof(word));
-    return word;
-}
-
-static uint32_t load_4(const char *bytes) {
-    uint32_t word;
-
-    memcpy(&word, bytes, sizeof(word));
-    return word;
-}
-
 // Loads overlap by a byte at least, so that no "/." lies across two of them. One that is there only
 // because they stand side by side costs a longer look at the path.
 bool cv_target_path_is_plain(struct cv_span path) {
@@ -201,10 +189,11 @@ bool cv_target_path_is_plain(struct cv_span path) {
         return is_plain(_mm_set1_epi32((int)('/' | middle << 8 | last << 16 | last << 24)));
     }
     if (path.length < 8)
-        return is_plain(
-            _mm_set1_epi64x((int64_t)(load_4(path.data) | (uint64_t)load_4(end - 4) << 32)));
+        return is_plain(_mm_set1_epi64x(
+            (int64_t)(cv_bytes_load_4(path.data) | (uint64_t)cv_bytes_load_4(end - 4) << 32)));
     if (path.length < 16)
-        return is_plain(_mm_set_epi64x((int64_t)load_8(end - 8), (int64_t)load_8(path.data)));
+        return is_plain(
+            _mm_set_epi64x((int64_t)cv_bytes_load_8(end - 8), (int64_t)cv_bytes_load_8(path.data)));
     for (const char *at = path.data; at + 16 < end; at += 15) {
         if (!is_plain(_mm_loadu_si128((const __m128i *)(const void *)at)))
             return false;

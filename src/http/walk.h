@@ -20,6 +20,7 @@
 #define CV_HTTP_WALK_H
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "http/framing.h"
 #include "http/headers.h"
 #include "http/known.h"
@@ -61,24 +62,6 @@ INLINE void end_vectors(void);
 
 _Static_assert(CV_FIELD_KNOWN_COUNT == 31, "five bits, all set: see note_known");
 _Static_assert(CV_PARSER_NAME_BYTES_MAX == 256, "see take_fields");
-
-INLINE uint16_t load_2(const char *bytes) {
-    uint16_t word;
-    memcpy(&word, bytes, sizeof(word));
-    return word;
-}
-
-INLINE uint32_t load_4(const char *bytes) {
-    uint32_t word;
-    memcpy(&word, bytes, sizeof(word));
-    return word;
-}
-
-INLINE uint64_t load_8(const char *bytes) {
-    uint64_t word;
-    memcpy(&word, bytes, sizeof(word));
-    return word;
-}
 
 // Both lengths lie behind their offsets in one word of four bytes, and are written by one store:
 // loads of four bytes, as copies of slices are, would wait long for two stores of two.
@@ -163,7 +146,8 @@ INLINE struct known_fields note_name(const char *data, size_t at, size_t colon,
                                      struct cv_parser_head *head, size_t index,
                                      struct known_fields fields) {
     uint32_t name_bytes = (uint32_t)(colon - at);
-    uint32_t known = cv_known_table.slot[cv_known_hash(load_4(data + colon - 4), name_bytes)];
+    uint32_t known =
+        cv_known_table.slot[cv_known_hash(cv_bytes_load_4(data + colon - 4), name_bytes)];
     bool is_known = is_name(data + colon, &cv_known_table.name[known]);
 
     if (CV_UNLIKELY(is_known & (name_bytes >= CV_KNOWN_TEXT_BYTES)))
@@ -218,7 +202,7 @@ CV_NOINLINE static size_t take_unusual_field(const char *data, size_t at, size_t
     while (cv_scan_is(data[colon], CV_SCAN_TOKEN))
         colon++;
     if (data[colon] != ':' || colon == at || colon - at > CV_PARSER_NAME_BYTES_MAX ||
-        load_2(data + end) != CRLF)
+        cv_bytes_load_2(data + end) != CRLF)
         return 0;
     size_t begin = colon + 1;
     while (begin < end && is_blank(data[begin]))
@@ -247,9 +231,9 @@ INLINE enum cv_parser_result take_fields(struct cv_scan_text text, uint32_t fiel
         size_t colon = at[0], end = at[1];
 
         // Names of one byte are unusual too: there are 16 bytes before the colon of all others.
-        if (CV_LIKELY(load_2(data + colon) == (':' | ' ' << 8) && colon - line - 2 <= 254 &&
-                      load_2(data + end) == CRLF && (unsigned char)data[colon + 2] > ' ' &&
-                      (unsigned char)data[end - 1] > ' ')) {
+        if (CV_LIKELY(cv_bytes_load_2(data + colon) == (':' | ' ' << 8) &&
+                      colon - line - 2 <= 254 && cv_bytes_load_2(data + end) == CRLF &&
+                      (unsigned char)data[colon + 2] > ' ' && (unsigned char)data[end - 1] > ' ')) {
             put_field(&head->field[index], line, colon, colon + 2, end);
             fields = note_name(data, line, colon, head, index, fields);
         } else {
@@ -266,7 +250,7 @@ INLINE enum cv_parser_result take_fields(struct cv_scan_text text, uint32_t fiel
     }
     head->field_count = (uint8_t)index;
     *mark = at;
-    if (CV_UNLIKELY(text.length - line < 2 || load_2(data + line) != CRLF)) {
+    if (CV_UNLIKELY(text.length - line < 2 || cv_bytes_load_2(data + line) != CRLF)) {
         head->head_bytes = (uint32_t)line;
         return CV_PARSER_PARTIAL;
     }
@@ -285,7 +269,7 @@ INLINE enum cv_parser_result take_method(struct cv_scan_text text, struct cv_par
                                          size_t at) {
     const uint64_t get = 'G' | 'E' << 8 | 'T' << 16 | ' ' << 24;
     const uint64_t post = 'P' | 'O' << 8 | 'S' << 16 | 'T' << 24 | (uint64_t)' ' << 32;
-    uint64_t word = text.length - at < 8 ? 0 : load_8(text.data + at);
+    uint64_t word = text.length - at < 8 ? 0 : cv_bytes_load_8(text.data + at);
 
     if ((word & UINT32_MAX) == get) {
         head->method = CV_METHOD_GET;
@@ -327,8 +311,8 @@ INLINE enum cv_parser_result take_target(struct cv_scan_text text,
     size_t end = target.end;
 
     if (CV_UNLIKELY(text.length - end < 11 || text.data[begin] != '/' ||
-                    load_8(text.data + end) != space_version ||
-                    load_4(text.data + end + 7) != version_end ||
+                    cv_bytes_load_8(text.data + end) != space_version ||
+                    cv_bytes_load_4(text.data + end + 7) != version_end ||
                     end - begin > limits->target_bytes_max || head->method == CV_METHOD_CONNECT))
         return cv_unusual_target(text, limits, head, begin, target);
     head->version_minor = 1;
@@ -352,11 +336,12 @@ INLINE size_t take_host(struct cv_scan_text text, struct cv_parser_head *head, s
     const uint64_t name = 'h' | 'o' << 8 | 's' << 16 | 't' << 24 | (uint64_t)(':' | ' ' << 8) << 32;
     size_t begin = line + 6;
 
-    if (CV_UNLIKELY(text.length - line < 10 ||
-                    ((load_8(text.data + line) | 0x20202020) & UINT64_C(0xffffffffffff)) != name))
+    if (CV_UNLIKELY(text.length - line < 10 || ((cv_bytes_load_8(text.data + line) | 0x20202020) &
+                                                UINT64_C(0xffffffffffff)) != name))
         return 0;
     size_t end = begin + scan_host(text, begin);
-    if (CV_UNLIKELY(end == begin || text.length - end < 2 || load_2(text.data + end) != CRLF))
+    if (CV_UNLIKELY(end == begin || text.length - end < 2 ||
+                    cv_bytes_load_2(text.data + end) != CRLF))
         return 0;
     put_field(&head->field[0], line, line + 4, begin, end);
     head->known[CV_FIELD_HOST] = 0;
@@ -365,7 +350,7 @@ INLINE size_t take_host(struct cv_scan_text text, struct cv_parser_head *head, s
 
 // A head of a request line and a Host and nothing else: does the empty line follow at `end`?
 INLINE bool end_short_head(struct cv_scan_text text, struct cv_parser_head *head, size_t end) {
-    if (text.length - end < 4 || load_4(text.data + end) != (CRLF | (uint32_t)CRLF << 16))
+    if (text.length - end < 4 || cv_bytes_load_4(text.data + end) != (CRLF | (uint32_t)CRLF << 16))
         return false;
     head->field_count = 1;
     put_seen(head, 1u << CV_FIELD_HOST);

@@ -2,18 +2,18 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "json/escape.h"
 
-#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
-#define HIGH_BITS EACH(0x80)
+#define HIGH_BITS CV_BYTES_EACH(0x80)
 
 // The high bit of every byte that needs an escape, of those below 0x80. Without carries from byte
 // to byte, as the high bits are taken off before the addition.
 static uint64_t find_escapes(uint64_t word) {
     uint64_t low = word & ~HIGH_BITS;
-    uint64_t above_control = low + EACH(0x80 - 0x20);
-    uint64_t not_quote = (low ^ EACH('"')) + EACH(0x7f);
-    uint64_t not_backslash = (low ^ EACH('\\')) + EACH(0x7f);
+    uint64_t above_control = low + CV_BYTES_EACH(0x80 - 0x20);
+    uint64_t not_quote = (low ^ CV_BYTES_EACH('"')) + CV_BYTES_EACH(0x7f);
+    uint64_t not_backslash = (low ^ CV_BYTES_EACH('\\')) + CV_BYTES_EACH(0x7f);
 
     return ~(above_control & not_quote & not_backslash) & ~word & HIGH_BITS;
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/compiler.h"
 #include "base/span.h"
 #include "http/scan.h"
@@ -218,13 +219,11 @@ static enum state read_byte(struct load_reader *reader, char byte) {
     }
 }
 
-#define EACH_BYTE(value) (UINT64_C(0x0101010101010101) * (value))
-
 // Is any of these eight bytes below 0x20, or 0x7f?
 static bool has_control(uint64_t word) {
-    uint64_t below = (word - EACH_BYTE(0x20)) & ~word;
-    uint64_t del = word ^ EACH_BYTE(0x7f);
-    return ((below | ((del - EACH_BYTE(1)) & ~del)) & EACH_BYTE(0x80)) != 0;
+    uint64_t below = (word - CV_BYTES_EACH(0x20)) & ~word;
+    uint64_t del = word ^ CV_BYTES_EACH(0x7f);
+    return ((below | ((del - CV_BYTES_EACH(1)) & ~del)) & CV_BYTES_EACH(0x80)) != 0;
 }
 
 // Texts are most of a head.

@@ -6,7 +6,6 @@
 #include "load/requests.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,23 +14,13 @@
 #include "base/span.h"
 #include "http/headers.h"
 #include "http/scan.h"
+#include "load/reason.h"
 #include "load/slurp.h"
 
 #define FIRST_BYTES 1024u
 
-static char message[512];  // What `*why` points to.
-
-static CV_PRINTF(3, 4) int refuse(const char **why, int error, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(message, sizeof(message), format, arguments);
-    va_end(arguments);
-    *why = message;
-    return error;
-}
-
 static int no_memory(const char **why) {
-    return refuse(why, -ENOMEM, "no memory for the requests");
+    return load_reason_give(why, -ENOMEM, "no memory for the requests");
 }
 
 // What is being built.
@@ -90,10 +79,11 @@ static int append(struct writer *writer, const char *data, size_t bytes) {
 
 static int append_error(int error, const char **why) {
     if (error == -E2BIG) {
-        return refuse(why, error,
-                      "the requests written out take more than %u MiB; use fewer, shorter bodies, "
-                      "less depth, or --upload for one large body",
-                      LOAD_BLOCK_BYTES_MAX >> 20);
+        return load_reason_give(
+            why, error,
+            "the requests written out take more than %u MiB; use fewer, shorter bodies, "
+            "less depth, or --upload for one large body",
+            LOAD_BLOCK_BYTES_MAX >> 20);
     }
     return error == 0 ? 0 : no_memory(why);
 }
@@ -109,11 +99,11 @@ static bool has_control(const char *text) {
 
 static int check_method(const char *method, const char **why) {
     if (!cv_headers_is_token(cv_span_of(method))) {
-        return refuse(why, -EINVAL, "'%s' is no method", method);
+        return load_reason_give(why, -EINVAL, "'%s' is no method", method);
     }
     if (strcmp(method, "CONNECT") == 0) {
-        return refuse(why, -EINVAL,
-                      "CONNECT asks a proxy for a tunnel, which is not measured here");
+        return load_reason_give(why, -EINVAL,
+                                "CONNECT asks a proxy for a tunnel, which is not measured here");
     }
     return 0;
 }
@@ -124,17 +114,19 @@ static int check_path(const char *method, const char *path, const char **why) {
         return 0;
     }
     if (path[0] != '/') {
-        return refuse(why, -EINVAL, "the path '%s' does not begin with '/'", path);
+        return load_reason_give(why, -EINVAL, "the path '%s' does not begin with '/'", path);
     }
     for (const char *at = path; *at != '\0'; at++) {
         if (*at <= ' ' || *at > '~') {
-            return refuse(why, -EINVAL,
-                          "the path '%s' holds a blank, control byte or non-ASCII byte; write it "
-                          "as %%%02X",
-                          path, (unsigned char)*at);
+            return load_reason_give(
+                why, -EINVAL,
+                "the path '%s' holds a blank, control byte or non-ASCII byte; write it "
+                "as %%%02X",
+                path, (unsigned char)*at);
         }
         if (*at == '#') {
-            return refuse(why, -EINVAL, "in '%s', '#' and what follows is never sent", path);
+            return load_reason_give(why, -EINVAL, "in '%s', '#' and what follows is never sent",
+                                    path);
         }
     }
     return 0;
@@ -155,19 +147,19 @@ static bool is_named(const char *field, const char *name) {
 
 static int check_field(const char *field, const char **why) {
     if (strchr(field, ':') == NULL) {
-        return refuse(why, -EINVAL, "the field '%s' has no colon: 'Name: value'", field);
+        return load_reason_give(why, -EINVAL, "the field '%s' has no colon: 'Name: value'", field);
     }
     if (!cv_headers_is_token(field_name(field))) {
-        return refuse(why, -EINVAL, "'%.*s' is no field name", (int)field_name(field).length,
-                      field);
+        return load_reason_give(why, -EINVAL, "'%.*s' is no field name",
+                                (int)field_name(field).length, field);
     }
     if (has_control(field)) {
-        return refuse(why, -EINVAL, "the field '%.*s' holds a control byte",
-                      (int)field_name(field).length, field);
+        return load_reason_give(why, -EINVAL, "the field '%.*s' holds a control byte",
+                                (int)field_name(field).length, field);
     }
     if (is_named(field, "Content-Length") || is_named(field, "Transfer-Encoding")) {
-        return refuse(why, -EINVAL, "'%.*s' is set by the body alone",
-                      (int)field_name(field).length, field);
+        return load_reason_give(why, -EINVAL, "'%.*s' is set by the body alone",
+                                (int)field_name(field).length, field);
     }
     return 0;
 }
@@ -182,13 +174,13 @@ static int find_host(const struct load_request_source *source, struct cv_span *h
             continue;
         }
         if (is_found) {
-            return refuse(why, -EINVAL, "Host is given twice");
+            return load_reason_give(why, -EINVAL, "Host is given twice");
         }
         is_found = true;
         *host = field_value(source->fields[i]);
     }
     if (!cv_headers_is_host(*host)) {
-        return refuse(why, -EINVAL, "'%.*s' is no host", (int)host->length, host->data);
+        return load_reason_give(why, -EINVAL, "'%.*s' is no host", (int)host->length, host->data);
     }
     return 0;
 }
@@ -323,7 +315,7 @@ int load_requests_from_source(struct load_requests *requests,
                               const char **why) {
     struct writer writer;
     if (source->stream_bytes > 0 && depth != 1) {
-        return refuse(why, -EINVAL, "an upload cannot be pipelined");
+        return load_reason_give(why, -EINVAL, "an upload cannot be pipelined");
     }
     int result = writer_init(&writer, 1, depth) == 0 ? 0 : no_memory(why);
     if (result == 0) {
@@ -351,9 +343,9 @@ struct reader {
 
 // Puts "FILE:LINE: " before what is said.
 static int at_line(const struct reader *reader, unsigned line, int error, const char **why) {
-    char reason[sizeof(message)];
+    char reason[LOAD_REASON_BYTES];
     snprintf(reason, sizeof(reason), "%s", *why);
-    return refuse(why, error, "%s:%u: %.300s", reader->name, line, reason);
+    return load_reason_give(why, error, "%s:%u: %.300s", reader->name, line, reason);
 }
 
 static bool has_field(const struct reader *reader, struct cv_span name, unsigned own_count) {
@@ -367,7 +359,7 @@ static bool has_field(const struct reader *reader, struct cv_span name, unsigned
 
 static int add_field(struct reader *reader, const char *field, const char **why) {
     if (reader->source.field_count == LOAD_FIELD_COUNT_MAX) {
-        return refuse(why, -EINVAL, "more than %u fields", LOAD_FIELD_COUNT_MAX);
+        return load_reason_give(why, -EINVAL, "more than %u fields", LOAD_FIELD_COUNT_MAX);
     }
     reader->fields[reader->source.field_count++] = field;
     return 0;
@@ -410,7 +402,7 @@ static int read_body(struct reader *reader, const char *name, const char **why) 
     int result =
         load_slurp(path, LOAD_BLOCK_BYTES_MAX, &reader->body_file, &reader->source.body_bytes);
     if (result != 0) {
-        refuse(why, result, "%s: %s", path, strerror(-result));
+        load_reason_give(why, result, "%s: %s", path, strerror(-result));
     }
     reader->source.body = reader->body_file;
     free(path);
@@ -430,7 +422,7 @@ static char *take_word(char **rest) {
 static int begin_request(struct reader *reader, char *line, const char **why) {
     struct load_request_source *source = &reader->source;
     if (reader->writer.count == LOAD_REQUEST_COUNT_MAX) {
-        return refuse(why, -E2BIG, "more than %u requests", LOAD_REQUEST_COUNT_MAX);
+        return load_reason_give(why, -E2BIG, "more than %u requests", LOAD_REQUEST_COUNT_MAX);
     }
     *source =
         (struct load_request_source){.method = reader->base->method, .host = reader->base->host};
@@ -440,17 +432,19 @@ static int begin_request(struct reader *reader, char *line, const char **why) {
         source->method = word;
         word = take_word(&line);
         if (word[0] == '\0') {
-            return refuse(why, -EINVAL, "'%s' is no path, and no path follows it", source->method);
+            return load_reason_give(why, -EINVAL, "'%s' is no path, and no path follows it",
+                                    source->method);
         }
         if (!cv_headers_is_token(cv_span_of(source->method)) ||
             strpbrk(source->method, "abcdefghijklmnopqrstuvwxyz") != NULL) {
-            return refuse(why, -EINVAL, "'%s' is no method (they are written in capitals)",
-                          source->method);
+            return load_reason_give(
+                why, -EINVAL, "'%s' is no method (they are written in capitals)", source->method);
         }
     }
     source->path = word;
     if (strncmp(line, "HTTP/", 5) == 0) {
-        return refuse(why, -EINVAL, "a request here is METHOD PATH BODY, without '%s'", line);
+        return load_reason_give(why, -EINVAL, "a request here is METHOD PATH BODY, without '%s'",
+                                line);
     }
     if (line[0] == '@') {
         return read_body(reader, line + 1, why);
@@ -469,7 +463,7 @@ static bool is_request(const char *line) {
 static int read_line(struct reader *reader, char *line, size_t bytes, const char **why) {
     size_t blanks = strspn(line, " \t");
     if (strlen(line) != bytes) {
-        return refuse(why, -EINVAL, "a byte 0, which no request can hold");
+        return load_reason_give(why, -EINVAL, "a byte 0, which no request can hold");
     }
     if (is_request(line)) {
         return begin_request(reader, line, why);
@@ -478,7 +472,8 @@ static int read_line(struct reader *reader, char *line, size_t bytes, const char
         return 0;
     }
     if (reader->request_line == 0) {
-        return refuse(why, -EINVAL, "an indented line is a field, but no request is above it");
+        return load_reason_give(why, -EINVAL,
+                                "an indented line is a field, but no request is above it");
     }
     int result = check_field(line + blanks, why);
     return result != 0 ? result : add_field(reader, line + blanks, why);
@@ -516,14 +511,14 @@ int load_requests_from_file(struct load_requests *requests, const char *name,
     size_t bytes;
     int result = load_slurp(name, LOAD_BLOCK_BYTES_MAX, &text, &bytes);
     if (result != 0) {
-        return refuse(why, result, "%s: %s", name, strerror(-result));
+        return load_reason_give(why, result, "%s: %s", name, strerror(-result));
     }
     result = writer_init(&reader.writer, LOAD_REQUEST_COUNT_MAX, depth) == 0 ? 0 : no_memory(why);
     if (result == 0) {
         result = read_lines(&reader, text, bytes, why);
     }
     if (result == 0 && reader.writer.count == 0) {
-        result = refuse(why, -EINVAL, "%s: no request in it", name);
+        result = load_reason_give(why, -EINVAL, "%s: no request in it", name);
     }
     if (result == 0) {
         result = finish(&reader.writer, 0, requests, why);

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,22 +18,12 @@
 #include "base/compiler.h"
 #include "base/span.h"
 #include "http/headers.h"
+#include "load/reason.h"
 
 #define HTTP "http://"
 #define HTTPS "https://"
 #define UNIX "unix:"
 #define TRY_MS 2000  // For one address to take a connection.
-
-static char message[512];  // What `*why` points to.
-
-static CV_PRINTF(3, 4) int refuse(const char **why, int error, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(message, sizeof(message), format, arguments);
-    va_end(arguments);
-    *why = message;
-    return error;
-}
 
 static bool has_prefix(const char *text, const char *prefix) {
     return strncasecmp(text, prefix, strlen(prefix)) == 0;
@@ -42,7 +31,7 @@ static bool has_prefix(const char *text, const char *prefix) {
 
 static int set_path(struct load_target *target, const char *path, const char **why) {
     int length = asprintf(&target->path, "%s%s", path[0] == '/' ? "" : "/", path);
-    return length < 0 ? refuse(why, -ENOMEM, "no memory for the URL") : 0;
+    return length < 0 ? load_reason_give(why, -ENOMEM, "no memory for the URL") : 0;
 }
 
 static int parse_unix(struct load_target *target, const char *url, const char **why) {
@@ -51,11 +40,12 @@ static int parse_unix(struct load_target *target, const char *url, const char **
     const char *split = strstr(path, ":/");
     size_t path_bytes = split == NULL ? strlen(path) : (size_t)(split - path);
     if (path_bytes == 0) {
-        return refuse(why, -EINVAL, "'%.200s' names no socket: unix:/path/of/socket", url);
+        return load_reason_give(why, -EINVAL, "'%.200s' names no socket: unix:/path/of/socket",
+                                url);
     }
     if (path_bytes >= sizeof(address->sun_path)) {
-        return refuse(why, -EINVAL, "the path of a unix socket has at most %zu bytes",
-                      sizeof(address->sun_path) - 1);
+        return load_reason_give(why, -EINVAL, "the path of a unix socket has at most %zu bytes",
+                                sizeof(address->sun_path) - 1);
     }
     address->sun_family = AF_UNIX;
     memcpy(address->sun_path, path, path_bytes);
@@ -102,12 +92,13 @@ static int parse_http(struct load_target *target, const char *url, const char **
     const char *rest = url + strlen(HTTP);
     struct cv_span authority = cv_span_make(rest, strcspn(rest, "/?#"));
     if (memchr(authority.data, '@', authority.length) != NULL) {
-        return refuse(why, -EINVAL, "'%.200s' names a user; use -H 'Authorization: ...'", url);
+        return load_reason_give(why, -EINVAL, "'%.200s' names a user; use -H 'Authorization: ...'",
+                                url);
     }
     if (!cv_headers_is_host(authority) || authority.length == 0 ||
         !split_authority(target, authority)) {
-        return refuse(why, -EINVAL, "'%.200s' is no host, or its port is none",
-                      strndupa(authority.data, CV_MIN(authority.length, 200)));
+        return load_reason_give(why, -EINVAL, "'%.200s' is no host, or its port is none",
+                                strndupa(authority.data, CV_MIN(authority.length, 200)));
     }
     return set_path(target, authority.data + authority.length, why);
 }
@@ -115,8 +106,8 @@ static int parse_http(struct load_target *target, const char *url, const char **
 int load_target_parse(struct load_target *target, const char *url, const char **why) {
     *target = (struct load_target){0};
     if (has_prefix(url, HTTPS)) {
-        return refuse(why, -EINVAL,
-                      "https:// is not spoken here: covet-load measures HTTP/1.1 without TLS");
+        return load_reason_give(
+            why, -EINVAL, "https:// is not spoken here: covet-load measures HTTP/1.1 without TLS");
     }
     if (has_prefix(url, HTTP)) {
         return parse_http(target, url, why);
@@ -124,7 +115,7 @@ int load_target_parse(struct load_target *target, const char *url, const char **
     if (has_prefix(url, UNIX)) {
         return parse_unix(target, url, why);
     }
-    return refuse(why, -EINVAL, "'%.200s' begins with neither http:// nor unix:", url);
+    return load_reason_give(why, -EINVAL, "'%.200s' begins with neither http:// nor unix:", url);
 }
 
 static bool takes_connection(const struct addrinfo *info) {
@@ -165,8 +156,8 @@ int load_target_resolve(struct load_target *target, const char **why) {
     struct addrinfo *found;
     int error = getaddrinfo(target->name, target->port, &hints, &found);
     if (error != 0) {
-        return refuse(why, -ENOENT, "'%s' has no address: %s", target->name,
-                      error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
+        return load_reason_give(why, -ENOENT, "'%s' has no address: %s", target->name,
+                                error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
     }
     const struct addrinfo *chosen = choose(found);
     memcpy(&target->address, chosen->ai_addr, chosen->ai_addrlen);
