@@ -4,6 +4,9 @@
 #   examples/*.c           loadable modules; examples/standalone_*.c: programs on libcovet.a
 #   perf/*.c               programs
 #   tools/<tool>/*.c       one program each, covet-<tool>, and the link tools/covet-<tool>
+#   bpf/*.bpf.c            the kernel's side of profiling, one object of them all, its skeleton for
+#   src/profile/*.c        covet-prof, with the link tools/covet-prof; left out without clang and libbpf
+#   src/observe/*.c        what reads a running covet from outside: an archive for the tools
 #   tests/unit/*/test_*.c  one test program each, with tests/support/*.c and -lcmocka
 #   tests/fuzz/fuzz_*.c    one libFuzzer target each
 #   perf/bench/*           one program, the micro-benchmarks; peers that are not installed are left out
@@ -69,7 +72,7 @@ endif
 # COVET_EXPORT is visible, so calls between our own files stay direct.
 compile_flags = -std=gnu17 -D_GNU_SOURCE $(includes) $(LIBURING_CFLAGS) $(warnings) -pthread \
 	-fPIC -fno-semantic-interposition $(visibility) $(CFLAGS) $(variant_flags) $(lto) $(CPPFLAGS)
-includes = -Isrc -Iinclude
+includes = -Isrc -Iinclude -iquote .
 link_flags := -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(variant_flags) $(lto) $(LDFLAGS)
 # Modules find covet_* in the program that loads them, and nothing else of it.
 program_flags := -pie -Wl,--export-dynamic-symbol='covet_*'
@@ -79,7 +82,8 @@ libraries := $(LIBURING_LIBS)
 # scalars into vectors costs more there than it saves (docs/notes/0005-request-parser.md).
 simd_flags = $(if $(filter %_avx2.c,$1),-mavx2 -mbmi -mbmi2 -fno-tree-slp-vectorize)
 
-lib_sources := $(filter-out src/cli/main.c src/profile/% src/pybridge/%,$(wildcard src/*/*.c))
+lib_sources := $(filter-out src/cli/main.c src/observe/% src/profile/% src/pybridge/%,$(wildcard src/*/*.c))
+observe_sources := $(wildcard src/observe/*.c)
 example_sources := $(wildcard examples/*.c)
 module_sources := $(filter-out examples/standalone_%,$(example_sources))
 standalone_sources := $(filter examples/standalone_%,$(example_sources))
@@ -87,13 +91,25 @@ program_sources := $(wildcard perf/*.c)
 tool_sources := $(wildcard tools/*/*.c)
 tools := $(sort $(foreach source,$(tool_sources),$(word 2,$(subst /, ,$(source)))))
 support_sources := $(wildcard tests/support/*.c)
-test_sources := $(wildcard tests/unit/*/test_*.c)
+
+# Profiling needs a compiler for the kernel's side, bpftool for the skeleton and libbpf to load it. On
+# Ubuntu the bpftool of the path is a script that wants the running kernel's; any version will do here.
+BPF_CLANG ?= $(firstword $(shell command -v clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14 2>/dev/null))
+BPFTOOL ?= $(shell for tool in bpftool /usr/sbin/bpftool /usr/lib/linux-tools*/*/bpftool /usr/lib/linux-tools*/bpftool; do \
+	$$tool version >/dev/null 2>&1 && echo $$tool && break; done)
+bpf_missing := $(strip $(if $(BPF_CLANG),,clang) $(if $(BPFTOOL),,bpftool) \
+	$(if $(shell pkg-config --exists 'libbpf >= 0.8' libelf 2>/dev/null && echo yes),,libbpf-dev))
+bpf_sources := $(wildcard bpf/*.bpf.c)
+profile_sources := $(if $(bpf_missing),,$(wildcard src/profile/*.c))
+profiler := $(if $(profile_sources),$(B)/covet-prof)
+
+test_sources := $(filter-out $(if $(profiler),,tests/unit/profile/%),$(wildcard tests/unit/*/test_*.c))
 bench_sources := $(wildcard perf/bench/*.c)
 bench_peer_sources := $(wildcard perf/bench/*.cpp)
 fuzz_sources := $(wildcard tests/fuzz/fuzz_*.c)
-sources := $(lib_sources) src/cli/main.c $(module_sources) $(standalone_sources) \
+sources := $(lib_sources) $(observe_sources) $(profile_sources) src/cli/main.c $(module_sources) $(standalone_sources) \
 	$(program_sources) $(tool_sources) $(support_sources) $(test_sources) $(bench_sources) $(fuzz_sources)
-headers := $(wildcard src/*/*.h include/*.h include/covet/*.h)
+headers := $(wildcard src/*/*.h include/*.h include/covet/*.h bpf/*.h)
 
 objects_of = $(patsubst %.c,$(B)/obj/%.o,$1)
 lib_objects := $(call objects_of,$(lib_sources))
@@ -115,7 +131,10 @@ all: program examples programs ## Build program, libraries, examples, tools (def
 program: $(B)/covet $(libraries_built) $(if $(filter release,$(VARIANT)),link)
 libraries: $(libraries_built)
 examples: $(modules) $(standalones)
-programs: $(programs) $(if $(filter release,$(VARIANT)),link-tools)
+programs: $(programs) $(profiler) $(if $(filter release,$(VARIANT)),link-tools)
+ifneq ($(bpf_missing),)
+	@echo 'covet-prof: skipped, missing: $(bpf_missing) (scripts/install-deps)'
+endif
 test-programs: $(tests)
 
 .PHONY: link
@@ -123,8 +142,8 @@ link: $(B)/covet
 	@[ "$$(readlink covet)" = $< ] || ln -sfn $< covet
 
 .PHONY: link-tools
-link-tools: $(addprefix $(B)/covet-,$(tools))
-	@for tool in $(tools); do [ "$$(readlink tools/covet-$$tool)" = ../$(B)/covet-$$tool ] || \
+link-tools: $(addprefix $(B)/covet-,$(tools)) $(profiler)
+	@for tool in $(tools) $(if $(profiler),prof); do [ "$$(readlink tools/covet-$$tool)" = ../$(B)/covet-$$tool ] || \
 		ln -sfn ../$(B)/covet-$$tool tools/covet-$$tool; done
 
 # The layer check is part of the build: objects come after it, so an upward include stops it all.
@@ -155,9 +174,11 @@ $(B)/obj/%.o: %.c $(B)/flags.txt | $(B)/layers.ok
 $(B)/obj/src/%.o: private visibility = -fvisibility=hidden
 # Examples see what users see.
 $(B)/obj/examples/%.o: private includes = -Iinclude
-$(B)/obj/tools/%.o: private includes = -Isrc -Iinclude -Itools
-$(B)/obj/tests/%.o: private includes = -Isrc -Iinclude -Itests -Itools
+$(B)/obj/tools/%.o: private includes = -Isrc -Iinclude -Itools -iquote .
+$(B)/obj/tests/%.o: private includes = -Isrc -Iinclude -Itests -Itools -iquote .
+$(B)/obj/tests/unit/profile/%.o: private includes = -Isrc -Iinclude -Itests -Itools -iquote . -I$(B)/gen
 $(B)/obj/perf/bench/%.o: private includes = -Isrc -Iinclude -Itests
+$(B)/obj/src/profile/%.o: private includes = -Isrc -Iinclude -iquote . -I$(B)/gen
 
 archive = rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 $(B)/libcovet.a: $(lib_objects) $(B)/objects.txt
@@ -188,14 +209,39 @@ $(B)/$(basename $(notdir $1)): $(call objects_of,$1) $(B)/libcovet.a
 endef
 $(foreach source,$(program_sources),$(eval $(call program_rule,$(source))))
 
+# The kernel's side: each probe alone, then linked into one object without its DWARF, then a header that
+# carries it. The CPU's own counting instructions need version 3 of the instruction set.
+bpf_objects := $(patsubst bpf/%.c,$(B)/bpf/%.o,$(bpf_sources))
+$(B)/bpf/%.o: bpf/%.c
+	@mkdir -p $(@D)
+	$(call quiet,BPF,$<)$(BPF_CLANG) --target=bpf -mcpu=v3 -O2 -g -std=gnu17 -ffreestanding -Wall -Wextra -Werror \
+		-D__TARGET_ARCH_x86 -Iinclude -c $< -o $@ -MMD -MP
+$(B)/bpf/covet.o: $(bpf_objects)
+	$(call quiet,BPF,$@)$(BPFTOOL) gen object $@ $^
+$(B)/gen/covet.skel.h: $(B)/bpf/covet.o
+	@mkdir -p $(@D)
+	$(call quiet,BPF,$@)$(BPFTOOL) gen skeleton $< name covet_bpf >$@
+
+$(B)/observe.a: $(call objects_of,$(observe_sources))
+	$(call quiet,AR,$@)$(archive)
+profile_objects := $(call objects_of,$(profile_sources))
+$(profile_objects) $(patsubst %,$(B)/obj/%.o,$(basename $(filter tests/unit/profile/%,$(test_sources)))): | $(B)/gen/covet.skel.h
+$(B)/profile.a: $(filter-out %/main.o,$(profile_objects))
+	$(call quiet,AR,$@)$(archive)
+$(B)/covet-prof: $(B)/obj/src/profile/main.o $(B)/profile.a $(B)/observe.a $(B)/libcovet.a
+	$(call quiet,LD,$@)$(link_program) -lbpf -lelf
+$(filter $(B)/tests/unit/observe/%,$(tests)): $(B)/observe.a
+$(filter $(B)/tests/unit/profile/%,$(tests)): $(B)/profile.a $(B)/observe.a
+$(filter $(B)/tests/unit/profile/%,$(tests)): private libraries += -lbpf -lelf
+
 # A tool is its main.c and an archive of the rest, which its unit tests (tests/unit/<tool>) link too.
 define tool_rule
 $(B)/tools/$1.a: $(call objects_of,$(filter-out %/main.c,$(filter tools/$1/%,$(tool_sources))))
 	@mkdir -p $$(@D)
 	$$(call quiet,AR,$$@)$$(archive)
-$(B)/covet-$1: $(B)/obj/tools/$1/main.o $(B)/tools/$1.a $(B)/libcovet.a
+$(B)/covet-$1: $(B)/obj/tools/$1/main.o $(B)/tools/$1.a $(B)/observe.a $(B)/libcovet.a
 	$$(call quiet,LD,$$@)$$(link_program)
-$(filter $(B)/tests/unit/$1/%,$(tests)): $(B)/tools/$1.a
+$(filter $(B)/tests/unit/$1/%,$(tests)): $(B)/tools/$1.a $(B)/observe.a
 endef
 $(foreach tool,$(tools),$(eval $(call tool_rule,$(tool))))
 
@@ -230,7 +276,7 @@ $(B)/bench: $(call objects_of,$(bench_sources)) $(bench_peers) $(B)/libcovet.a
 	$(call quiet,LD,$@)$(if $(bench_peers),$(CXX),$(CC)) $(link_flags) $(program_flags) $(filter %.o %.a,$^) \
 		$(libraries) $(bench_libraries) -o $@
 
--include $(patsubst %.c,$(B)/obj/%.d,$(sources))
+-include $(patsubst %.c,$(B)/obj/%.d,$(sources)) $(patsubst bpf/%.c,$(B)/bpf/%.d,$(bpf_sources))
 
 ##@ Test
 .PHONY: test test-asan test-tsan
@@ -274,7 +320,7 @@ check: ## Layers, code map, headers that compile alone, house rules
 lint: ## A warning-free clang build, clang-tidy, shellcheck (scripts/install-deps --dev)
 	@$(MAKE) VARIANT=clang CC=clang WERROR=1 all test-programs build/clang/compile_commands.json
 	@scripts/lint build/clang/compile_commands.json
-c_files := $(sort $(sources) $(headers) $(wildcard tests/*/*.[ch] tests/*/*/*.[ch] examples/*.h tools/*/*.h perf/*.h perf/*/*.h))
+c_files := $(sort $(sources) $(headers) $(bpf_sources) $(wildcard tests/*/*.[ch] tests/*/*/*.[ch] examples/*.h tools/*/*.h perf/*.h perf/*/*.h))
 format: ## Rewrite all C in the house style (clang-format)
 	@clang-format -i $(c_files)
 format-check: ## Fail when `make format` would change something
@@ -284,7 +330,7 @@ format-check: ## Fail when `make format` would change something
 include_dir := $(DESTDIR)$(PREFIX)/include
 lib_dir := $(DESTDIR)$(PREFIX)/lib
 .PHONY: install
-install: program $(addprefix $(B)/covet-,$(tools)) ## Install below PREFIX (/usr/local), with DESTDIR in front for packages
+install: program $(addprefix $(B)/covet-,$(tools)) $(profiler) ## Install below PREFIX (/usr/local), with DESTDIR in front for packages
 	install -d $(DESTDIR)$(PREFIX)/bin $(lib_dir)/pkgconfig $(include_dir)/covet
 	install -m 755 $(B)/covet $(DESTDIR)$(PREFIX)/bin/covet
 	install -m 644 $(B)/libcovet.a $(lib_dir)/libcovet.a
@@ -297,7 +343,7 @@ install: program $(addprefix $(B)/covet-,$(tools)) ## Install below PREFIX (/usr
 	install -d $(lib_dir)/systemd/system
 	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' scripts/covet.service \
 		>$(lib_dir)/systemd/system/covet.service
-	install -m 755 $(addprefix $(B)/covet-,$(tools)) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(addprefix $(B)/covet-,$(tools)) $(profiler) $(DESTDIR)$(PREFIX)/bin
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 $(wildcard docs/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
 
@@ -316,7 +362,7 @@ endef
 .PHONY: compile_commands.json $(B)/compile_commands.json
 compile_commands.json: $(B)/compile_commands.json ## How each file is compiled, for editors and clang-tidy
 	@ln -sfn $< $@
-$(B)/compile_commands.json: private includes = -Isrc -Iinclude -Itests -Itools
+$(B)/compile_commands.json: private includes = -Isrc -Iinclude -Itests -Itools -iquote . -I$(B)/gen
 $(B)/compile_commands.json: | $(B)/flags.txt
 	@: $(file >$@,[$(foreach source,$(sources),$(if $(filter-out $(firstword $(sources)),$(source)),$(comma))$(newline)$(call entry,$(source)))$(newline)])
 

@@ -22,11 +22,12 @@ SERVER = ["serve", "files", "upload", "db", "net", "app", "http"] + CORE
 TABLE = [
     (5, ["cli"], ["server", "demo", "tls", "ws", "json"] + SERVER),
     (5, ["pybridge"], ["server", "app"] + L1),
-    (5, ["profile"], ["metrics"] + L0),
+    (5, ["profile"], ["observe", "json", "metrics"] + L1),
     (5, ["demo"], []),
     (4, ["server"], SERVER),
     (3, ["serve"], SERVE),
     (3, ["files", "upload", "db"], SEAM),
+    (2, ["observe"], ["metrics"] + L0),
     (2, ["net", "tls"], CORE),
     (2, ["app"], ["http", "json", "ws", "timer", "metrics"] + L1),
     (1, ["ring", "timer", "metrics"], L1),
@@ -45,10 +46,13 @@ ISO_HEADERS = {"assert.h", "ctype.h", "errno.h", "float.h", "inttypes.h", "limit
 # Instructions, and the text forms of addresses: neither asks the kernel for anything.
 PURE_HEADERS = {"immintrin.h", "arpa/inet.h"}
 # The one module that may use a library, by the library's header.
-OWNERS = {r"liburing(/.*)?\.h|linux/io_uring\.h": "ring", r"bpf/.*|linux/bpf\.h": "profile",
+OWNERS = {r"liburing(/.*)?\.h|linux/io_uring\.h": "ring", r"bpf/.*": "profile",
+          r"linux/bpf\.h": "observe",
           r"Python\.h": "pybridge", r"openssl/.*": "tls", r"sqlite3\.h|libpq-fe\.h": "db"}
 # Layouts that a lower module shares with users: what the macros of <covet/json.h> fill in.
 SEAMS = {"json": {"covet/json.h"}}
+# What the kernel's side of profiling writes, and who may read it.
+PROBES = {"observe", "profile"}
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:<([^>\n]+)>|"([^"\n]+)")', re.MULTILINE)
 
@@ -64,6 +68,8 @@ def table_lines():
 def refuse_internal(module, name):
     """Why a file of `module` may not include "name", or None."""
     target, slash, _ = name.partition("/")
+    if target == "bpf":
+        return None if module in PROBES else "is what the probes write: for observe and profile"
     if not slash or target not in ALLOWED:
         return 'is not written as "module/file.h"'
     if module not in ALLOWED:

@@ -90,7 +90,7 @@ def compile_alone(job):
     command = [compiler, "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE",
                "-Iinclude", "-x", language, "-std=" + ("gnu17" if language == "c" else "c++17")]
     if path.parts[0] != "include":
-        command.insert(1, "-Isrc")
+        command[1:1] = ["-Isrc", "-iquote", "."]
     name = path.relative_to(path.parts[0])
     done = subprocess.run(command + ["-"], cwd=ROOT, input=f"#include <{name}>\nextern int unused;\n",
                           capture_output=True, text=True)

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define COVET_ABI_VERSION 2u
+#define COVET_ABI_VERSION 3u
 
 /* user_data of a submission, high bits to low:
  *
@@ -154,6 +154,8 @@ struct covet_stats_worker {
 /* The file /run/covet/PID/stats: this header, then `worker_count` slot groups. */
 #define COVET_STATS_MAGIC 0x7374617465766f63ull /* "covetats" read as bytes, low first */
 
+#define COVET_STATS_PORTS_MAX 16u
+
 struct covet_stats_header {
     uint64_t magic;
     uint32_t abi_version;
@@ -164,9 +166,10 @@ struct covet_stats_header {
     uint64_t start_ns;         /* CLOCK_MONOTONIC at the supervisor's start */
     uint64_t start_realtime_s; /* seconds since the epoch at the supervisor's start */
     uint32_t supervisor_pid;
-    uint32_t server_pid;    /* the running server, 0 between servers */
-    uint32_t server_starts; /* servers started since the supervisor's start */
-    uint32_t reserved;
+    uint32_t server_pid;                  /* the running server, 0 between servers */
+    uint32_t server_starts;               /* servers started since the supervisor's start */
+    uint32_t port_count;                  /* of the ports below; more than fit are left out */
+    uint16_t port[COVET_STATS_PORTS_MAX]; /* TCP ports it listens on, ascending, each once */
 } __attribute__((aligned(64)));
 
 #ifndef __cplusplus

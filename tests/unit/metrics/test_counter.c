@@ -168,7 +168,7 @@ static void test_counter_open_refuses_what_it_was_not_built_for(void **state) {
         uint32_t value;
         int result;
     } cases[] = {
-        {offsetof(struct covet_stats_header, reserved), 1, 0},
+        {offsetof(struct covet_stats_header, server_starts), 1, 0},
         {offsetof(struct covet_stats_header, magic), 0, -EBADMSG},
         {offsetof(struct covet_stats_header, abi_version), COVET_ABI_VERSION + 1, -EPROTO},
         {offsetof(struct covet_stats_header, worker_count), 0, -EBADMSG},
