@@ -18,6 +18,11 @@
 #include "metrics/counter.h"
 #include "metrics/histogram.h"
 
+// All from one member up to another.
+#define CLEAR(request, from, to) \
+    memset(&(request)->from, 0, \
+           offsetof(struct covet_request, to) - offsetof(struct covet_request, from))
+
 static void on_notice(struct cv_timer *timer) {
     cv_request_aborted(CV_CONTAINER_OF(timer, struct covet_request, notice));
 }
@@ -30,9 +35,10 @@ void cv_request_init(struct covet_request *request, struct covet_worker *worker,
     request->head = head;
     request->router = NULL;
     cv_arena_init(&request->arena, worker->env->pool);
-    // Not the parameters' place, which is most of the whole.
-    memset(&request->path, 0,
-           offsetof(struct covet_request, match.param) - offsetof(struct covet_request, path));
+    // Not the parameters' place, which is most of the whole. In parts that GCC clears without a loop.
+    CLEAR(request, path, on_body);
+    CLEAR(request, on_body, notice);
+    CLEAR(request, notice, match.param);
     request->notice.on_expiry = on_notice;
     cv_response_init(&request->response);
 }
@@ -101,8 +107,7 @@ enum cv_request_plan cv_request_route(struct covet_request *request, uint64_t *b
     const struct cv_route *route;
 
     CV_DEBUG_ASSERT(request->state == CV_REQUEST_NEW && request->router == NULL);
-    request->worker->pins++;
-    request->router = cv_routes_pin(&app->routes, request->worker->env->worker_index);
+    request->router = cv_routes_current(&app->routes);
     request->outcome = (uint8_t)find_route(request);
     route = request->match.route;
     *body_bytes_max = app->body_bytes_max;
@@ -118,6 +123,15 @@ enum cv_request_plan cv_request_route(struct covet_request *request, uint64_t *b
     if (route->body_bytes_max != 0)
         *body_bytes_max = route->body_bytes_max;
     return route->stream_body ? CV_REQUEST_BODY_STREAM : CV_REQUEST_BODY_WHOLE;
+}
+
+void cv_request_pin(struct covet_request *request) {
+    struct covet_worker *worker = request->worker;
+
+    CV_ASSERT(request->router != NULL && !request->pinned);
+    request->pinned = true;
+    worker->pins++;
+    cv_routes_pin(request->router, worker->env->worker_index);
 }
 
 // TRACE is a method that no path allows: 405 (RFC 9110 section 15.5.6). CONNECT names no path at
@@ -195,7 +209,7 @@ static inline void settle(struct covet_request *request) {
 }
 
 static inline void call(struct covet_request *request) {
-    if (CV_UNLIKELY(!cv_middleware_enter(request)))
+    if (request->chain_count > 0 && !cv_middleware_enter(request))
         return;
     if (CV_LIKELY(request->outcome == CV_REQUEST_HANDLER))
         request->match.route->handler(request, &request->response);
@@ -304,11 +318,11 @@ void cv_request_deinit(struct covet_request *request) {
     if (cv_timer_armed(&request->notice))
         cv_wheel_stop(request->worker->env->wheel, &request->notice);
     cv_arena_deinit(&request->arena);
-    if (request->router != NULL) {
+    if (request->pinned) {
         struct covet_worker *worker = request->worker;
 
+        request->pinned = false;
         cv_routes_unpin(&worker->app->routes, request->router, worker->env->worker_index);
-        request->router = NULL;
         cv_app_unpin(worker);
     }
 }

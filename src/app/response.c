@@ -115,12 +115,20 @@ CV_COLD int cv_response_send_refused(struct covet_response *response) {
     return -EBADMSG;
 }
 
+// With middleware on the way out, or a refused field.
+static CV_NOINLINE int answer_unusual(struct covet_response *response, struct cv_span type,
+                                      struct cv_span body, enum cv_body_lifetime lifetime) {
+    if (!cv_response_leave(response))
+        return cv_response_send_refused(response);
+    return send(response, type, body, lifetime);
+}
+
 static int answer(struct covet_response *response, struct cv_span type, struct cv_span body,
                   enum cv_body_lifetime lifetime) {
     if (response->state != CV_RESPONSE_OPEN)
         return -EALREADY;
-    if (!cv_response_leave(response))
-        return cv_response_send_refused(response);
+    if (CV_UNLIKELY(cv_response_request(response)->entered > 0 || response->refused))
+        return answer_unusual(response, type, body, lifetime);
     return send(response, type, body, lifetime);
 }
 
@@ -250,9 +258,9 @@ int covet_response_get_status(const struct covet_response *response) {
 // Answers.
 
 struct cv_span cv_response_take_type(struct covet_response *response, const char *type) {
-    struct cv_span span = type == NULL ? NOTHING : cv_span_of(type);
+    struct cv_span span = NOTHING;
 
-    if (CV_UNLIKELY(!cv_headers_is_value(span)))
+    if (type != NULL && CV_UNLIKELY(!cv_headers_take_value(type, &span)))
         refuse(response, CV_SPAN("Content-Type"), cv_response_why(-EBADMSG));
     return span;
 }

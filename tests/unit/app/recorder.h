@@ -282,6 +282,7 @@ static inline struct t_exchange *t_open(struct covet_worker *worker, const char 
     memset(&exchange->request, 0xee, sizeof(exchange->request));
     cv_request_init(&exchange->request, worker, &exchange->sink, exchange->text, &exchange->head);
     own_plan = cv_request_route(&exchange->request, &body_bytes_max);
+    cv_request_pin(&exchange->request);
     if (plan != NULL)
         *plan = own_plan;
     return exchange;
