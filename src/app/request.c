@@ -63,21 +63,16 @@ static CV_NOINLINE bool find_unusual_path(struct covet_request *request, struct 
     return true;
 }
 
-static enum cv_request_outcome find_route(struct covet_request *request) {
-    struct covet_stats_worker *stats = request->worker->env->stats;
-    uint16_t method = request->head->method;
+static void count_static(struct covet_request *request, bool is_static) {
+    cv_counter_add(request->worker->env->stats,
+                   is_static ? COVET_COUNTER_ROUTE_CACHE_HITS : COVET_COUNTER_ROUTE_CACHE_MISSES,
+                   1);
+}
+
+// A path in origin or absolute form.
+static enum cv_request_outcome find_by_path(struct covet_request *request) {
     struct cv_span path = cv_parser_span(request->base, request->head->path);
 
-    switch ((enum cv_target_form)request->head->target_form) {
-    case CV_TARGET_AUTHORITY:
-        return CV_REQUEST_NOT_IMPLEMENTED;
-    case CV_TARGET_ASTERISK:
-        request->path = CV_SPAN("*");
-        return CV_REQUEST_ALL_METHODS;
-    case CV_TARGET_ORIGIN:
-    case CV_TARGET_ABSOLUTE:
-        break;
-    }
     if (CV_LIKELY(path.length > 0 && cv_target_path_is_plain(path))) {
         request->path = path;
         request->path_in_head = true;
@@ -87,10 +82,9 @@ static enum cv_request_outcome find_route(struct covet_request *request) {
         return (enum cv_request_outcome)request->outcome;
     }
 
-    enum cv_router_result result = cv_router_match(request->router, method, path, &request->match);
-    bool is_static = result == CV_ROUTER_FOUND && request->match.route->param_count == 0;
-    cv_counter_add(
-        stats, is_static ? COVET_COUNTER_ROUTE_CACHE_HITS : COVET_COUNTER_ROUTE_CACHE_MISSES, 1);
+    enum cv_router_result result =
+        cv_router_match(request->router, request->head->method, path, &request->match);
+    count_static(request, result == CV_ROUTER_FOUND && request->match.route->param_count == 0);
     switch (result) {
     case CV_ROUTER_FOUND:
         return CV_REQUEST_HANDLER;
@@ -102,15 +96,46 @@ static enum cv_request_outcome find_route(struct covet_request *request) {
     return CV_REQUEST_NO_ROUTE;
 }
 
-enum cv_request_plan cv_request_route(struct covet_request *request, uint64_t *body_bytes_max) {
+static CV_NOINLINE enum cv_request_outcome find_route(struct covet_request *request) {
+    switch ((enum cv_target_form)request->head->target_form) {
+    case CV_TARGET_AUTHORITY:
+        return CV_REQUEST_NOT_IMPLEMENTED;
+    case CV_TARGET_ASTERISK:
+        request->path = CV_SPAN("*");
+        return CV_REQUEST_ALL_METHODS;
+    case CV_TARGET_ORIGIN:
+    case CV_TARGET_ABSOLUTE:
+        break;
+    }
+    return find_by_path(request);
+}
+
+static inline bool find_plain_route(struct covet_request *request) {
+    struct cv_span path = cv_parser_span(request->base, request->head->path);
+    const struct cv_route *route;
+
+    if (CV_UNLIKELY(request->head->target_form != CV_TARGET_ORIGIN))
+        return false;
+    route = cv_router_find_plain(request->router, request->head->method, path);
+    if (route == NULL)
+        return false;
+    request->path = path;
+    request->path_in_head = true;
+    request->match.route = route;
+    count_static(request, true);
+    return true;
+}
+
+enum cv_request_plan cv_request_route(struct covet_request *request) {
     struct covet_app *app = request->worker->app;
     const struct cv_route *route;
 
     CV_DEBUG_ASSERT(request->state == CV_REQUEST_NEW && request->router == NULL);
     request->router = cv_routes_current(&app->routes);
-    request->outcome = (uint8_t)find_route(request);
+    // CV_REQUEST_HANDLER is the outcome at first.
+    if (!find_plain_route(request))
+        request->outcome = (uint8_t)find_route(request);
     route = request->match.route;
-    *body_bytes_max = app->body_bytes_max;
     if (CV_UNLIKELY(route == NULL)) {
         if (request->outcome != CV_REQUEST_BAD_PATH && request->outcome != CV_REQUEST_NO_MEMORY) {
             request->chain = app->root.chain.item;
@@ -120,9 +145,14 @@ enum cv_request_plan cv_request_route(struct covet_request *request, uint64_t *b
     }
     request->chain = route->group->chain.item;
     request->chain_count = (uint8_t)route->group->chain.count;
-    if (route->body_bytes_max != 0)
-        *body_bytes_max = route->body_bytes_max;
     return route->stream_body ? CV_REQUEST_BODY_STREAM : CV_REQUEST_BODY_WHOLE;
+}
+
+uint64_t cv_request_body_bytes_max(const struct covet_request *request) {
+    const struct cv_route *route = request->match.route;
+
+    return route != NULL && route->body_bytes_max != 0 ? route->body_bytes_max
+                                                       : request->worker->app->body_bytes_max;
 }
 
 void cv_request_pin(struct covet_request *request) {
@@ -311,8 +341,7 @@ void cv_request_forget(struct covet_request *request) {
     request->match.param_count = 0;
 }
 
-void cv_request_deinit(struct covet_request *request) {
-    CV_ASSERT(!request->running);
+static CV_NOINLINE void deinit_unusual(struct covet_request *request) {
     if (request->gone != NULL)
         *request->gone = true;
     if (cv_timer_armed(&request->notice))
@@ -325,4 +354,11 @@ void cv_request_deinit(struct covet_request *request) {
         cv_routes_unpin(&worker->app->routes, request->router, worker->env->worker_index);
         cv_app_unpin(worker);
     }
+}
+
+void cv_request_deinit(struct covet_request *request) {
+    CV_ASSERT(!request->running);
+    if (request->pinned || request->arena.chunks != NULL || request->gone != NULL ||
+        cv_timer_armed(&request->notice))
+        deinit_unusual(request);
 }

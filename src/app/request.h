@@ -89,7 +89,7 @@ struct covet_request {
 };
 
 enum cv_request_plan {
-    CV_REQUEST_BODY_WHOLE,   // Collect it (at most *body_bytes_max), set `body`, then run.
+    CV_REQUEST_BODY_WHOLE,   // Collect it, set `body`, then run.
     CV_REQUEST_BODY_STREAM,  // Run now, then cv_request_body.
 };
 
@@ -99,8 +99,11 @@ void cv_request_init(struct covet_request *request, struct covet_worker *worker,
 // Finds the route; its table and generation stay until the turn of the loop ends. Also right for
 // paths without a route (404), with other methods (405, OPTIONS) or that cannot be decoded (400):
 // cv_request_run then answers, and the plan is CV_REQUEST_BODY_STREAM, so that no body is collected
-// for nobody. `*body_bytes_max` is set for both plans.
-enum cv_request_plan cv_request_route(struct covet_request *request, uint64_t *body_bytes_max);
+// for nobody.
+enum cv_request_plan cv_request_route(struct covet_request *request);
+
+// The longest body it may have, once it is routed.
+uint64_t cv_request_body_bytes_max(const struct covet_request *request);
 
 // Pins the table and the generation until cv_request_deinit. Needed, after cv_request_route, for a
 // request that is not over when the turn is. Once per request.

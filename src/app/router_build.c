@@ -14,6 +14,7 @@
 #include "app/router_layout.h"
 #include "base/assert.h"
 #include "http/parser.h"
+#include "http/target.h"
 
 #define DEAD_NODE 1u
 #define SEEDS_MAX 64u
@@ -41,6 +42,7 @@ struct build {
     uint64_t *hash;                      // owned; of each
     uint32_t static_count;
     uint32_t static_bytes_max;
+    bool has_unplain;  // A static path that a client cannot send as it is.
     uint32_t *order;         // owned; static slots by bucket
     uint32_t *bucket_start;  // owned; in `order`
     uint32_t *displacement;  // owned
@@ -454,6 +456,8 @@ static void sort_out(struct build *build) {
             build->text_bytes += route->key_bytes;
         }
         build->static_bytes_max = CV_MAX(build->static_bytes_max, route->key_bytes);
+        if (!cv_target_path_is_plain(cv_span_make(route->key, route->key_bytes)))
+            build->has_unplain = true;
         key++;
     }
     build->static_count = key;
@@ -547,6 +551,7 @@ static struct cv_router *assemble(const struct build *build, uint32_t worker_cou
     router->slot_mask = build->slot_count - 1;
     router->static_bytes_max = build->static_bytes_max;
     router->has_tree = build->dynamic_count > 0;
+    router->is_plain = !build->has_unplain;
     router->worker_count = worker_count;
     router->bytes = layout.end;
     router->methods = copy_routes(build, (void *)(block + layout.routes));

@@ -77,6 +77,7 @@ struct cv_router {
     uint32_t slot_mask;
     uint32_t static_bytes_max;  // The longest static path.
     bool has_tree;
+    bool is_plain;  // Every static path means itself where a client sends it.
     uint16_t methods;
     // app/routes
     uint64_t number;

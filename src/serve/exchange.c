@@ -349,17 +349,18 @@ size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const u
     exchange->is_current = true;
     exchange->holders = 2;  // Being current, and this call.
     cv_request_init(&exchange->request, cv_http1_of(conn)->app, &exchange->sink, base, head);
-    exchange->is_body_streamed =
-        cv_request_route(&exchange->request, &exchange->body_bytes_max) == CV_REQUEST_BODY_STREAM;
-    exchange->body_left = head->content_length;
+    enum cv_request_plan plan = cv_request_route(&exchange->request);
     exchange->is_body_over = !head->chunked && head->content_length == 0;
+    if (CV_LIKELY(exchange->is_body_over && plan == CV_REQUEST_BODY_WHOLE)) {
+        run_without_body(exchange);
+        return 0;
+    }
+    exchange->is_body_streamed = plan == CV_REQUEST_BODY_STREAM;
+    exchange->body_left = head->content_length;
+    exchange->body_bytes_max = cv_request_body_bytes_max(&exchange->request);
     exchange->owes_continue = head->expect_continue && !exchange->is_body_over;
     if (head->chunked) {
         cv_chunked_init(&exchange->chunked);
-    }
-    if (CV_LIKELY(exchange->is_body_over && !exchange->is_body_streamed)) {
-        run_without_body(exchange);
-        return 0;
     }
     cv_request_pin(&exchange->request);
     if (CV_UNLIKELY(head->content_length > exchange->body_bytes_max)) {

@@ -270,7 +270,6 @@ static inline struct t_exchange *t_open(struct covet_worker *worker, const char 
     static const struct cv_parser_limits limits = {65535, 65535, CV_PARSER_FIELDS_MAX};
     struct t_exchange *exchange = calloc(1, sizeof(*exchange));
     enum cv_request_plan own_plan;
-    uint64_t body_bytes_max;
 
     assert_non_null(exchange);
     exchange->sink.ops = &t_sink_ops;
@@ -281,7 +280,7 @@ static inline struct t_exchange *t_open(struct covet_worker *worker, const char 
     // Stale bytes of an earlier request must not matter.
     memset(&exchange->request, 0xee, sizeof(exchange->request));
     cv_request_init(&exchange->request, worker, &exchange->sink, exchange->text, &exchange->head);
-    own_plan = cv_request_route(&exchange->request, &body_bytes_max);
+    own_plan = cv_request_route(&exchange->request);
     cv_request_pin(&exchange->request);
     if (plan != NULL)
         *plan = own_plan;
