@@ -27,19 +27,23 @@ static void on_notice(struct cv_timer *timer) {
     cv_request_aborted(CV_CONTAINER_OF(timer, struct covet_request, notice));
 }
 
-void cv_request_init(struct covet_request *request, struct covet_worker *worker,
-                     struct cv_sink *sink, const char *base, const struct cv_parser_head *head) {
+void cv_request_init(struct covet_request *request, struct cv_pool *pool, struct cv_sink *sink,
+                     const struct cv_parser_head *head) {
     request->sink = sink;
+    request->head = head;
+    request->notice.on_expiry = on_notice;
+    cv_arena_init(&request->arena, pool);
+}
+
+void cv_request_begin(struct covet_request *request, struct covet_worker *worker,
+                      const char *base) {
     request->worker = worker;
     request->base = base;
-    request->head = head;
     request->router = NULL;
-    cv_arena_init(&request->arena, worker->env->pool);
     // Not the parameters' place, which is most of the whole. In parts that GCC clears without a loop.
     CLEAR(request, path, on_body);
-    CLEAR(request, on_body, notice);
-    CLEAR(request, notice, match.param);
-    request->notice.on_expiry = on_notice;
+    CLEAR(request, on_body, notice.on_expiry);
+    CLEAR(request, match, match.param);
     cv_response_init(&request->response);
 }
 

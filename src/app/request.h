@@ -2,7 +2,8 @@
 // calls a protocol makes. The protocol owns the memory (it embeds struct covet_request) and calls,
 // on the owning worker's thread only:
 //
-//     cv_request_init      the head is parsed
+//     cv_request_init      once for the memory, which may hold many requests one after the other
+//     cv_request_begin     the head is parsed
 //     cv_request_route     which route, how its body is taken
 //     cv_request_pin       the request will outlive this turn of the loop, or may
 //     cv_request_run       middleware and handler, once: with the whole body, or before it
@@ -10,7 +11,8 @@
 //     cv_request_drained   output fell to half of CV_SINK_HIGH_WATER_BYTES from above it
 //     cv_request_half_closed   the client sends no more; it may have left; at most once
 //     cv_request_aborted   the client left before the answer was complete, at most once
-//     cv_request_deinit    nothing of the request is referred to any more; unpins
+//     cv_request_deinit    nothing of the request is referred to any more; unpins. The memory can
+//                          begin another one
 //
 // A handler finishes a request by answering, ending a stream, or cancelling; the protocol learns
 // that through the sink. Until then the request stays valid, the client gone or not. The protocol
@@ -53,10 +55,10 @@ struct covet_request {
     struct cv_sink *sink;               // borrowed until cv_request_deinit
     struct covet_worker *worker;        // borrowed; its generation stays as the router does
     const char *base;                   // borrowed: first byte of the head
-    const struct cv_parser_head *head;  // borrowed until cv_request_deinit
+    const struct cv_parser_head *head;  // borrowed
     struct cv_router *router;           // borrowed for the turn, or pinned; NULL before route
     struct cv_arena arena;              // owned
-    // From here to `param_count` all is zero at first.
+    // From here to `param_count` all but `on_expiry` is zero at first.
     struct cv_span path;   // Decoded.
     struct cv_span body;   // Whole bodies: set before cv_request_run.
     uint8_t state;         // enum cv_request_state
@@ -93,8 +95,12 @@ enum cv_request_plan {
     CV_REQUEST_BODY_STREAM,  // Run now, then cv_request_body.
 };
 
-void cv_request_init(struct covet_request *request, struct covet_worker *worker,
-                     struct cv_sink *sink, const char *base, const struct cv_parser_head *head);
+// `pool` is the worker's.
+void cv_request_init(struct covet_request *request, struct cv_pool *pool, struct cv_sink *sink,
+                     const struct cv_parser_head *head);
+
+// `base` is the first byte of the head, which is parsed.
+void cv_request_begin(struct covet_request *request, struct covet_worker *worker, const char *base);
 
 // Finds the route; its table and generation stay until the turn of the loop ends. Also right for
 // paths without a route (404), with other methods (405, OPTIONS) or that cannot be decoded (400):

@@ -257,12 +257,16 @@ int covet_response_get_status(const struct covet_response *response) {
 
 // Answers.
 
-struct cv_span cv_response_take_type(struct covet_response *response, const char *type) {
+static inline struct cv_span take_type(struct covet_response *response, const char *type) {
     struct cv_span span = NOTHING;
 
     if (type != NULL && CV_UNLIKELY(!cv_headers_take_value(type, &span)))
         refuse(response, CV_SPAN("Content-Type"), cv_response_why(-EBADMSG));
     return span;
+}
+
+struct cv_span cv_response_take_type(struct covet_response *response, const char *type) {
+    return take_type(response, type);
 }
 
 int covet_response_body(struct covet_response *response, const char *type, const void *data,
@@ -272,7 +276,7 @@ int covet_response_body(struct covet_response *response, const char *type, const
     if (response->state != CV_RESPONSE_OPEN)
         return -EALREADY;
     // A type that cannot be sent is refused; answering then sends the 500.
-    return answer(response, cv_response_take_type(response, type), cv_span_make(data, length),
+    return answer(response, take_type(response, type), cv_span_make(data, length),
                   lifetime == COVET_COPY ? CV_BODY_COPY : CV_BODY_REQUEST);
 }
 

@@ -39,9 +39,7 @@ static inline void destroy_plain(struct cv_exchange *exchange, struct cv_http1 *
 }
 
 static CV_NOINLINE void destroy(struct cv_exchange *exchange) {
-    if (CV_LIKELY(exchange->is_started || exchange->request.router != NULL)) {
-        cv_request_deinit(&exchange->request);
-    }
+    cv_request_deinit(&exchange->request);
     if (CV_UNLIKELY(exchange->body.data != NULL)) {
         cv_buffer_clear(&exchange->body, exchange->pool);
     }
@@ -73,19 +71,21 @@ struct cv_exchange *cv_exchange_create(struct cv_conn *conn) {
     struct cv_pool *pool = conn->net->pool;
     struct cv_http1 *http1 = cv_http1_of(conn);
     struct cv_exchange *exchange = http1->spare;
-    http1->spare = NULL;
-    if (exchange == NULL) {
+    if (CV_LIKELY(exchange != NULL)) {
+        http1->spare = NULL;
+    } else {
         exchange = cv_pool_acquire(pool, sizeof(*exchange));
         if (exchange == NULL) {
             return NULL;
         }
+        exchange->sink.ops = &sink_ops;
+        exchange->conn = conn;
+        exchange->pool = pool;
+        cv_request_init(&exchange->request, pool, &exchange->sink, &exchange->head);
     }
     // What stands behind is set up when it is needed.
-    memset(exchange, 0, offsetof(struct cv_exchange, lent_end));
-    exchange->sink.ops = &sink_ops;
-    exchange->conn = conn;
-    exchange->pool = pool;
-    exchange->request.router = NULL;
+    memset(&exchange->holders, 0,
+           offsetof(struct cv_exchange, lent_end) - offsetof(struct cv_exchange, holders));
     return exchange;
 }
 
@@ -136,8 +136,7 @@ static void end(struct cv_exchange *exchange) {
 }
 
 // The answer is complete. From inside a call of the application the end must wait for its return.
-static inline void finish(struct cv_exchange *exchange) {
-    struct cv_conn *conn = exchange->conn;
+static inline void finish(struct cv_exchange *exchange, struct cv_conn *conn) {
     CV_ASSERT(!exchange->is_answered);
     exchange->is_answered = true;
     if (conn != NULL) {
@@ -348,7 +347,7 @@ size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const u
     exchange->lent_end = (const char *)data + length;
     exchange->is_current = true;
     exchange->holders = 2;  // Being current, and this call.
-    cv_request_init(&exchange->request, cv_http1_of(conn)->app, &exchange->sink, base, head);
+    cv_request_begin(&exchange->request, cv_http1_of(conn)->app, base);
     enum cv_request_plan plan = cv_request_route(&exchange->request);
     exchange->is_body_over = !head->chunked && head->content_length == 0;
     if (CV_LIKELY(exchange->is_body_over && plan == CV_REQUEST_BODY_WHOLE)) {
@@ -588,9 +587,8 @@ static inline bool is_usual(const struct cv_exchange *exchange, const struct cv_
 
 // The same as answer_unusual, for most answers in one go. False, with nothing done, for all others
 // and when memory is exhausted.
-static inline bool answer_usual(struct cv_exchange *exchange, const struct cv_head *head,
-                                struct cv_span body) {
-    struct cv_conn *conn = exchange->conn;
+static inline bool answer_usual(struct cv_exchange *exchange, struct cv_conn *conn,
+                                const struct cv_head *head, struct cv_span body) {
     struct cv_net *net = conn->net;
     struct cv_outq *outq = cv_conn_output(conn);
     if (CV_UNLIKELY(!is_usual(exchange, head) || outq == NULL)) {
@@ -628,10 +626,15 @@ static CV_NOINLINE void answer_unusual(struct cv_exchange *exchange, struct cv_h
 static void answer(struct cv_sink *sink, struct cv_head *head, struct cv_span body,
                    enum cv_body_lifetime lifetime) {
     struct cv_exchange *exchange = of(sink);
-    if (CV_LIKELY(exchange->conn != NULL) && CV_UNLIKELY(!answer_usual(exchange, head, body))) {
+    struct cv_conn *conn = exchange->conn;
+    if (CV_LIKELY(conn != NULL && answer_usual(exchange, conn, head, body))) {
+        finish(exchange, conn);
+        return;
+    }
+    if (conn != NULL) {
         answer_unusual(exchange, head, body, lifetime);
     }
-    finish(exchange);
+    finish(exchange, exchange->conn);
 }
 
 static void begin(struct cv_sink *sink, struct cv_head *head) {
@@ -685,7 +688,7 @@ static void end_stream(struct cv_sink *sink, struct cv_span trailers) {
             give_up(exchange);
         }
     }
-    finish(exchange);
+    finish(exchange, exchange->conn);
 }
 
 static void abort_answer(struct cv_sink *sink) {
