@@ -114,20 +114,21 @@ static CV_NOINLINE enum cv_request_outcome find_route(struct covet_request *requ
     return find_by_path(request);
 }
 
-static inline bool find_plain_route(struct covet_request *request) {
+// NULL: not known.
+static inline const struct cv_route *find_plain_route(struct covet_request *request) {
     struct cv_span path = cv_parser_span(request->base, request->head->path);
     const struct cv_route *route;
 
     if (CV_UNLIKELY(request->head->target_form != CV_TARGET_ORIGIN))
-        return false;
+        return NULL;
     route = cv_router_find_plain(request->router, request->head->method, path);
     if (route == NULL)
-        return false;
+        return NULL;
     request->path = path;
     request->path_in_head = true;
     request->match.route = route;
     count_static(request, true);
-    return true;
+    return route;
 }
 
 enum cv_request_plan cv_request_route(struct covet_request *request) {
@@ -137,9 +138,11 @@ enum cv_request_plan cv_request_route(struct covet_request *request) {
     CV_DEBUG_ASSERT(request->state == CV_REQUEST_NEW && request->router == NULL);
     request->router = cv_routes_current(&app->routes);
     // CV_REQUEST_HANDLER is the outcome at first.
-    if (!find_plain_route(request))
+    route = find_plain_route(request);
+    if (route == NULL) {
         request->outcome = (uint8_t)find_route(request);
-    route = request->match.route;
+        route = request->match.route;
+    }
     if (CV_UNLIKELY(route == NULL)) {
         if (request->outcome != CV_REQUEST_BAD_PATH && request->outcome != CV_REQUEST_NO_MEMORY) {
             request->chain = app->root.chain.item;

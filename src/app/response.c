@@ -258,11 +258,12 @@ int covet_response_get_status(const struct covet_response *response) {
 // Answers.
 
 static inline struct cv_span take_type(struct covet_response *response, const char *type) {
-    struct cv_span span = NOTHING;
+    size_t length = type == NULL ? 0 : cv_headers_value_length(type);
 
-    if (type != NULL && CV_UNLIKELY(!cv_headers_take_value(type, &span)))
-        refuse(response, CV_SPAN("Content-Type"), cv_response_why(-EBADMSG));
-    return span;
+    if (CV_LIKELY(length != SIZE_MAX))
+        return cv_span_make(type, length);
+    refuse(response, CV_SPAN("Content-Type"), cv_response_why(-EBADMSG));
+    return NOTHING;
 }
 
 struct cv_span cv_response_take_type(struct covet_response *response, const char *type) {

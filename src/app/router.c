@@ -386,7 +386,7 @@ const struct cv_route *cv_router_find_plain(const struct cv_router *router, uint
     if (path.length - 1 >= CV_MIN(router->static_bytes_max, CV_ROUTER_SLOT_TEXT_BYTES))
         return NULL;
     slot = path.length < WORD_BYTES ? find_short(router, path) : find_words(router, path);
-    if (slot == NULL || (slot->leaf.takes & method) == 0 || !router->is_plain)
+    if (slot == NULL || (slot->leaf.takes & method) == 0 || !slot->is_plain)
         return NULL;
     return route_of(router, &slot->leaf, method);
 }

@@ -42,7 +42,6 @@ struct build {
     uint64_t *hash;                      // owned; of each
     uint32_t static_count;
     uint32_t static_bytes_max;
-    bool has_unplain;  // A static path that a client cannot send as it is.
     uint32_t *order;         // owned; static slots by bucket
     uint32_t *bucket_start;  // owned; in `order`
     uint32_t *displacement;  // owned
@@ -447,8 +446,11 @@ static void sort_out(struct build *build) {
             build->dynamic[build->dynamic_count++] = i;
             continue;
         }
-        *slot =
-            (struct cv_router_slot){.length = route->key_bytes, .leaf = make_leaf(build, i, end)};
+        *slot = (struct cv_router_slot){
+            .length = route->key_bytes,
+            .leaf = make_leaf(build, i, end),
+            .is_plain = cv_target_path_is_plain(cv_span_make(route->key, route->key_bytes)),
+        };
         if (route->key_bytes <= CV_ROUTER_SLOT_TEXT_BYTES) {
             memcpy(slot->text, route->key, route->key_bytes);
         } else {
@@ -456,8 +458,6 @@ static void sort_out(struct build *build) {
             build->text_bytes += route->key_bytes;
         }
         build->static_bytes_max = CV_MAX(build->static_bytes_max, route->key_bytes);
-        if (!cv_target_path_is_plain(cv_span_make(route->key, route->key_bytes)))
-            build->has_unplain = true;
         key++;
     }
     build->static_count = key;
@@ -551,7 +551,6 @@ static struct cv_router *assemble(const struct build *build, uint32_t worker_cou
     router->slot_mask = build->slot_count - 1;
     router->static_bytes_max = build->static_bytes_max;
     router->has_tree = build->dynamic_count > 0;
-    router->is_plain = !build->has_unplain;
     router->worker_count = worker_count;
     router->bytes = layout.end;
     router->methods = copy_routes(build, (void *)(block + layout.routes));

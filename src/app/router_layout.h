@@ -30,6 +30,7 @@ struct cv_router_slot {
     uint32_t length;                       // Of the path; 0: the slot is empty.
     uint32_t long_text;                    // In `texts`, of a longer path.
     struct cv_router_leaf leaf;
+    bool is_plain;  // Sent by a client, the path means itself.
 } CV_CACHE_ALIGNED;
 
 #define CV_ROUTER_VECTOR_BYTES 16u
@@ -77,7 +78,6 @@ struct cv_router {
     uint32_t slot_mask;
     uint32_t static_bytes_max;  // The longest static path.
     bool has_tree;
-    bool is_plain;  // Every static path means itself where a client sends it.
     uint16_t methods;
     // app/routes
     uint64_t number;

@@ -159,28 +159,27 @@ bool cv_headers_is_value(struct cv_span text) {
     return CV_LIKELY(is_plain) ? *text.data != ' ' && end[-1] != ' ' : is_value_by_bytes(text);
 }
 
-static bool take_value_by_bytes(const char *text, struct cv_span *value) {
-    *value = cv_span_of(text);
-    return cv_headers_is_value(*value);
+static CV_NOINLINE size_t value_length_by_bytes(const char *text) {
+    struct cv_span value = cv_span_of(text);
+
+    return cv_headers_is_value(value) ? value.length : SIZE_MAX;
 }
 
 // Looks for the end and for wrong bytes at once. Loads reach beyond the end, but into no other page.
-CV_READS_BEYOND bool cv_headers_take_value(const char *text, struct cv_span *value) {
+CV_READS_BEYOND size_t cv_headers_value_length(const char *text) {
     const char *at = text;
+    unsigned wrong;
 
-    for (;; at += 16) {
+    do {
         if (CV_UNLIKELY(((uintptr_t)at & (PAGE_BYTES - 1)) > PAGE_BYTES - 16))
-            return take_value_by_bytes(text, value);
-        unsigned wrong = no_controls(load_16(at)) ^ ALL_16;
-        if (wrong != 0) {
-            at += __builtin_ctz(wrong);
-            break;
-        }
-    }
+            return value_length_by_bytes(text);
+        wrong = no_controls(load_16(at)) ^ ALL_16;
+        at += 16;
+    } while (wrong == 0);
+    at += __builtin_ctz(wrong) - 16;
     if (CV_UNLIKELY(*at != '\0' || at == text || *text == ' ' || at[-1] == ' '))
-        return take_value_by_bytes(text, value);
-    *value = cv_span_make(text, (size_t)(at - text));
-    return true;
+        return value_length_by_bytes(text);
+    return (size_t)(at - text);
 }
 
 static bool is_hex(char byte) {
