@@ -40,7 +40,8 @@ void cv_request_begin(struct covet_request *request, struct covet_worker *worker
     request->worker = worker;
     request->base = base;
     request->router = NULL;
-    // Not the parameters' place, which is most of the whole. In parts that GCC clears without a loop.
+    // Not the parameters' place, which is most of the whole. In parts that GCC clears without a
+    // loop.
     CLEAR(request, path, on_body);
     CLEAR(request, on_body, notice.on_expiry);
     CLEAR(request, match, match.param);

@@ -14,8 +14,8 @@
 #define CV_CLOCK_DATE_BYTES 29u  // "Sun, 06 Nov 1994 08:49:37 GMT"
 #define CV_CLOCK_NAME_BYTES 8u   // "\r\nDate: "
 #define CV_CLOCK_LINE_BYTES (CV_CLOCK_NAME_BYTES + CV_CLOCK_DATE_BYTES + 4u)
-#define CV_CLOCK_ISO_BYTES 24u   // "1994-11-06T08:49:37.000Z"
-#define CV_CLOCK_CLF_BYTES 26u   // "06/Nov/1994:08:49:37 +0000"
+#define CV_CLOCK_ISO_BYTES 24u  // "1994-11-06T08:49:37.000Z"
+#define CV_CLOCK_CLF_BYTES 26u  // "06/Nov/1994:08:49:37 +0000"
 
 struct cv_clock {
     uint64_t now_ns;       // CLOCK_MONOTONIC at the last update.

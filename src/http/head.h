@@ -55,13 +55,13 @@ static inline char *cv_head_put_decimal(char *out, uint64_t value) {
     return out + 1;
 }
 
-#define CV_HEAD_USUAL_BYTES_MAX 94u   // All that cv_head_put_usual writes but the type.
+#define CV_HEAD_USUAL_BYTES_MAX 94u  // All that cv_head_put_usual writes but the type.
 #define CV_HEAD_USUAL_LENGTH_MAX 9999u
-#define CV_HEAD_DATE_LINE_BYTES 41u   // CRLF "Date: " IMF-fixdate CRLF CRLF
+#define CV_HEAD_DATE_LINE_BYTES 41u  // CRLF "Date: " IMF-fixdate CRLF CRLF
 
 // What cv_head_write does for a 200 with a type, a date, a length of at most
-// CV_HEAD_USUAL_LENGTH_MAX, and nothing else: most answers are that. `date_line` is the head's end, from the CRLF before Date on. Returns the place
-// behind the head.
+// CV_HEAD_USUAL_LENGTH_MAX, and nothing else: most answers are that. `date_line` is the head's end,
+// from the CRLF before Date on. Returns the place behind the head.
 static inline char *cv_head_put_usual(char *out, uint64_t content_length,
                                       struct cv_span content_type, const char *date_line) {
     out = CV_HEAD_PUT(out, "HTTP/1.1 200 OK\r\nContent-Length: ");

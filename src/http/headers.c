@@ -165,7 +165,8 @@ static CV_NOINLINE size_t value_length_by_bytes(const char *text) {
     return cv_headers_is_value(value) ? value.length : SIZE_MAX;
 }
 
-// Looks for the end and for wrong bytes at once. Loads reach beyond the end, but into no other page.
+// Looks for the end and for wrong bytes at once. Loads reach beyond the end, but into no other
+// page.
 CV_READS_BEYOND size_t cv_headers_value_length(const char *text) {
     const char *at = text;
     unsigned wrong;

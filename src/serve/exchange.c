@@ -534,7 +534,7 @@ static void give_up(struct cv_exchange *exchange) {
 
 // Writes the head, with `body` behind it in the same block. False when memory is exhausted.
 static bool write_head(struct cv_exchange *exchange, struct cv_outq *outq,
-                              const struct cv_head *head, struct cv_span body) {
+                       const struct cv_head *head, struct cv_span body) {
     size_t bytes = cv_head_bytes_max(head) + body.length;
     size_t expected = bytes + cv_http1_of(exchange->conn)->unread_bytes * OUTPUT_PER_UNREAD;
     char *out = outq == NULL ? NULL : cv_outq_reserve(outq, exchange->pool, bytes, expected);
@@ -580,9 +580,9 @@ static inline bool is_usual(const struct cv_exchange *exchange, const struct cv_
     const struct cv_parser_head *request = &exchange->head;
     return head->status == 200 && head->body == CV_HEAD_LENGTH && head->fields.length == 0 &&
            head->content_type.length > 0 && head->content_length <= COPY_BYTES_MAX &&
-           request->keep_alive &&
-           request->version_minor > 0 && request->method != CV_METHOD_CONNECT &&
-           exchange->is_body_over && !exchange->conn->net->draining;
+           request->keep_alive && request->version_minor > 0 &&
+           request->method != CV_METHOD_CONNECT && exchange->is_body_over &&
+           !exchange->conn->net->draining;
 }
 
 // The same as answer_unusual, for most answers in one go. False, with nothing done, for all others

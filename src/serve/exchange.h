@@ -60,7 +60,8 @@ struct cv_exchange {
 CV_MUST_USE struct cv_exchange *cv_exchange_create(struct cv_conn *conn);
 void cv_exchange_cancel(struct cv_exchange *exchange);
 
-// At the end of a delivery: gives back the record that its requests have shared one after the other.
+// At the end of a delivery: gives back the record that its requests have shared one after the
+// other.
 void cv_exchange_drop_spare(struct cv_conn *conn);
 
 // `exchange->head` describes the head at `base`; `length` bytes lie behind it. Makes the exchange

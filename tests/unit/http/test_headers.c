@@ -219,9 +219,17 @@ static void test_headers_measure_a_value_up_to_its_nul(void **state) {
 }
 
 static void test_headers_measure_no_wrong_value(void **state) {
-    static const char *const right[] = {"", "a", "a b", "a\tb", "text/plain; charset=utf-8", "\x80"};
-    static const char *const wrong[] = {" ", " a", "a ", "\ta", "a\t", "a\r\nb", "\x7f",
-                                        "text/plain; charset=utf-8\n", "text/plain; charset=utf-8 "};
+    static const char *const right[] = {"",    "a", "a b", "a\tb", "text/plain; charset=utf-8",
+                                        "\x80"};
+    static const char *const wrong[] = {" ",
+                                        " a",
+                                        "a ",
+                                        "\ta",
+                                        "a\t",
+                                        "a\r\nb",
+                                        "\x7f",
+                                        "text/plain; charset=utf-8\n",
+                                        "text/plain; charset=utf-8 "};
 
     (void)state;
     for (size_t i = 0; i < CV_ARRAY_COUNT(right); i++)

@@ -55,10 +55,9 @@ static void test_http1_answers_a_deep_pipeline_in_order(void **state) {
 
 // Leaves all it can behind, and says what it was met with.
 static void handle_dirty(struct covet_request *request, struct covet_response *response) {
-    bool is_clean = covet_request_user_data(request) == NULL &&
-                    covet_response_get_status(response) == 200 &&
-                    covet_request_param(request, "name").length == 0 &&
-                    covet_request_body(request).length == 0;
+    bool is_clean =
+        covet_request_user_data(request) == NULL && covet_response_get_status(response) == 200 &&
+        covet_request_param(request, "name").length == 0 && covet_request_body(request).length == 0;
     covet_request_set_user_data(request, request);
     covet_request_on_abort(request, t_on_abort, NULL);
     covet_response_on_drain(response, t_on_drain, NULL);
@@ -96,8 +95,7 @@ static void test_http1_shows_no_request_what_the_one_before_left(void **state) {
 static void test_http1_keeps_the_record_of_a_request_that_waits(void **state) {
     (void)state;
     int client = t_world_open(world);
-    t_serve_send(&serve, client,
-                 HELLO HELLO "GET /defer HTTP/1.1\r\nHost: a\r\n\r\n" HELLO HELLO);
+    t_serve_send(&serve, client, HELLO HELLO "GET /defer HTTP/1.1\r\nHost: a\r\n\r\n" HELLO HELLO);
     assert_int_equal(t_app.handler_count, 3);
     assert_int_equal(serve.http1.app->pins, 1);
     struct covet_request *kept = t_app.kept[0];
