@@ -18,22 +18,33 @@
 #include "metrics/counter.h"
 #include "metrics/histogram.h"
 
+// All from one member up to another.
+#define CLEAR(request, from, to) \
+    memset(&(request)->from, 0, \
+           offsetof(struct covet_request, to) - offsetof(struct covet_request, from))
+
 static void on_notice(struct cv_timer *timer) {
     cv_request_aborted(CV_CONTAINER_OF(timer, struct covet_request, notice));
 }
 
-void cv_request_init(struct covet_request *request, struct covet_worker *worker,
-                     struct cv_sink *sink, const char *base, const struct cv_parser_head *head) {
+void cv_request_init(struct covet_request *request, struct cv_pool *pool, struct cv_sink *sink,
+                     const struct cv_parser_head *head) {
     request->sink = sink;
+    request->head = head;
+    request->notice.on_expiry = on_notice;
+    cv_arena_init(&request->arena, pool);
+}
+
+void cv_request_begin(struct covet_request *request, struct covet_worker *worker,
+                      const char *base) {
     request->worker = worker;
     request->base = base;
-    request->head = head;
     request->router = NULL;
-    cv_arena_init(&request->arena, worker->env->pool);
-    // Not the parameters' place, which is most of the whole.
-    memset(&request->path, 0,
-           offsetof(struct covet_request, match.param) - offsetof(struct covet_request, path));
-    request->notice.on_expiry = on_notice;
+    // Not the parameters' place, which is most of the whole. In parts that GCC clears without a
+    // loop.
+    CLEAR(request, path, on_body);
+    CLEAR(request, on_body, notice.on_expiry);
+    CLEAR(request, match, match.param);
     cv_response_init(&request->response);
 }
 
@@ -57,21 +68,16 @@ static CV_NOINLINE bool find_unusual_path(struct covet_request *request, struct 
     return true;
 }
 
-static enum cv_request_outcome find_route(struct covet_request *request) {
-    struct covet_stats_worker *stats = request->worker->env->stats;
-    uint16_t method = request->head->method;
+static void count_static(struct covet_request *request, bool is_static) {
+    cv_counter_add(request->worker->env->stats,
+                   is_static ? COVET_COUNTER_ROUTE_CACHE_HITS : COVET_COUNTER_ROUTE_CACHE_MISSES,
+                   1);
+}
+
+// A path in origin or absolute form.
+static enum cv_request_outcome find_by_path(struct covet_request *request) {
     struct cv_span path = cv_parser_span(request->base, request->head->path);
 
-    switch ((enum cv_target_form)request->head->target_form) {
-    case CV_TARGET_AUTHORITY:
-        return CV_REQUEST_NOT_IMPLEMENTED;
-    case CV_TARGET_ASTERISK:
-        request->path = CV_SPAN("*");
-        return CV_REQUEST_ALL_METHODS;
-    case CV_TARGET_ORIGIN:
-    case CV_TARGET_ABSOLUTE:
-        break;
-    }
     if (CV_LIKELY(path.length > 0 && cv_target_path_is_plain(path))) {
         request->path = path;
         request->path_in_head = true;
@@ -81,10 +87,9 @@ static enum cv_request_outcome find_route(struct covet_request *request) {
         return (enum cv_request_outcome)request->outcome;
     }
 
-    enum cv_router_result result = cv_router_match(request->router, method, path, &request->match);
-    bool is_static = result == CV_ROUTER_FOUND && request->match.route->param_count == 0;
-    cv_counter_add(
-        stats, is_static ? COVET_COUNTER_ROUTE_CACHE_HITS : COVET_COUNTER_ROUTE_CACHE_MISSES, 1);
+    enum cv_router_result result =
+        cv_router_match(request->router, request->head->method, path, &request->match);
+    count_static(request, result == CV_ROUTER_FOUND && request->match.route->param_count == 0);
     switch (result) {
     case CV_ROUTER_FOUND:
         return CV_REQUEST_HANDLER;
@@ -96,16 +101,49 @@ static enum cv_request_outcome find_route(struct covet_request *request) {
     return CV_REQUEST_NO_ROUTE;
 }
 
-enum cv_request_plan cv_request_route(struct covet_request *request, uint64_t *body_bytes_max) {
+static CV_NOINLINE enum cv_request_outcome find_route(struct covet_request *request) {
+    switch ((enum cv_target_form)request->head->target_form) {
+    case CV_TARGET_AUTHORITY:
+        return CV_REQUEST_NOT_IMPLEMENTED;
+    case CV_TARGET_ASTERISK:
+        request->path = CV_SPAN("*");
+        return CV_REQUEST_ALL_METHODS;
+    case CV_TARGET_ORIGIN:
+    case CV_TARGET_ABSOLUTE:
+        break;
+    }
+    return find_by_path(request);
+}
+
+// NULL: not known.
+static inline const struct cv_route *find_plain_route(struct covet_request *request) {
+    struct cv_span path = cv_parser_span(request->base, request->head->path);
+    const struct cv_route *route;
+
+    if (CV_UNLIKELY(request->head->target_form != CV_TARGET_ORIGIN))
+        return NULL;
+    route = cv_router_find_plain(request->router, request->head->method, path);
+    if (route == NULL)
+        return NULL;
+    request->path = path;
+    request->path_in_head = true;
+    request->match.route = route;
+    count_static(request, true);
+    return route;
+}
+
+enum cv_request_plan cv_request_route(struct covet_request *request) {
     struct covet_app *app = request->worker->app;
     const struct cv_route *route;
 
     CV_DEBUG_ASSERT(request->state == CV_REQUEST_NEW && request->router == NULL);
-    request->worker->pins++;
-    request->router = cv_routes_pin(&app->routes, request->worker->env->worker_index);
-    request->outcome = (uint8_t)find_route(request);
-    route = request->match.route;
-    *body_bytes_max = app->body_bytes_max;
+    request->router = cv_routes_current(&app->routes);
+    // CV_REQUEST_HANDLER is the outcome at first.
+    route = find_plain_route(request);
+    if (route == NULL) {
+        request->outcome = (uint8_t)find_route(request);
+        route = request->match.route;
+    }
     if (CV_UNLIKELY(route == NULL)) {
         if (request->outcome != CV_REQUEST_BAD_PATH && request->outcome != CV_REQUEST_NO_MEMORY) {
             request->chain = app->root.chain.item;
@@ -115,9 +153,23 @@ enum cv_request_plan cv_request_route(struct covet_request *request, uint64_t *b
     }
     request->chain = route->group->chain.item;
     request->chain_count = (uint8_t)route->group->chain.count;
-    if (route->body_bytes_max != 0)
-        *body_bytes_max = route->body_bytes_max;
     return route->stream_body ? CV_REQUEST_BODY_STREAM : CV_REQUEST_BODY_WHOLE;
+}
+
+uint64_t cv_request_body_bytes_max(const struct covet_request *request) {
+    const struct cv_route *route = request->match.route;
+
+    return route != NULL && route->body_bytes_max != 0 ? route->body_bytes_max
+                                                       : request->worker->app->body_bytes_max;
+}
+
+void cv_request_pin(struct covet_request *request) {
+    struct covet_worker *worker = request->worker;
+
+    CV_ASSERT(request->router != NULL && !request->pinned);
+    request->pinned = true;
+    worker->pins++;
+    cv_routes_pin(request->router, worker->env->worker_index);
 }
 
 // TRACE is a method that no path allows: 405 (RFC 9110 section 15.5.6). CONNECT names no path at
@@ -195,7 +247,7 @@ static inline void settle(struct covet_request *request) {
 }
 
 static inline void call(struct covet_request *request) {
-    if (CV_UNLIKELY(!cv_middleware_enter(request)))
+    if (request->chain_count > 0 && !cv_middleware_enter(request))
         return;
     if (CV_LIKELY(request->outcome == CV_REQUEST_HANDLER))
         request->match.route->handler(request, &request->response);
@@ -297,18 +349,24 @@ void cv_request_forget(struct covet_request *request) {
     request->match.param_count = 0;
 }
 
-void cv_request_deinit(struct covet_request *request) {
-    CV_ASSERT(!request->running);
+static CV_NOINLINE void deinit_unusual(struct covet_request *request) {
     if (request->gone != NULL)
         *request->gone = true;
     if (cv_timer_armed(&request->notice))
         cv_wheel_stop(request->worker->env->wheel, &request->notice);
     cv_arena_deinit(&request->arena);
-    if (request->router != NULL) {
+    if (request->pinned) {
         struct covet_worker *worker = request->worker;
 
+        request->pinned = false;
         cv_routes_unpin(&worker->app->routes, request->router, worker->env->worker_index);
-        request->router = NULL;
         cv_app_unpin(worker);
     }
+}
+
+void cv_request_deinit(struct covet_request *request) {
+    CV_ASSERT(!request->running);
+    if (request->pinned || request->arena.chunks != NULL || request->gone != NULL ||
+        cv_timer_armed(&request->notice))
+        deinit_unusual(request);
 }

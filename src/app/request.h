@@ -2,14 +2,17 @@
 // calls a protocol makes. The protocol owns the memory (it embeds struct covet_request) and calls,
 // on the owning worker's thread only:
 //
-//     cv_request_init      the head is parsed
-//     cv_request_route     which route, how its body is taken; pins table and generation
+//     cv_request_init      once for the memory, which may hold many requests one after the other
+//     cv_request_begin     the head is parsed
+//     cv_request_route     which route, how its body is taken
+//     cv_request_pin       the request will outlive this turn of the loop, or may
 //     cv_request_run       middleware and handler, once: with the whole body, or before it
 //     cv_request_body      streamed bodies only: bytes as they come, `last` exactly once
 //     cv_request_drained   output fell to half of CV_SINK_HIGH_WATER_BYTES from above it
 //     cv_request_half_closed   the client sends no more; it may have left; at most once
 //     cv_request_aborted   the client left before the answer was complete, at most once
-//     cv_request_deinit    nothing of the request is referred to any more; unpins
+//     cv_request_deinit    nothing of the request is referred to any more; unpins. The memory can
+//                          begin another one
 //
 // A handler finishes a request by answering, ending a stream, or cancelling; the protocol learns
 // that through the sink. Until then the request stays valid, the client gone or not. The protocol
@@ -50,12 +53,12 @@ enum cv_request_outcome {  // Of cv_request_route: who answers.
 
 struct covet_request {
     struct cv_sink *sink;               // borrowed until cv_request_deinit
-    struct covet_worker *worker;        // borrowed; its generation is pinned from route to deinit
+    struct covet_worker *worker;        // borrowed; its generation stays as the router does
     const char *base;                   // borrowed: first byte of the head
-    const struct cv_parser_head *head;  // borrowed until cv_request_deinit
-    struct cv_router *router;           // pinned from route to deinit; NULL before
+    const struct cv_parser_head *head;  // borrowed
+    struct cv_router *router;           // borrowed for the turn, or pinned; NULL before route
     struct cv_arena arena;              // owned
-    // From here to `param_count` all is zero at first.
+    // From here to `param_count` all but `on_expiry` is zero at first.
     struct cv_span path;   // Decoded.
     struct cv_span body;   // Whole bodies: set before cv_request_run.
     uint8_t state;         // enum cv_request_state
@@ -69,6 +72,7 @@ struct covet_request {
     bool abort_told;
     bool in_sink;     // Inside the sink's begin or write.
     bool deferred;    // By covet_request_defer.
+    bool pinned;      // Router and generation, until cv_request_deinit.
     uint8_t entered;  // Middleware of the chain that ran on the way in.
     uint8_t chain_count;
     const struct cv_middleware *chain;  // borrowed from the generation
@@ -87,18 +91,29 @@ struct covet_request {
 };
 
 enum cv_request_plan {
-    CV_REQUEST_BODY_WHOLE,   // Collect it (at most *body_bytes_max), set `body`, then run.
+    CV_REQUEST_BODY_WHOLE,   // Collect it, set `body`, then run.
     CV_REQUEST_BODY_STREAM,  // Run now, then cv_request_body.
 };
 
-void cv_request_init(struct covet_request *request, struct covet_worker *worker,
-                     struct cv_sink *sink, const char *base, const struct cv_parser_head *head);
+// `pool` is the worker's.
+void cv_request_init(struct covet_request *request, struct cv_pool *pool, struct cv_sink *sink,
+                     const struct cv_parser_head *head);
 
-// Finds the route and pins its table and the generation. Also right for paths without a route
-// (404), with other methods (405, OPTIONS) or that cannot be decoded (400): cv_request_run then
-// answers, and the plan is CV_REQUEST_BODY_STREAM, so that no body is collected for nobody.
-// `*body_bytes_max` is set for both plans.
-enum cv_request_plan cv_request_route(struct covet_request *request, uint64_t *body_bytes_max);
+// `base` is the first byte of the head, which is parsed.
+void cv_request_begin(struct covet_request *request, struct covet_worker *worker, const char *base);
+
+// Finds the route; its table and generation stay until the turn of the loop ends. Also right for
+// paths without a route (404), with other methods (405, OPTIONS) or that cannot be decoded (400):
+// cv_request_run then answers, and the plan is CV_REQUEST_BODY_STREAM, so that no body is collected
+// for nobody.
+enum cv_request_plan cv_request_route(struct covet_request *request);
+
+// The longest body it may have, once it is routed.
+uint64_t cv_request_body_bytes_max(const struct covet_request *request);
+
+// Pins the table and the generation until cv_request_deinit. Needed, after cv_request_route, for a
+// request that is not over when the turn is. Once per request.
+void cv_request_pin(struct covet_request *request);
 
 // Runs middleware and handler. A handler that neither answers nor defers gets a 500 sent and
 // logged.

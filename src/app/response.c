@@ -115,12 +115,20 @@ CV_COLD int cv_response_send_refused(struct covet_response *response) {
     return -EBADMSG;
 }
 
+// With middleware on the way out, or a refused field.
+static CV_NOINLINE int answer_unusual(struct covet_response *response, struct cv_span type,
+                                      struct cv_span body, enum cv_body_lifetime lifetime) {
+    if (!cv_response_leave(response))
+        return cv_response_send_refused(response);
+    return send(response, type, body, lifetime);
+}
+
 static int answer(struct covet_response *response, struct cv_span type, struct cv_span body,
                   enum cv_body_lifetime lifetime) {
     if (response->state != CV_RESPONSE_OPEN)
         return -EALREADY;
-    if (!cv_response_leave(response))
-        return cv_response_send_refused(response);
+    if (CV_UNLIKELY(cv_response_request(response)->entered > 0 || response->refused))
+        return answer_unusual(response, type, body, lifetime);
     return send(response, type, body, lifetime);
 }
 
@@ -249,12 +257,17 @@ int covet_response_get_status(const struct covet_response *response) {
 
 // Answers.
 
-struct cv_span cv_response_take_type(struct covet_response *response, const char *type) {
-    struct cv_span span = type == NULL ? NOTHING : cv_span_of(type);
+static inline struct cv_span take_type(struct covet_response *response, const char *type) {
+    size_t length = type == NULL ? 0 : cv_headers_value_length(type);
 
-    if (CV_UNLIKELY(!cv_headers_is_value(span)))
-        refuse(response, CV_SPAN("Content-Type"), cv_response_why(-EBADMSG));
-    return span;
+    if (CV_LIKELY(length != SIZE_MAX))
+        return cv_span_make(type, length);
+    refuse(response, CV_SPAN("Content-Type"), cv_response_why(-EBADMSG));
+    return NOTHING;
+}
+
+struct cv_span cv_response_take_type(struct covet_response *response, const char *type) {
+    return take_type(response, type);
 }
 
 int covet_response_body(struct covet_response *response, const char *type, const void *data,
@@ -264,7 +277,7 @@ int covet_response_body(struct covet_response *response, const char *type, const
     if (response->state != CV_RESPONSE_OPEN)
         return -EALREADY;
     // A type that cannot be sent is refused; answering then sends the 500.
-    return answer(response, cv_response_take_type(response, type), cv_span_make(data, length),
+    return answer(response, take_type(response, type), cv_span_make(data, length),
                   lifetime == COVET_COPY ? CV_BODY_COPY : CV_BODY_REQUEST);
 }
 

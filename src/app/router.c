@@ -61,6 +61,12 @@ struct search {
 
 static const struct place nowhere = {NULL, NULL};
 
+// The route of a pattern for one of the methods it takes.
+static inline const struct cv_route *route_of(const struct cv_router *router,
+                                              const struct cv_router_leaf *leaf, uint16_t method) {
+    return router->routes[leaf->route + leaf->of[__builtin_ctz(method)]];
+}
+
 // Chooses among the routes of one pattern; notes their methods for a 405.
 static inline bool choose(const struct cv_router *router, const struct cv_router_leaf *leaf,
                           uint16_t method, struct cv_match *match) {
@@ -68,7 +74,7 @@ static inline bool choose(const struct cv_router *router, const struct cv_router
         match->allowed |= leaf->methods;
         return false;
     }
-    match->route = router->routes[leaf->route + leaf->of[__builtin_ctz(method)]];
+    match->route = route_of(router, leaf, method);
     return true;
 }
 
@@ -370,6 +376,19 @@ enum cv_router_result cv_router_match(const struct cv_router *router, uint16_t m
     if (path.length > CV_ROUTER_SLOT_TEXT_BYTES)
         return match_long(router, method, path, match);
     return match_behind(router, method, path, find_words(router, path), match);
+}
+
+const struct cv_route *cv_router_find_plain(const struct cv_router *router, uint16_t method,
+                                            struct cv_span path) {
+    const struct cv_router_slot *slot;
+
+    // Long paths are few, and what finds them takes registers from the others. 0 wraps around.
+    if (path.length - 1 >= CV_MIN(router->static_bytes_max, CV_ROUTER_SLOT_TEXT_BYTES))
+        return NULL;
+    slot = path.length < WORD_BYTES ? find_short(router, path) : find_words(router, path);
+    if (slot == NULL || (slot->leaf.takes & method) == 0 || !slot->is_plain)
+        return NULL;
+    return route_of(router, &slot->leaf, method);
 }
 
 uint16_t cv_router_methods(const struct cv_router *router) {

@@ -73,6 +73,11 @@ struct cv_match {
 enum cv_router_result cv_router_match(const struct cv_router *router, uint16_t method,
                                       struct cv_span path, struct cv_match *match);
 
+// The short way to most routes: finds the one of a static pattern for a path as the client sent it,
+// in origin form and not decoded. NULL: nothing is known, cv_router_match has to be asked.
+const struct cv_route *cv_router_find_plain(const struct cv_router *router, uint16_t method,
+                                            struct cv_span path);
+
 // What an Allow field says for a set of methods: HEAD is added to GET, and OPTIONS always.
 #define CV_ROUTER_ALLOW_BYTES_MAX 64u
 struct cv_span cv_router_allow_text(uint16_t methods, char out[CV_ROUTER_ALLOW_BYTES_MAX]);

@@ -14,6 +14,7 @@
 #include "app/router_layout.h"
 #include "base/assert.h"
 #include "http/parser.h"
+#include "http/target.h"
 
 #define DEAD_NODE 1u
 #define SEEDS_MAX 64u
@@ -445,8 +446,11 @@ static void sort_out(struct build *build) {
             build->dynamic[build->dynamic_count++] = i;
             continue;
         }
-        *slot =
-            (struct cv_router_slot){.length = route->key_bytes, .leaf = make_leaf(build, i, end)};
+        *slot = (struct cv_router_slot){
+            .length = route->key_bytes,
+            .leaf = make_leaf(build, i, end),
+            .is_plain = cv_target_path_is_plain(cv_span_make(route->key, route->key_bytes)),
+        };
         if (route->key_bytes <= CV_ROUTER_SLOT_TEXT_BYTES) {
             memcpy(slot->text, route->key, route->key_bytes);
         } else {

@@ -30,6 +30,7 @@ struct cv_router_slot {
     uint32_t length;                       // Of the path; 0: the slot is empty.
     uint32_t long_text;                    // In `texts`, of a longer path.
     struct cv_router_leaf leaf;
+    bool is_plain;  // Sent by a client, the path means itself.
 } CV_CACHE_ALIGNED;
 
 #define CV_ROUTER_VECTOR_BYTES 16u
@@ -151,7 +152,7 @@ static inline uint64_t cv_router_hash_words(struct cv_router_words words, size_t
 
 // Of a text of 1 to 7 bytes, as a word.
 static inline uint64_t cv_router_hash_short(uint64_t word, size_t length, uint64_t seed) {
-    return cv_router_hash_words((struct cv_router_words){word, word, word, word}, length, seed);
+    return cv_router_mix(word ^ seed ^ length, word ^ CV_ROUTER_SALT_1);
 }
 
 // Of a text of more than 32 bytes.

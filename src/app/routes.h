@@ -1,8 +1,8 @@
 // The routes of one application: what is registered, the table that is searched, and the tables
 // that somebody may still look at (docs/notes/0006-router.md).
 //
-// Any thread changes them, one at a time; a worker reads them without waiting for anybody: it pins
-// the current table for each request and unpins it when the request is gone. A table that was
+// Any thread changes them, one at a time; a worker reads them without waiting for anybody: it takes
+// the current table for each request, and pins it for those that outlive the turn. A table that was
 // replaced is freed when every worker has passed a turn since and none holds a pin on it.
 #ifndef CV_APP_ROUTES_H
 #define CV_APP_ROUTES_H
@@ -97,7 +97,7 @@ void cv_routes_measure(struct cv_routes *routes, struct cv_routes_figures *figur
 void cv_routes_enter(struct cv_routes *routes, uint32_t worker_index, const struct cv_turn *turn);
 void cv_routes_leave(struct cv_routes *routes, uint32_t worker_index);
 
-// The three below: the worker's own thread.
+// The rest: the worker's own thread.
 
 // Tells the writers where the worker is. Awake: what was current before may still be held when this
 // is read, but a table taken from now on is one published by then or later; for that the store must
@@ -114,14 +114,17 @@ static inline void cv_turn_sleep(struct cv_turn *turn) {
     atomic_store_explicit(&turn->word, word + 1, memory_order_release);
 }
 
-// Pins the current table.
-static inline struct cv_router *cv_routes_pin(struct cv_routes *routes, uint32_t worker_index) {
-    struct cv_router *router = atomic_load_explicit(&routes->current, memory_order_seq_cst);
+// The current table. It stays until the worker's turn ends, and while it is pinned.
+static inline struct cv_router *cv_routes_current(struct cv_routes *routes) {
+    return atomic_load_explicit(&routes->current, memory_order_seq_cst);
+}
+
+// Pins a table that was the current one in this turn.
+static inline void cv_routes_pin(struct cv_router *router, uint32_t worker_index) {
     struct cv_router_pins *pins = &router->pins[worker_index];
     uint32_t count = atomic_load_explicit(&pins->count, memory_order_relaxed);
 
     atomic_store_explicit(&pins->count, count + 1, memory_order_relaxed);
-    return router;
 }
 
 static inline void cv_routes_unpin(struct cv_routes *routes, struct cv_router *router,

@@ -173,8 +173,12 @@ static void set_now(struct cv_clock *clock, uint64_t now_ns) {
 }
 
 static void set_realtime(struct cv_clock *clock, int64_t realtime_s) {
+    char *date = clock->date_line + CV_CLOCK_NAME_BYTES;
+
     clock->realtime_s = realtime_s;
-    cv_clock_format_date(clock->date, realtime_s);
+    memcpy(clock->date_line, "\r\nDate: ", CV_CLOCK_NAME_BYTES);
+    cv_clock_format_date(date, realtime_s);
+    memcpy(date + CV_CLOCK_DATE_BYTES, "\r\n\r\n", 5);
 }
 
 static void check_realtime(struct cv_clock *clock) {

@@ -12,18 +12,20 @@
 #include "base/span.h"
 
 #define CV_CLOCK_DATE_BYTES 29u  // "Sun, 06 Nov 1994 08:49:37 GMT"
-#define CV_CLOCK_ISO_BYTES 24u   // "1994-11-06T08:49:37.000Z"
-#define CV_CLOCK_CLF_BYTES 26u   // "06/Nov/1994:08:49:37 +0000"
+#define CV_CLOCK_NAME_BYTES 8u   // "\r\nDate: "
+#define CV_CLOCK_LINE_BYTES (CV_CLOCK_NAME_BYTES + CV_CLOCK_DATE_BYTES + 4u)
+#define CV_CLOCK_ISO_BYTES 24u  // "1994-11-06T08:49:37.000Z"
+#define CV_CLOCK_CLF_BYTES 26u  // "06/Nov/1994:08:49:37 +0000"
 
 struct cv_clock {
     uint64_t now_ns;       // CLOCK_MONOTONIC at the last update.
     uint64_t now_ms;       // The same, rounded down.
     uint64_t check_at_ns;  // When the wall clock is read again.
-    int64_t realtime_s;    // Seconds since the epoch, as shown by `date`.
+    int64_t realtime_s;    // Seconds since the epoch, as shown by `date_line`.
     uint64_t ns_per_tick;  // Times 2^32; 0 while nothing is known of the time-stamp counter.
     uint64_t rated_ns;     // Where the rate is taken from: a moment,
     uint64_t rated_ticks;  // and what the counter showed then.
-    char date[CV_CLOCK_DATE_BYTES + 1];
+    char date_line[CV_CLOCK_LINE_BYTES + 1];
 };
 
 // Reads the clocks for the first time.
@@ -37,7 +39,13 @@ void cv_clock_set(struct cv_clock *clock, uint64_t now_ns, int64_t realtime_s);
 
 // The value of a Date field (IMF-fixdate, RFC 9110 section 5.6.7). Borrowed until the next update.
 static inline struct cv_span cv_clock_date(const struct cv_clock *clock) {
-    return cv_span_make(clock->date, CV_CLOCK_DATE_BYTES);
+    return cv_span_make(clock->date_line + CV_CLOCK_NAME_BYTES, CV_CLOCK_DATE_BYTES);
+}
+
+// The same as the last field of a head: the end of the line before, "Date: ", the date, the end of
+// the line and the empty line; CV_CLOCK_LINE_BYTES bytes, borrowed until the next update.
+static inline const char *cv_clock_date_line(const struct cv_clock *clock) {
+    return clock->date_line;
 }
 
 // CLOCK_MONOTONIC now.

@@ -7,6 +7,8 @@
     __attribute__((format(printf, format_index, first_index)))
 #define CV_ALWAYS_INLINE inline __attribute__((always_inline))
 #define CV_NOINLINE __attribute__((noinline))
+// For loads that reach past an object.
+#define CV_READS_BEYOND __attribute__((no_sanitize("address", "thread")))
 #define CV_COLD __attribute__((cold, noinline))
 #define CV_CACHE_LINE_BYTES 64
 #define CV_CACHE_ALIGNED __attribute__((aligned(CV_CACHE_LINE_BYTES)))

@@ -96,50 +96,37 @@ size_t cv_head_bytes_max(const struct cv_head *head) {
     return CV_HEAD_FIXED_BYTES_MAX + head->content_type.length + head->fields.length;
 }
 
-// The literal's length is known here, so the copy becomes a few moves.
-#define PUT(out, literal) \
-    ((char *)memcpy((out), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
-
-static const char pairs[201] =
+const char cv_head_pairs[201] =
     "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
     "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
     "8081828384858687888990919293949596979899";
 
-static CV_NOINLINE char *put_long_decimal(char *out, uint64_t value) {
+CV_NOINLINE char *cv_head_put_long_decimal(char *out, uint64_t value) {
     char digits[20];
     char *first = digits + sizeof(digits);
 
     while (value >= 100) {
         first -= 2;
-        memcpy(first, pairs + value % 100 * 2, 2);
+        memcpy(first, cv_head_pairs + value % 100 * 2, 2);
         value /= 100;
     }
     if (value >= 10) {
         first -= 2;
-        memcpy(first, pairs + value * 2, 2);
+        memcpy(first, cv_head_pairs + value * 2, 2);
     } else {
         *--first = (char)('0' + value);
     }
     return cv_span_put(out, cv_span_make(first, (size_t)(digits + sizeof(digits) - first)));
 }
 
-static inline char *put_decimal(char *out, uint64_t value) {
-    if (CV_UNLIKELY(value >= 100))
-        return put_long_decimal(out, value);
-    if (value >= 10)
-        return (char *)memcpy(out, pairs + value * 2, 2) + 2;
-    *out = (char)('0' + value);
-    return out + 1;
-}
-
-static CV_NOINLINE char *put_status_line(char *out, uint16_t status) {
+static char *put_status_line(char *out, uint16_t status) {
     struct cv_span line = known_line(status);
 
     if (line.length != 0)
         return cv_span_put(out, line);
-    out = PUT(out, "HTTP/1.1 ");
-    out = put_decimal(out, status);
-    return PUT(out, " Unknown");
+    out = CV_HEAD_PUT(out, "HTTP/1.1 ");
+    out = cv_head_put_decimal(out, status);
+    return CV_HEAD_PUT(out, " Unknown");
 }
 
 size_t cv_head_write(char *out, const struct cv_head *head) {
@@ -147,29 +134,28 @@ size_t cv_head_write(char *out, const struct cv_head *head) {
 
     CV_DEBUG_ASSERT(head->status >= 100 && head->status <= 999);
     CV_DEBUG_ASSERT(head->date.length == 0 || head->date.length == DATE_BYTES);
-    at = CV_LIKELY(head->status == 200) ? PUT(out, "HTTP/1.1 200 OK")
-                                        : put_status_line(out, head->status);
-    if (CV_LIKELY(head->body == CV_HEAD_LENGTH)) {
-        at = PUT(at, "\r\nContent-Length: ");
-        at = put_decimal(at, head->content_length);
+    at = put_status_line(out, head->status);
+    if (head->body == CV_HEAD_LENGTH) {
+        at = CV_HEAD_PUT(at, "\r\nContent-Length: ");
+        at = cv_head_put_decimal(at, head->content_length);
     } else if (head->body == CV_HEAD_CHUNKED) {
-        at = PUT(at, "\r\nTransfer-Encoding: chunked");
+        at = CV_HEAD_PUT(at, "\r\nTransfer-Encoding: chunked");
     }
-    if (CV_LIKELY(head->content_type.length != 0)) {
-        at = PUT(at, "\r\nContent-Type: ");
+    if (head->content_type.length != 0) {
+        at = CV_HEAD_PUT(at, "\r\nContent-Type: ");
         at = cv_span_put(at, head->content_type);
     }
-    if (CV_LIKELY(head->date.length != 0)) {
-        at = PUT(at, "\r\nDate: ");
+    if (head->date.length != 0) {
+        at = CV_HEAD_PUT(at, "\r\nDate: ");
         at = (char *)memcpy(at, head->date.data, DATE_BYTES) + DATE_BYTES;
     }
     if (head->close)
-        at = PUT(at, "\r\nConnection: close");
+        at = CV_HEAD_PUT(at, "\r\nConnection: close");
     else if (head->keep_alive)
-        at = PUT(at, "\r\nConnection: keep-alive");
-    at = PUT(at, "\r\n");
+        at = CV_HEAD_PUT(at, "\r\nConnection: keep-alive");
+    at = CV_HEAD_PUT(at, "\r\n");
     if (head->fields.length != 0)
         at = cv_span_put(at, head->fields);
-    at = PUT(at, "\r\n");
+    at = CV_HEAD_PUT(at, "\r\n");
     return (size_t)(at - out);
 }

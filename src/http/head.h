@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
 #include "base/span.h"
 
 #define CV_HEAD_FIXED_BYTES_MAX 256u  // Everything cv_head_write adds but type, fields and reason.
@@ -34,6 +35,41 @@ size_t cv_head_bytes_max(const struct cv_head *head);
 // Writes the head, ending in the empty line; `out` has cv_head_bytes_max(head) bytes. Returns the
 // bytes written. Always HTTP/1.1 (RFC 9110 section 2.5).
 size_t cv_head_write(char *out, const struct cv_head *head);
+
+// The literal's length is known here, so the copy becomes a few moves.
+#define CV_HEAD_PUT(out, literal) \
+    ((char *)memcpy((out), (literal), sizeof(literal) - 1) + sizeof(literal) - 1)
+
+extern const char cv_head_pairs[201];  // "00" to "99".
+
+// The rest of cv_head_put_decimal.
+char *cv_head_put_long_decimal(char *out, uint64_t value);
+
+// Writes a number and returns the place behind it.
+static inline char *cv_head_put_decimal(char *out, uint64_t value) {
+    if (CV_UNLIKELY(value >= 100))
+        return cv_head_put_long_decimal(out, value);
+    if (value >= 10)
+        return (char *)memcpy(out, cv_head_pairs + value * 2, 2) + 2;
+    *out = (char)('0' + value);
+    return out + 1;
+}
+
+#define CV_HEAD_USUAL_BYTES_MAX 94u  // All that cv_head_put_usual writes but the type.
+#define CV_HEAD_USUAL_LENGTH_MAX 9999u
+#define CV_HEAD_DATE_LINE_BYTES 41u  // CRLF "Date: " IMF-fixdate CRLF CRLF
+
+// What cv_head_write does for a 200 with a type, a date, a length of at most
+// CV_HEAD_USUAL_LENGTH_MAX, and nothing else: most answers are that. `date_line` is the head's end,
+// from the CRLF before Date on. Returns the place behind the head.
+static inline char *cv_head_put_usual(char *out, uint64_t content_length,
+                                      struct cv_span content_type, const char *date_line) {
+    out = CV_HEAD_PUT(out, "HTTP/1.1 200 OK\r\nContent-Length: ");
+    out = cv_head_put_decimal(out, content_length);
+    out = CV_HEAD_PUT(out, "\r\nContent-Type: ");
+    out = cv_span_put(out, content_type);
+    return (char *)memcpy(out, date_line, CV_HEAD_DATE_LINE_BYTES) + CV_HEAD_DATE_LINE_BYTES;
+}
 
 // The registered reason phrase (RFC 9110 section 15), "Unknown" for others. Static.
 struct cv_span cv_head_reason(uint16_t status);

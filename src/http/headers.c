@@ -110,16 +110,24 @@ static bool is_blank(char byte) {
     return byte == ' ' || byte == '\t';
 }
 
-// None of sixteen bytes is a control byte. HTAB, which is none in a value, is one here.
-static bool has_no_control(__m128i bytes) {
+#define ALL_16 0xffffu
+#define PAGE_BYTES 4096u
+
+// One bit for each of sixteen bytes that is no control byte. HTAB, which is none in a value, is one
+// here.
+static CV_ALWAYS_INLINE unsigned no_controls(__m128i bytes) {
     const __m128i space = _mm_set1_epi8(' ');
     __m128i controls = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
     __m128i others = _mm_cmpeq_epi8(_mm_max_epu8(bytes, space), bytes);
 
-    return _mm_movemask_epi8(_mm_andnot_si128(controls, others)) == 0xffff;
+    return (unsigned)_mm_movemask_epi8(_mm_andnot_si128(controls, others));
 }
 
-static __m128i load_16(const char *bytes) {
+static bool has_no_control(__m128i bytes) {
+    return no_controls(bytes) == ALL_16;
+}
+
+static CV_ALWAYS_INLINE __m128i load_16(const char *bytes) {
     return _mm_loadu_si128((const __m128i *)(const void *)bytes);
 }
 
@@ -149,6 +157,30 @@ bool cv_headers_is_value(struct cv_span text) {
         is_plain = has_no_control(_mm_unpacklo_epi64(load_8(at), load_8(end - 8)));
     }
     return CV_LIKELY(is_plain) ? *text.data != ' ' && end[-1] != ' ' : is_value_by_bytes(text);
+}
+
+static CV_NOINLINE size_t value_length_by_bytes(const char *text) {
+    struct cv_span value = cv_span_of(text);
+
+    return cv_headers_is_value(value) ? value.length : SIZE_MAX;
+}
+
+// Looks for the end and for wrong bytes at once. Loads reach beyond the end, but into no other
+// page.
+CV_READS_BEYOND size_t cv_headers_value_length(const char *text) {
+    const char *at = text;
+    unsigned wrong;
+
+    do {
+        if (CV_UNLIKELY(((uintptr_t)at & (PAGE_BYTES - 1)) > PAGE_BYTES - 16))
+            return value_length_by_bytes(text);
+        wrong = no_controls(load_16(at)) ^ ALL_16;
+        at += 16;
+    } while (wrong == 0);
+    at += __builtin_ctz(wrong) - 16;
+    if (CV_UNLIKELY(*at != '\0' || at == text || *text == ' ' || at[-1] == ' '))
+        return value_length_by_bytes(text);
+    return (size_t)(at - text);
 }
 
 static bool is_hex(char byte) {

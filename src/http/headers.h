@@ -41,6 +41,9 @@ bool cv_headers_is_token(struct cv_span text);
 // field-value bytes: VCHAR, obs-text, SP and HTAB, no space at either end (RFC 9110 section 5.5).
 bool cv_headers_is_value(struct cv_span text);
 
+// Measures a text that ends in NUL: its length if it is such a value, else SIZE_MAX.
+size_t cv_headers_value_length(const char *text);
+
 // host[:port] as a Host field or an authority may hold it (RFC 9110 section 7.2, RFC 3986
 // section 3.2.2): a registered name, an IPv4 address or a bracketed IPv6 address, then a port of at
 // most five digits, up to 65535, or an empty one. Empty is right; a port without a host is not.

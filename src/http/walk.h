@@ -301,11 +301,12 @@ INLINE enum cv_parser_result take_start(struct cv_scan_text text, struct cv_pars
     return take_method(text, head, at);
 }
 
-// request-target SP HTTP-version CRLF, from `begin` on.
+// request-target SP HTTP-version CRLF, from `begin` on. `*line` is the place behind it: what is in
+// `head_bytes`, but to be had without waiting for the store.
 INLINE enum cv_parser_result take_target(struct cv_scan_text text,
                                          const struct cv_parser_limits *limits,
                                          struct cv_parser_head *head, size_t begin,
-                                         struct cv_scan_target target) {
+                                         struct cv_scan_target target, size_t *line) {
     const uint64_t space_version = UINT64_C(0x2e312f5054544820);  // " HTTP/1."
     const uint32_t version_end = 0x0a0d312e;                      // ".1\r\n"
     size_t end = target.end;
@@ -313,15 +314,19 @@ INLINE enum cv_parser_result take_target(struct cv_scan_text text,
     if (CV_UNLIKELY(text.length - end < 11 || text.data[begin] != '/' ||
                     cv_bytes_load_8(text.data + end) != space_version ||
                     cv_bytes_load_4(text.data + end + 7) != version_end ||
-                    end - begin > limits->target_bytes_max || head->method == CV_METHOD_CONNECT))
-        return cv_unusual_target(text, limits, head, begin, target);
+                    end - begin > limits->target_bytes_max || head->method == CV_METHOD_CONNECT)) {
+        enum cv_parser_result result = cv_unusual_target(text, limits, head, begin, target);
+        *line = head->head_bytes;
+        return result;
+    }
     head->version_minor = 1;
     head->target_form = CV_TARGET_ORIGIN;
     head->target = slice(begin, end);
     head->path = slice(begin, target.query);
     head->query = slice(target.query + (target.query < end), end);
     head->authority = slice(begin, begin);
-    head->head_bytes = (uint32_t)end + 11;
+    *line = end + 11;
+    head->head_bytes = (uint32_t)*line;
     return CV_PARSER_DONE;
 }
 
@@ -408,11 +413,12 @@ INLINE enum cv_parser_result read_whole(struct cv_scan_text text,
     if (CV_UNLIKELY(result != CV_PARSER_DONE))
         return partial(text, limits, result);
     size_t begin = head->head_bytes;
-    result = take_target(text, limits, head, begin, scan_target(text, begin));
+    size_t line;
+    result = take_target(text, limits, head, begin, scan_target(text, begin), &line);
     if (CV_UNLIKELY(result != CV_PARSER_DONE))
         return partial(text, limits, result);
     clear_fields(head);
-    size_t host_end = limits->fields_max > 0 ? take_host(text, head, head->head_bytes) : 0;
+    size_t host_end = limits->fields_max > 0 ? take_host(text, head, line) : 0;
     if (host_end != 0 && end_short_head(text, head, host_end))
         return judge(text, head, true);
     return read_fields(text, limits, head, begin, host_end);
@@ -473,7 +479,8 @@ static enum cv_parser_result go_on_with_target(struct cv_scan_text text,
     progress->mark[0] = (uint16_t)target.query;
     progress->scanned = (uint32_t)target.end;
     head->method = progress->method;
-    enum cv_parser_result result = take_target(text, limits, head, progress->at, target);
+    size_t line;
+    enum cv_parser_result result = take_target(text, limits, head, progress->at, target, &line);
     if (result != CV_PARSER_DONE)
         return result;
     progress->stage = IN_FIELDS;

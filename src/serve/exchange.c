@@ -19,6 +19,9 @@
 // Answers per unread request byte, roughly: the room one output block should have.
 #define OUTPUT_PER_UNREAD 4u
 
+_Static_assert(COPY_BYTES_MAX <= CV_HEAD_USUAL_LENGTH_MAX, "a body that is copied is usual");
+_Static_assert(CV_CLOCK_LINE_BYTES == CV_HEAD_DATE_LINE_BYTES, "the clock writes it");
+
 static const struct cv_sink_ops sink_ops;
 
 static struct cv_exchange *of(struct cv_sink *sink) {
@@ -29,16 +32,14 @@ static void hold(struct cv_exchange *exchange) {
     exchange->holders++;
 }
 
-// Of a request that ran and had no body of its own.
-static inline void destroy_plain(struct cv_exchange *exchange) {
+// Of a request that ran and had no body of its own: the next one of the delivery gets the record.
+static inline void destroy_plain(struct cv_exchange *exchange, struct cv_http1 *http1) {
     cv_request_deinit(&exchange->request);
-    cv_pool_release(exchange->pool, exchange, sizeof(*exchange));
+    http1->spare = exchange;
 }
 
 static CV_NOINLINE void destroy(struct cv_exchange *exchange) {
-    if (CV_LIKELY(exchange->is_started || exchange->request.router != NULL)) {
-        cv_request_deinit(&exchange->request);
-    }
+    cv_request_deinit(&exchange->request);
     if (CV_UNLIKELY(exchange->body.data != NULL)) {
         cv_buffer_clear(&exchange->body, exchange->pool);
     }
@@ -68,21 +69,34 @@ static inline void leave_connection(struct cv_exchange *exchange) {
 
 struct cv_exchange *cv_exchange_create(struct cv_conn *conn) {
     struct cv_pool *pool = conn->net->pool;
-    struct cv_exchange *exchange = cv_pool_acquire(pool, sizeof(*exchange));
-    if (exchange == NULL) {
-        return NULL;
+    struct cv_http1 *http1 = cv_http1_of(conn);
+    struct cv_exchange *exchange = http1->spare;
+    if (CV_LIKELY(exchange != NULL)) {
+        http1->spare = NULL;
+    } else {
+        exchange = cv_pool_acquire(pool, sizeof(*exchange));
+        if (exchange == NULL) {
+            return NULL;
+        }
+        exchange->sink.ops = &sink_ops;
+        exchange->conn = conn;
+        exchange->pool = pool;
+        cv_request_init(&exchange->request, pool, &exchange->sink, &exchange->head);
     }
     // What stands behind is set up when it is needed.
-    memset(exchange, 0, offsetof(struct cv_exchange, lent_end));
-    exchange->sink.ops = &sink_ops;
-    exchange->conn = conn;
-    exchange->pool = pool;
-    exchange->request.router = NULL;
+    memset(&exchange->holders, 0,
+           offsetof(struct cv_exchange, lent_end) - offsetof(struct cv_exchange, holders));
     return exchange;
 }
 
 void cv_exchange_cancel(struct cv_exchange *exchange) {
     cv_pool_release(exchange->pool, exchange, sizeof(*exchange));
+}
+
+void cv_exchange_drop_spare(struct cv_conn *conn) {
+    struct cv_http1 *http1 = cv_http1_of(conn);
+    cv_pool_release(conn->net->pool, http1->spare, sizeof(*http1->spare));
+    http1->spare = NULL;
 }
 
 // The end of an exchange.
@@ -122,8 +136,7 @@ static void end(struct cv_exchange *exchange) {
 }
 
 // The answer is complete. From inside a call of the application the end must wait for its return.
-static inline void finish(struct cv_exchange *exchange) {
-    struct cv_conn *conn = exchange->conn;
+static inline void finish(struct cv_exchange *exchange, struct cv_conn *conn) {
     CV_ASSERT(!exchange->is_answered);
     exchange->is_answered = true;
     if (conn != NULL) {
@@ -238,9 +251,10 @@ static inline void run_without_body(struct cv_exchange *exchange) {
                   !exchange->is_closing)) {
         conn->protocol = NULL;
         cv_conn_flush(conn);
-        destroy_plain(exchange);
+        destroy_plain(exchange, cv_http1_of(conn));
         return;
     }
+    cv_request_pin(&exchange->request);
     after_call(exchange);
     release(exchange);
 }
@@ -333,19 +347,21 @@ size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const u
     exchange->lent_end = (const char *)data + length;
     exchange->is_current = true;
     exchange->holders = 2;  // Being current, and this call.
-    cv_request_init(&exchange->request, cv_http1_of(conn)->app, &exchange->sink, base, head);
-    exchange->is_body_streamed =
-        cv_request_route(&exchange->request, &exchange->body_bytes_max) == CV_REQUEST_BODY_STREAM;
-    exchange->body_left = head->content_length;
+    cv_request_begin(&exchange->request, cv_http1_of(conn)->app, base);
+    enum cv_request_plan plan = cv_request_route(&exchange->request);
     exchange->is_body_over = !head->chunked && head->content_length == 0;
+    if (CV_LIKELY(exchange->is_body_over && plan == CV_REQUEST_BODY_WHOLE)) {
+        run_without_body(exchange);
+        return 0;
+    }
+    exchange->is_body_streamed = plan == CV_REQUEST_BODY_STREAM;
+    exchange->body_left = head->content_length;
+    exchange->body_bytes_max = cv_request_body_bytes_max(&exchange->request);
     exchange->owes_continue = head->expect_continue && !exchange->is_body_over;
     if (head->chunked) {
         cv_chunked_init(&exchange->chunked);
     }
-    if (CV_LIKELY(exchange->is_body_over && !exchange->is_body_streamed)) {
-        run_without_body(exchange);
-        return 0;
-    }
+    cv_request_pin(&exchange->request);
     if (CV_UNLIKELY(head->content_length > exchange->body_bytes_max)) {
         refuse(exchange, 413, "the body is too large", COVET_COUNTER_CLOSED_ERROR);
     } else if (exchange->is_body_streamed) {
@@ -491,14 +507,14 @@ void cv_exchange_on_output(struct cv_exchange *exchange) {
 }
 
 // The sink.
-static inline void fill_head(struct cv_exchange *exchange, struct cv_head *head) {
+static void fill_head(struct cv_exchange *exchange, struct cv_head *head) {
     struct cv_net *net = exchange->conn->net;
     const struct cv_parser_head *request = &exchange->head;
     exchange->status = head->status;
     // Behind a CONNECT come bytes of the tunnel that was refused, not requests.
     exchange->is_closing = !request->keep_alive || net->draining || !is_discardable(exchange) ||
                            request->method == CV_METHOD_CONNECT;
-    if (CV_UNLIKELY(head->body == CV_HEAD_CHUNKED)) {
+    if (head->body == CV_HEAD_CHUNKED) {
         exchange->is_chunked_out = request->version_minor > 0;
         if (!exchange->is_chunked_out) {
             // HTTP/1.0 knows no chunks: the end of the connection is the end of the body.
@@ -517,8 +533,8 @@ static void give_up(struct cv_exchange *exchange) {
 }
 
 // Writes the head, with `body` behind it in the same block. False when memory is exhausted.
-static inline bool write_head(struct cv_exchange *exchange, struct cv_outq *outq,
-                              const struct cv_head *head, struct cv_span body) {
+static bool write_head(struct cv_exchange *exchange, struct cv_outq *outq,
+                       const struct cv_head *head, struct cv_span body) {
     size_t bytes = cv_head_bytes_max(head) + body.length;
     size_t expected = bytes + cv_http1_of(exchange->conn)->unread_bytes * OUTPUT_PER_UNREAD;
     char *out = outq == NULL ? NULL : cv_outq_reserve(outq, exchange->pool, bytes, expected);
@@ -558,20 +574,67 @@ static bool write_body(struct cv_exchange *exchange, struct cv_outq *outq, struc
     return true;
 }
 
+// Does an answer go out whole and at once, on a connection that goes on, with nothing in its head
+// but what cv_head_put_usual writes?
+static inline bool is_usual(const struct cv_exchange *exchange, const struct cv_head *head) {
+    const struct cv_parser_head *request = &exchange->head;
+    return head->status == 200 && head->body == CV_HEAD_LENGTH && head->fields.length == 0 &&
+           head->content_type.length > 0 && head->content_length <= COPY_BYTES_MAX &&
+           request->keep_alive && request->version_minor > 0 &&
+           request->method != CV_METHOD_CONNECT && exchange->is_body_over &&
+           !exchange->conn->net->draining;
+}
+
+// The same as answer_unusual, for most answers in one go. False, with nothing done, for all others
+// and when memory is exhausted.
+static inline bool answer_usual(struct cv_exchange *exchange, struct cv_conn *conn,
+                                const struct cv_head *head, struct cv_span body) {
+    struct cv_net *net = conn->net;
+    struct cv_outq *outq = cv_conn_output(conn);
+    if (CV_UNLIKELY(!is_usual(exchange, head) || outq == NULL)) {
+        return false;
+    }
+    size_t bytes = CV_HEAD_USUAL_BYTES_MAX + head->content_type.length + body.length;
+    // As if all that is unread were requests like this one.
+    size_t more = cv_http1_of(conn)->unread_bytes / exchange->head.head_bytes;
+    char *out = cv_outq_reserve(outq, exchange->pool, bytes, bytes + more * bytes);
+    if (CV_UNLIKELY(out == NULL)) {
+        return false;
+    }
+    char *end = cv_head_put_usual(out, head->content_length, head->content_type,
+                                  cv_clock_date_line(net->clock));
+    end = cv_span_put(end, body);
+    cv_outq_commit(outq, (size_t)(end - out));
+    exchange->status = 200;
+    exchange->sent_bytes = body.length;
+    cv_counter_add(net->stats, COVET_COUNTER_RESPONSES_2XX, 1);
+    return true;
+}
+
+static CV_NOINLINE void answer_unusual(struct cv_exchange *exchange, struct cv_head *head,
+                                       struct cv_span body, enum cv_body_lifetime lifetime) {
+    struct cv_outq *outq = cv_conn_output(exchange->conn);
+    bool together = body.length <= COPY_BYTES_MAX;
+    fill_head(exchange, head);
+    exchange->sent_bytes = body.length;
+    if (!write_head(exchange, outq, head, together ? body : (struct cv_span){0}) ||
+        (!together && !write_body(exchange, outq, body, lifetime))) {
+        give_up(exchange);
+    }
+}
+
 static void answer(struct cv_sink *sink, struct cv_head *head, struct cv_span body,
                    enum cv_body_lifetime lifetime) {
     struct cv_exchange *exchange = of(sink);
-    if (CV_LIKELY(exchange->conn != NULL)) {
-        struct cv_outq *outq = cv_conn_output(exchange->conn);
-        bool together = body.length <= COPY_BYTES_MAX;
-        fill_head(exchange, head);
-        exchange->sent_bytes = body.length;
-        if (!write_head(exchange, outq, head, together ? body : (struct cv_span){0}) ||
-            (!together && !write_body(exchange, outq, body, lifetime))) {
-            give_up(exchange);
-        }
+    struct cv_conn *conn = exchange->conn;
+    if (CV_LIKELY(conn != NULL && answer_usual(exchange, conn, head, body))) {
+        finish(exchange, conn);
+        return;
     }
-    finish(exchange);
+    if (conn != NULL) {
+        answer_unusual(exchange, head, body, lifetime);
+    }
+    finish(exchange, exchange->conn);
 }
 
 static void begin(struct cv_sink *sink, struct cv_head *head) {
@@ -625,7 +688,7 @@ static void end_stream(struct cv_sink *sink, struct cv_span trailers) {
             give_up(exchange);
         }
     }
-    finish(exchange);
+    finish(exchange, exchange->conn);
 }
 
 static void abort_answer(struct cv_sink *sink) {

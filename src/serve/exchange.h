@@ -60,6 +60,10 @@ struct cv_exchange {
 CV_MUST_USE struct cv_exchange *cv_exchange_create(struct cv_conn *conn);
 void cv_exchange_cancel(struct cv_exchange *exchange);
 
+// At the end of a delivery: gives back the record that its requests have shared one after the
+// other.
+void cv_exchange_drop_spare(struct cv_conn *conn);
+
 // `exchange->head` describes the head at `base`; `length` bytes lie behind it. Makes the exchange
 // current and goes as far as these bytes allow. Returns how many of them belonged to the body.
 size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const uint8_t *data,

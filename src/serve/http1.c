@@ -181,6 +181,7 @@ static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length)
         }
         used += step;
     }
+    cv_exchange_drop_spare(conn);
     cv_context_end_delivery(cv_http1_of(conn)->env);
     if (conn->state != CV_CONN_OPEN) {
         // Behind a refused request, or the last one of a connection, no byte means anything.

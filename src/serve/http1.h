@@ -9,13 +9,16 @@
 #include "net/net.h"
 #include "serve/access.h"
 
+struct cv_exchange;
+
 // What the HTTP/1.1 connections of one worker share; net's `protocol` points to it. Single thread.
 struct cv_http1 {
     struct cv_env *env;        // borrowed
     struct covet_worker *app;  // borrowed; the generation that takes new requests
     struct cv_access access;
-    uint32_t drain_idle_ms;  // What an idle connection gets for a last request in a drain.
-    uint32_t unread_bytes;   // Behind the request being answered: more output will follow.
+    uint32_t drain_idle_ms;     // What an idle connection gets for a last request in a drain.
+    uint32_t unread_bytes;      // Behind the request being answered: more output will follow.
+    struct cv_exchange *spare;  // owned; for the next request of the delivery, NULL outside of one
 };
 
 // The protocol of new connections.

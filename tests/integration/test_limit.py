@@ -1,16 +1,12 @@
 """The do-nothing responder of the benchmarks: right answers, exact counts. What is measured against
 it is worth no more than it is."""
 
-import json
-import os
-import signal
-import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import Skip
 from harness.client import Client, get_bytes, post_bytes
+from harness.limit import Limit
 
 HELLO = b"Hello, World!"
 # How connections are held; every test of answers passes each.
@@ -23,36 +19,6 @@ WAYS = (
     ("--send-cqe",),
     ("--workers", "3"),
 )
-
-
-class Limit:
-    """`with Limit(env, OPTION...) as limit:`; afterwards limit.counts is what it counted."""
-
-    def __init__(self, env, *options):
-        self.program = os.path.join(os.path.dirname(env.covet), "limit")
-        if not os.access(self.program, os.X_OK):
-            raise Skip(f"{self.program} is not built")
-        self.address = ("127.0.0.1", env.free_port())
-        self.command = [self.program, "--port", str(self.address[1]), "--seconds", "20", *options]
-
-    def __enter__(self):
-        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 5
-        while True:
-            try:
-                # Each worker's listener is there before the first answers; this one is counted.
-                socket.create_connection(self.address, 1).close()
-                return self
-            except OSError:
-                assert self.process.poll() is None and time.monotonic() < deadline, self.command
-                time.sleep(0.02)
-
-    def __exit__(self, kind, *_):
-        self.process.send_signal(signal.SIGTERM)
-        text = self.process.communicate(timeout=10)[0]
-        if kind is None:
-            assert self.process.returncode == 0, f"{self.command}: {self.process.returncode}"
-            self.counts = json.loads(text)
 
 
 def converse(address, requests, pieces=0):

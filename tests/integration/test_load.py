@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -11,6 +12,7 @@ import threading
 import time
 
 from harness import Skip, metrics, names, procfs
+from harness.limit import Limit
 from harness.server import Server, has_ipv6
 from harness.stub import CLOSE, HELLO, Stub, hello, stalling
 
@@ -94,6 +96,32 @@ def test_the_open_loop_shows_a_stall_that_the_closed_loop_hides(env):
     # A tenth of all requests were due while the server stood still.
     assert opened["latency_us"]["p99"] > 80e3, opened
     assert opened["late"] > 20, opened
+
+
+SLOW_ANSWERS = os.path.join(os.path.dirname(__file__), "harness", "slow_answers.lua")
+
+
+def wrk_slow_share(env, url, limit_us):
+    """The share of answers that took longer in the closed loop of wrk, as it met them."""
+    command = ["wrk", "-t", "4", "-c", "4", "-d", "2", "-s", SLOW_ANSWERS, url, "--", str(limit_us)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20 * env.slack)
+    except FileNotFoundError:
+        raise Skip("wrk is not installed") from None
+    found = re.search(r"^slow: (\d+) of (\d+)$", done.stdout, re.M)
+    assert done.returncode == 0 and found, f"{command}: {done.stdout} {done.stderr}"
+    return int(found[1]) / int(found[2])
+
+
+def test_the_open_loop_shows_a_stall_that_wrk_hides(env):
+    with Limit(env, "--stall-ms", "100", "--stall-every", "1") as limit:
+        share = wrk_slow_share(env, limit.url, 50000)
+        opened = load(env, "-d", 2, "-c", 16, "--rate", 1000, limit.url)
+    assert limit.counts["stalls"] >= 3, limit.counts
+    assert_no_errors(opened)
+    # wrk met the stall too, but in fewer answers than p99 shows.
+    assert 0 < share < 0.01, share
+    assert opened["latency_us"]["p99"] > 50e3, opened
 
 
 def test_what_was_due_and_never_sent_counts_in_the_latencies(env):

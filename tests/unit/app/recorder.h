@@ -270,7 +270,6 @@ static inline struct t_exchange *t_open(struct covet_worker *worker, const char 
     static const struct cv_parser_limits limits = {65535, 65535, CV_PARSER_FIELDS_MAX};
     struct t_exchange *exchange = calloc(1, sizeof(*exchange));
     enum cv_request_plan own_plan;
-    uint64_t body_bytes_max;
 
     assert_non_null(exchange);
     exchange->sink.ops = &t_sink_ops;
@@ -280,8 +279,10 @@ static inline struct t_exchange *t_open(struct covet_worker *worker, const char 
                      CV_PARSER_DONE);
     // Stale bytes of an earlier request must not matter.
     memset(&exchange->request, 0xee, sizeof(exchange->request));
-    cv_request_init(&exchange->request, worker, &exchange->sink, exchange->text, &exchange->head);
-    own_plan = cv_request_route(&exchange->request, &body_bytes_max);
+    cv_request_init(&exchange->request, worker->env->pool, &exchange->sink, &exchange->head);
+    cv_request_begin(&exchange->request, worker, exchange->text);
+    own_plan = cv_request_route(&exchange->request);
+    cv_request_pin(&exchange->request);
     if (plan != NULL)
         *plan = own_plan;
     return exchange;

@@ -337,6 +337,41 @@ static void test_router_keeps_limits_of_patterns(void **state) {
     cv_routes_deinit(&routes);
 }
 
+// What decoding would change must be decoded first: a percent sign in a pattern is one in the
+// decoded path, and no client sends it like that.
+static void test_router_finds_plain_routes_where_the_path_means_itself(void **state) {
+    static const struct {
+        const char *pattern;
+        bool is_plain;
+    } cases[] = {
+        {"/", true},      {"/a//b", true},         {"/plain.txt", true}, {"/50%", false},
+        {"/a/.b", false}, {"/back\\slash", false}, {"/\xc3\xa4", false},
+    };
+    char error[ERROR_BYTES];
+    struct cv_routes routes;
+
+    (void)state;
+    assert_int_equal(cv_routes_init(&routes), 0);
+    for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++)
+        assert_int_equal(add(&routes, cases[i].pattern, COVET_GET, error), 0);
+    const struct cv_router *router = published(&routes);
+    for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
+        struct cv_span path = path_of(cases[i].pattern);
+        const struct cv_route *route = cv_router_find_plain(router, CV_METHOD_GET, path);
+
+        if (cases[i].is_plain)
+            assert_string_equal(route->pattern, cases[i].pattern);
+        else
+            assert_null(route);
+        assert_ptr_equal(cv_router_find_plain(router, CV_METHOD_HEAD, path), route);
+        assert_null(cv_router_find_plain(router, CV_METHOD_POST, path));
+        assert_null(cv_router_find_plain(router, CV_METHOD_OTHER, path));
+    }
+    assert_null(cv_router_find_plain(router, CV_METHOD_GET, path_of("")));
+    assert_null(cv_router_find_plain(router, CV_METHOD_GET, path_of("/missing")));
+    cv_routes_deinit(&routes);
+}
+
 // One node with a child for every byte that may follow, so more than one vector of them.
 static void test_router_finds_children_of_wide_nodes(void **state) {
     char error[ERROR_BYTES], text[32];
@@ -512,7 +547,7 @@ static void test_router_agrees_with_a_naive_matcher(void **state) {
                                                 "1234567890123456789"};
     static const uint16_t methods[] = {CV_METHOD_GET, CV_METHOD_POST, CV_METHOD_PUT,
                                        CV_METHOD_HEAD};
-    unsigned found = 0, allowed = 0, backed = 0;
+    unsigned found = 0, allowed = 0, backed = 0, plain_count = 0;
 
     (void)state;
     for (int round = 0; round < 400; round++) {
@@ -559,12 +594,18 @@ static void test_router_agrees_with_a_naive_matcher(void **state) {
                          expected.pattern ? expected.pattern : "nothing");
             if (match.route != NULL)
                 check_params(&match, path);
+            const struct cv_route *plain = cv_router_find_plain(router, method, path_of(path));
+            bool is_static = match.route != NULL && match.route->param_count == 0;
+            plain_count += plain != NULL;
+            // What it finds is right, and it finds what is short, static and plain.
+            if (plain != NULL || (is_static && strlen(path) <= 32 && strchr(path, '\xc3') == NULL))
+                assert_ptr_equal(plain, match.route);
         }
         cv_routes_deinit(&routes);
         t_naive_clear(&naive);
     }
     // The comparison means something only when every kind of result occurred often.
-    assert_true(found > 5000 && allowed > 1000 && backed > 1000);
+    assert_true(found > 5000 && allowed > 1000 && backed > 1000 && plain_count > 1000);
 }
 
 int main(void) {
@@ -575,6 +616,7 @@ int main(void) {
         cmocka_unit_test(test_router_names_both_routes_of_a_conflict),
         cmocka_unit_test(test_router_refuses_what_is_no_pattern),
         cmocka_unit_test(test_router_keeps_limits_of_patterns),
+        cmocka_unit_test(test_router_finds_plain_routes_where_the_path_means_itself),
         cmocka_unit_test(test_router_finds_children_of_wide_nodes),
         cmocka_unit_test(test_router_compares_static_paths_byte_by_byte),
         cmocka_unit_test(test_router_reads_only_the_path),

@@ -150,6 +150,14 @@ static void test_routes_wait_for_the_turn_of_a_worker_that_is_awake(void **state
     cv_routes_deinit(&routes);
 }
 
+// The current table, pinned.
+static struct cv_router *pin(uint32_t worker_index) {
+    struct cv_router *router = cv_routes_current(&routes);
+
+    cv_routes_pin(router, worker_index);
+    return router;
+}
+
 static void test_routes_stay_while_they_are_pinned(void **state) {
     int first = 0, second = 0;
     struct cv_turn turn = {0};
@@ -158,8 +166,8 @@ static void test_routes_stay_while_they_are_pinned(void **state) {
     assert_int_equal(publish_one(&first), 0);
     cv_routes_enter(&routes, 1, &turn);
     cv_turn_wake(&turn);
-    struct cv_router *pinned = cv_routes_pin(&routes, 1);
-    struct cv_router *again = cv_routes_pin(&routes, 1);
+    struct cv_router *pinned = pin(1);
+    struct cv_router *again = pin(1);
     const struct cv_route *route = find(pinned, CV_METHOD_GET, "/");
     cv_turn_sleep(&turn);
     assert_int_equal(put(CV_ROUTES_REPLACE, COVET_GET, "/", &second), 0);
@@ -179,7 +187,7 @@ static void test_routes_stay_while_they_are_pinned(void **state) {
     assert_int_equal(second, 0);
     assert_int_equal(table_count(), 1);
     // The end of a pin on the current table wakes nobody.
-    cv_routes_unpin(&routes, cv_routes_pin(&routes, 1), 1);
+    cv_routes_unpin(&routes, pin(1), 1);
     assert_int_equal(wish_count, 1);
     cv_routes_deinit(&routes);
 }
@@ -192,7 +200,7 @@ static void test_routes_that_came_and_went_are_not_kept_by_an_old_pin(void **sta
     assert_int_equal(put(CV_ROUTES_ADD, COVET_GET, "/stays/{id}", &other), 0);
     assert_int_equal(publish_one(&first), 0);
     cv_routes_enter(&routes, 0, &turn);
-    struct cv_router *pinned = cv_routes_pin(&routes, 0);
+    struct cv_router *pinned = pin(0);
     for (int i = 0; i < 1000; i++)
         assert_int_equal(put(CV_ROUTES_REPLACE, COVET_GET, "/", &between), 0);
     assert_int_equal(first, 0);
@@ -219,7 +227,7 @@ static void test_routes_of_many_pinned_tables_go_in_any_order(void **state) {
     assert_int_equal(publish_one(&removed[0]), 0);
     cv_routes_enter(&routes, 0, &turn);
     for (int i = 0; i < TABLES; i++) {
-        pinned[i] = cv_routes_pin(&routes, 0);
+        pinned[i] = pin(0);
         assert_int_equal(put(CV_ROUTES_REPLACE, COVET_GET, "/", &removed[i + 1]), 0);
     }
     assert_int_equal(table_count(), TABLES + 1);
@@ -257,7 +265,7 @@ static void test_routes_live_as_long_as_the_tables_that_have_them(void **state) 
         unsigned at = random >> 16 & (PINS - 1), which = (random >> 20) % PATTERNS;
         if (pinned[at] != NULL)
             cv_routes_unpin(&routes, pinned[at], 0);
-        pinned[at] = cv_routes_pin(&routes, 0);
+        pinned[at] = pin(0);
         memcpy(held[at], now, sizeof(now));
         assert_int_equal(put(CV_ROUTES_REPLACE, COVET_GET, pattern[which], &removed[i]), 0);
         now[which] = i;
@@ -476,17 +484,17 @@ static void *read_on(void *context) {
     cv_routes_enter(&routes, reader->index, &reader->turn);
     for (uint32_t round = 0; !atomic_load(&is_over); round++) {
         for (uint32_t i = 0; i < 16; i++) {
-            struct cv_router *router = cv_routes_pin(&routes, reader->index);
+            // Until the end of the turn it needs no pin.
+            struct cv_router *router = cv_routes_current(&routes);
 
             look(reader, router, i % 2 == 0 ? "/static" : "/some/thing");
-            cv_routes_unpin(&routes, router, reader->index);
         }
         uint32_t at = round % KEPT;
         if (kept[at] != NULL) {
             look(reader, kept[at], "/static");
             cv_routes_unpin(&routes, kept[at], reader->index);
         }
-        kept[at] = cv_routes_pin(&routes, reader->index);
+        kept[at] = pin(reader->index);
         cv_turn_sleep(&reader->turn);
         cv_turn_wake(&reader->turn);
         if (round == 0)

@@ -105,6 +105,35 @@ static void test_head_stays_within_its_bound_for_every_status(void **state) {
     }
 }
 
+static void test_head_puts_the_usual_as_it_writes_it(void **state) {
+    static const char date_line[] = "\r\nDate: " DATE "\r\n\r\n";
+    static const char type[] = "text/plain; charset=utf-8; and=so on";
+
+    (void)state;
+    assert_int_equal(sizeof(date_line) - 1, CV_HEAD_DATE_LINE_BYTES);
+    for (size_t type_bytes = 1; type_bytes < sizeof(type); type_bytes++) {
+        for (uint64_t length = 0; length <= CV_HEAD_USUAL_LENGTH_MAX; length += length / 7 + 1) {
+            struct cv_head head = {
+                .status = 200,
+                .content_type = cv_span_make(type, type_bytes),
+                .date = CV_SPAN(DATE),
+                .content_length = length,
+            };
+            char expected[CV_HEAD_FIXED_BYTES_MAX + sizeof(type)];
+            size_t bytes_max = CV_HEAD_USUAL_BYTES_MAX + type_bytes;
+            char *out = malloc(bytes_max);
+
+            assert_non_null(out);
+            size_t bytes = cv_head_write(expected, &head);
+            char *end = cv_head_put_usual(out, length, head.content_type, date_line);
+            assert_true(bytes <= bytes_max);
+            assert_int_equal(end - out, bytes);
+            assert_memory_equal(out, expected, bytes);
+            free(out);
+        }
+    }
+}
+
 static void test_head_knows_reasons_and_which_status_has_a_body(void **state) {
     static const struct {
         const char *reason;
@@ -139,6 +168,7 @@ int main(void) {
         cmocka_unit_test(test_head_writes_exactly_these_bytes),
         cmocka_unit_test(test_head_writes_lengths_of_any_number_of_digits),
         cmocka_unit_test(test_head_stays_within_its_bound_for_every_status),
+        cmocka_unit_test(test_head_puts_the_usual_as_it_writes_it),
         cmocka_unit_test(test_head_knows_reasons_and_which_status_has_a_body),
     };
 

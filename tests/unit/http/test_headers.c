@@ -4,7 +4,9 @@
 
 #include <cmocka.h>
 
+#include "base/compiler.h"
 #include "http/headers.h"
+#include "support/guard.h"
 
 static void test_headers_accept_hosts(void **state) {
     static const char *const hosts[] = {
@@ -198,6 +200,44 @@ static void test_headers_see_a_control_byte_wherever_it_stands(void **state) {
     }
 }
 
+// Where the next page begins, and elsewhere, in memory that ends there.
+static void test_headers_measure_a_value_up_to_its_nul(void **state) {
+    struct t_guard guard = t_guard_create();
+
+    (void)state;
+    for (size_t length = 0; length <= 40; length++) {
+        for (size_t behind = 0; behind < 40; behind++) {
+            char text[96];
+
+            memset(text, 'x', sizeof(text));
+            text[length] = '\0';
+            const char *place = t_guard_at_end(guard, text, length + 1 + behind);
+            assert_true(cv_headers_value_length(place) == length);
+        }
+    }
+    t_guard_destroy(guard);
+}
+
+static void test_headers_measure_no_wrong_value(void **state) {
+    static const char *const right[] = {"",    "a", "a b", "a\tb", "text/plain; charset=utf-8",
+                                        "\x80"};
+    static const char *const wrong[] = {" ",
+                                        " a",
+                                        "a ",
+                                        "\ta",
+                                        "a\t",
+                                        "a\r\nb",
+                                        "\x7f",
+                                        "text/plain; charset=utf-8\n",
+                                        "text/plain; charset=utf-8 "};
+
+    (void)state;
+    for (size_t i = 0; i < CV_ARRAY_COUNT(right); i++)
+        assert_true(cv_headers_value_length(right[i]) == strlen(right[i]));
+    for (size_t i = 0; i < CV_ARRAY_COUNT(wrong); i++)
+        assert_true(cv_headers_value_length(wrong[i]) == SIZE_MAX);
+}
+
 static void test_headers_find_the_first_field_of_a_name(void **state) {
     static const char text[] = "GET / HTTP/1.1\r\nHost: a\r\nAccept: b\r\naccept: c\r\n\r\n";
     const struct cv_parser_limits limits = {4096, 4096, 10};
@@ -220,6 +260,8 @@ int main(void) {
         cmocka_unit_test(test_headers_find_cookies),
         cmocka_unit_test(test_headers_keep_an_application_from_splitting_a_response),
         cmocka_unit_test(test_headers_see_a_control_byte_wherever_it_stands),
+        cmocka_unit_test(test_headers_measure_a_value_up_to_its_nul),
+        cmocka_unit_test(test_headers_measure_no_wrong_value),
         cmocka_unit_test(test_headers_find_the_first_field_of_a_name),
     };
 

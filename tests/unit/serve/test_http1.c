@@ -53,6 +53,62 @@ static void test_http1_answers_a_deep_pipeline_in_order(void **state) {
     assert_int_equal(*at, '\0');
 }
 
+// Leaves all it can behind, and says what it was met with.
+static void handle_dirty(struct covet_request *request, struct covet_response *response) {
+    bool is_clean =
+        covet_request_user_data(request) == NULL && covet_response_get_status(response) == 200 &&
+        covet_request_param(request, "name").length == 0 && covet_request_body(request).length == 0;
+    covet_request_set_user_data(request, request);
+    covet_request_on_abort(request, t_on_abort, NULL);
+    covet_response_on_drain(response, t_on_drain, NULL);
+    (void)covet_response_status(response, 418);
+    (void)covet_response_header(response, "X-Clean", is_clean ? "yes" : "no");
+    assert_non_null(covet_request_alloc(request, 5000));
+    (void)covet_response_text(response, "dirty");
+}
+
+static void test_http1_shows_no_request_what_the_one_before_left(void **state) {
+    static const char *const others[] = {
+        "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n", "GET /missing HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+        "GET /bytes/9000 HTTP/1.1\r\nHost: a\r\n\r\n"};
+    char text[4096] = "";
+    (void)state;
+    t_add_route(serve.app, COVET_GET, "/dirty", handle_dirty, 0);
+    int client = t_world_open(world);
+    for (uint32_t i = 0; i < 12; i++) {
+        strcat(text, "GET /dirty HTTP/1.1\r\nHost: a\r\n\r\n");
+        strcat(text, others[i % CV_ARRAY_COUNT(others)]);
+    }
+    t_serve_send(&serve, client, text);
+    const char *output = t_serve_output(&serve, client);
+    assert_int_equal(t_count(output, "HTTP/1.1 418 "), 12);
+    assert_int_equal(t_count(output, "X-Clean: yes\r\n"), 12);
+    assert_int_equal(t_count(output, "HTTP/1.1 200 OK\r\n"), 9);
+    assert_int_equal(t_count(output, "HTTP/1.1 404 "), 3);
+    assert_int_equal(t_count(output, "\r\n\r\nhello"), 3);
+    assert_int_equal(t_count(output, "\r\n\r\nabc"), 6);  // Bytes of the request, and of memory.
+    assert_int_equal(t_app.abort_count + t_app.drain_count, 0);
+}
+
+// One waits in the middle of a delivery, so its record is not the next one's.
+static void test_http1_keeps_the_record_of_a_request_that_waits(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    t_serve_send(&serve, client, HELLO HELLO "GET /defer HTTP/1.1\r\nHost: a\r\n\r\n" HELLO HELLO);
+    assert_int_equal(t_app.handler_count, 3);
+    assert_int_equal(serve.http1.app->pins, 1);
+    struct covet_request *kept = t_app.kept[0];
+    assert_int_equal(covet_request_path(kept).length, 6);
+    (void)covet_response_text(covet_request_response(kept), "late");
+    t_world_settle(world);
+    assert_int_equal(t_app.handler_count, 5);
+    assert_int_equal(serve.http1.app->pins, 0);
+    const char *output = t_serve_output(&serve, client);
+    assert_int_equal(t_count(output, "\r\n\r\nhello"), 4);
+    assert_int_equal(t_count(output, "\r\n\r\nlate"), 1);
+}
+
 static void test_http1_gives_others_their_turn_after_so_many_requests(void **state) {
     (void)state;
     world->limits.pipeline_max = 4;
@@ -393,6 +449,8 @@ static void test_http1_writes_a_log_line_per_answer(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_http1_answers_a_deep_pipeline_in_order),
+        TEST(test_http1_shows_no_request_what_the_one_before_left),
+        TEST(test_http1_keeps_the_record_of_a_request_that_waits),
         TEST(test_http1_gives_others_their_turn_after_so_many_requests),
         TEST(test_http1_stops_answering_a_client_that_does_not_read),
         TEST(test_http1_holds_nothing_between_requests),
