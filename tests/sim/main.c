@@ -1,6 +1,7 @@
 // covet-sim: runs seeds, and makes a failing one small.
 //
-//   covet-sim [--seeds N] [--first S] [--requests N]   many; the last line sums them up
+//   covet-sim [--seeds N] [--first S] [--requests N] [--fail-fast]
+//                                                      many; the last line sums them up
 //   covet-sim --seed S [--trace] [--here]              one again, with its timeline, in a debugger
 //       [--workers N] [--clients N] [--faults A,B|none]  as a failing one was shrunk to
 //
@@ -41,6 +42,7 @@ struct options {
     uint32_t requests;
     bool is_single;
     bool is_traced;
+    bool is_fast;  // Ends at the first failure, and does not make it small.
     bool is_here;  // Without a child process, for a debugger.
     // What the seed decides unless it is given: 0, 0 and NULL.
     uint32_t workers;
@@ -248,6 +250,10 @@ static int run_many(const struct options *options) {
         uint64_t done = status == 0 ? rest.count : ledger->seed + 1 - rest.first;
         if (status != 0) {
             failures++;
+            if (options->is_fast) {
+                printf("failed at seed %llu\n", (unsigned long long)ledger->seed);
+                return 1;
+            }
             report(options, ledger->seed, status);
         }
         rest.first += done;
@@ -291,11 +297,17 @@ static uint64_t number(const char *text) {
 
 int main(int argc, char **argv) {
     static const struct option long_options[] = {
-        {"seeds", required_argument, NULL, 'n'},   {"first", required_argument, NULL, 'f'},
-        {"seed", required_argument, NULL, 's'},    {"requests", required_argument, NULL, 'r'},
-        {"trace", no_argument, NULL, 't'},         {"here", no_argument, NULL, 'h'},
-        {"workers", required_argument, NULL, 'w'}, {"clients", required_argument, NULL, 'c'},
-        {"faults", required_argument, NULL, 'a'},  {0},
+        {"seeds", required_argument, NULL, 'n'},
+        {"first", required_argument, NULL, 'f'},
+        {"seed", required_argument, NULL, 's'},
+        {"requests", required_argument, NULL, 'r'},
+        {"trace", no_argument, NULL, 't'},
+        {"here", no_argument, NULL, 'h'},
+        {"workers", required_argument, NULL, 'w'},
+        {"clients", required_argument, NULL, 'c'},
+        {"faults", required_argument, NULL, 'a'},
+        {"fail-fast", no_argument, NULL, 'q'},
+        {0},
     };
     struct options options = {.first = 1, .count = 100, .requests = 1000};
     int letter;
@@ -318,6 +330,9 @@ int main(int argc, char **argv) {
         case 't':
             options.is_traced = true;
             break;
+        case 'q':
+            options.is_fast = true;
+            break;
         case 'w':
             options.workers = (uint32_t)CV_MIN(number(optarg), (uint64_t)SIM_WORKERS_MAX);
             break;
@@ -331,9 +346,10 @@ int main(int argc, char **argv) {
             options.is_here = true;
             break;
         default:
-            refuse("usage: covet-sim [--seeds N | --seed S] [--first S] [--requests N] [--trace] "
-                   "[--here]%s\n",
-                   " [--workers N] [--clients N] [--faults A,B|none]");
+            refuse(
+                "usage: covet-sim [--seeds N | --seed S] [--first S] [--requests N] [--fail-fast] "
+                "[--trace] [--here]%s\n",
+                " [--workers N] [--clients N] [--faults A,B|none]");
         }
     }
     ledger = mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -147,6 +147,10 @@ static void reload(void) {
     }
 }
 
+static bool ends_under_load(void) {
+    return sim_may(SIM_DRAIN) || sim_may(SIM_STOP);
+}
+
 static void end_server(void) {
     bool stops = sim_may(SIM_STOP);
     world.has_told_end = sim_world.is_ending = true;
@@ -164,9 +168,8 @@ static void run_main(void) {
         sim_event("swap", 0, 0);
         sim_application_swap(world.rollout.newest->app);
     }
-    bool is_early = (sim_may(SIM_DRAIN) || sim_may(SIM_STOP)) &&
-                    sim_world.answers >= sim.plan.request_count / 2 &&
-                    sim_random_chance(&sim.random, 2);
+    bool is_early = ends_under_load() && sim_world.answers >= sim.plan.request_count &&
+                    sim_random_chance(&sim.random, 20);
     if (is_early && !world.has_told_end) {
         end_server();
     }
@@ -333,7 +336,9 @@ struct sim_result sim_run(const struct sim_plan *plan) {
         if (++steps > STEPS_MAX) {
             fail_hung("no end in sight");
         }
-        sim_world.is_enough = sim_world.answers >= plan->request_count || sim_world.is_ending;
+        sim_world.is_enough =
+            sim_world.is_ending ||
+            (sim_world.answers >= plan->request_count && !ends_under_load());
         if (sim_world.is_enough && clients_are_done() && !world.has_told_end) {
             end_server();
         }
