@@ -12,6 +12,7 @@
 #include "sim/pattern.h"
 
 #define PIECE_BYTES_MAX 16384u
+#define TIMER_LATE_MS_MAX 100u  // Time passes between two turns of a worker.
 
 static unsigned pending;
 
@@ -114,6 +115,7 @@ static void stream_known(struct covet_request *request, struct covet_response *r
 struct wait {
     struct covet_request *request;  // NULL: the client is gone
     struct covet_timer *timer;
+    uint64_t due_ms;
     uint32_t home;
 };
 
@@ -133,7 +135,12 @@ static void on_wait_aborted(struct covet_request *request, void *context) {
 
 static void answer_later(struct covet_worker *worker, void *context) {
     struct wait *wait = context;
-    (void)worker;
+    uint64_t now_ms = covet_worker_now_ms(worker);
+    if (wait->timer != NULL &&
+        (now_ms < wait->due_ms || now_ms > wait->due_ms + TIMER_LATE_MS_MAX)) {
+        sim_fail("a timer of %llu ms expires at %llu ms", (unsigned long long)wait->due_ms,
+                 (unsigned long long)now_ms);
+    }
     if (wait->request != NULL) {
         pending--;
         say(wait->request, covet_request_response(wait->request),
@@ -157,6 +164,8 @@ static struct wait *start_waiting(struct covet_request *request) {
 static void later(struct covet_request *request, struct covet_response *response) {
     struct wait *wait = start_waiting(request);
     (void)response;
+    wait->due_ms =
+        covet_worker_now_ms(covet_request_worker(request)) + number(request, "ms");
     wait->timer =
         covet_timer_start(covet_request_worker(request), number(request, "ms"), answer_later, wait);
 }

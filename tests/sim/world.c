@@ -249,6 +249,9 @@ static void finish(void) {
     if (sim_application_pending() != 0 && !sim_world.is_stopped) {
         sim_fail("%u requests were never finished", sim_application_pending());
     }
+    if (cv_rollout_reclaim(&world.rollout)) {
+        sim_fail("a replaced route table is held by nobody, and never freed");
+    }
     cv_rollout_deinit(&world.rollout);
     cv_stats_close(&world.stats);
     sim_kernel_deinit();
