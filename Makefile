@@ -108,7 +108,7 @@ bench_sources := $(wildcard perf/bench/*.c)
 bench_peer_sources := $(wildcard perf/bench/*.cpp)
 fuzz_sources := $(wildcard tests/fuzz/fuzz_*.c)
 sources := $(lib_sources) $(observe_sources) $(profile_sources) src/cli/main.c $(module_sources) $(standalone_sources) \
-	$(program_sources) $(tool_sources) $(support_sources) $(test_sources) $(bench_sources) $(fuzz_sources)
+	$(program_sources) $(tool_sources) $(support_sources) $(test_sources) $(wildcard tests/sim/*.c) $(bench_sources) $(fuzz_sources)
 headers := $(wildcard src/*/*.h include/*.h include/covet/*.h bpf/*.h)
 
 objects_of = $(patsubst %.c,$(B)/obj/%.o,$1)
@@ -175,6 +175,7 @@ $(B)/obj/src/%.o: private visibility = -fvisibility=hidden
 # Examples see what users see.
 $(B)/obj/examples/%.o: private includes = -Iinclude
 $(B)/obj/tools/%.o: private includes = -Isrc -Iinclude -Itools -iquote .
+$(B)/obj/tests/sim/%.o: private includes = -Isrc -Iinclude -Itests
 $(B)/obj/tests/%.o: private includes = -Isrc -Iinclude -Itests -Itools -iquote .
 $(B)/obj/tests/unit/profile/%.o: private includes = -Isrc -Iinclude -Itests -Itools -iquote . -I$(B)/gen
 $(B)/obj/perf/bench/%.o: private includes = -Isrc -Iinclude -Itests
@@ -254,6 +255,13 @@ $(tests): $(B)/%: $(B)/obj/%.o $(B)/libtestsupport.a $(B)/libcovet.a
 	$(call quiet,LD,$@)$(CC) $(link_flags) $(no_lto) -pie $(call wraps,$*.c) $(filter %.o,$^) \
 		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(libraries) -lcmocka -o $@
 
+# The simulator: the server's own objects on a kernel of one seed. Its rings, sockets and clock stand in for
+# the real ones.
+sim_sources := $(wildcard tests/sim/*.c)
+sim_wraps := $(foreach name,clock_gettime eventfd write close unshare sched_setaffinity,-Wl,--wrap=$(name))
+$(B)/covet-sim: $(call objects_of,$(sim_sources)) $(B)/libcovet.a
+	$(call quiet,LD,$@)$(CC) $(link_flags) $(no_lto) -pie $(sim_wraps) $(filter %.o,$^) $(filter %.a,$^) $(libraries) -o $@
+
 # Each target is a program on the instrumented library; they are built with VARIANT=fuzz.
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/%,$(fuzz_sources))
 $(B)/fuzz_answers: $(B)/tools/load.a
@@ -296,6 +304,12 @@ fuzz: ## Fuzz every codec, SECONDS=60 each (ONLY=word: some; needs clang, script
 fuzz-regress: ## Run every fuzz target once over its kept inputs
 	@$(MAKE) VARIANT=fuzz CC=clang fuzzers
 	@scripts/fuzz regress build/fuzz '$(ONLY)'
+
+SEEDS ?= 1000
+FIRST ?= 1
+.PHONY: sim
+sim: $(B)/covet-sim ## Simulate the kernel with SEEDS=1000 seeds from FIRST=1 on (VARIANT=asan: under sanitizers)
+	@$(B)/covet-sim --seeds $(SEEDS) --first $(FIRST)
 
 ##@ Measure
 .PHONY: bench compare perf perf-smoke perf-diff

@@ -439,12 +439,21 @@ static size_t feed_chunked(struct cv_exchange *exchange, struct cv_span input) {
     return used;
 }
 
+static bool is_held_up(const struct cv_exchange *exchange) {
+    return exchange->request.body_paused && !exchange->is_answered;
+}
+
 static size_t feed_length(struct cv_exchange *exchange, struct cv_span input) {
     size_t used = (size_t)CV_MIN((uint64_t)input.length, exchange->body_left);
     exchange->body_left -= used;
     take(exchange, cv_span_make(input.data, used));
     if (exchange->body_left == 0 && is_reading(exchange)) {
-        complete_body(exchange);
+        if (is_held_up(exchange)) {
+            // It paused at the last piece, and is told that it was the last one when it goes on.
+            cv_conn_pause(exchange->conn);
+        } else {
+            complete_body(exchange);
+        }
     }
     return used;
 }
@@ -454,7 +463,7 @@ size_t cv_exchange_feed(struct cv_exchange *exchange, const uint8_t *data, size_
     hold(exchange);
     while (used < length && is_reading(exchange)) {
         struct cv_span rest = cv_span_make((const char *)data + used, length - used);
-        if (exchange->request.body_paused && !exchange->is_answered) {
+        if (is_held_up(exchange)) {
             cv_conn_pause(exchange->conn);
             break;
         }
@@ -707,10 +716,16 @@ static void abort_answer(struct cv_sink *sink) {
 static void pause_body(struct cv_sink *sink, bool paused) {
     struct cv_exchange *exchange = of(sink);
     if (exchange->conn != NULL && !paused && !exchange->is_body_over) {
-        expect_body(exchange);
+        hold(exchange);
+        if (!exchange->head.chunked && exchange->body_left == 0) {
+            complete_body(exchange);
+        } else {
+            expect_body(exchange);
+        }
         if (exchange->conn != NULL) {
             cv_conn_resume(exchange->conn);
         }
+        release(exchange);
     }
 }
 

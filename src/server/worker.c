@@ -409,8 +409,8 @@ static void pin(struct cv_worker *worker) {
     }
 }
 
-// On the worker's own thread, in the order that docs/notes/0001-core.md argues.
-static int start_up(struct cv_worker *worker) {
+// In the order that docs/notes/0001-core.md argues.
+int cv_worker_enter(struct cv_worker *worker) {
     const struct cv_worker_options *options = &worker->options;
     cv_turn_wake(&worker->turn);
     pin(worker);
@@ -473,7 +473,7 @@ static int start_up(struct cv_worker *worker) {
 }
 
 // Lets the kernel give back what was cancelled, then frees everything but the record itself.
-static void wind_down(struct cv_worker *worker) {
+void cv_worker_leave(struct cv_worker *worker) {
     for (uint32_t i = 0; i < STOP_TURNS_MAX && !cv_net_is_idle(&worker->net); i++) {
         (void)cv_worker_turn(worker, worker->clock.now_ns + STOP_TURN_NS);
     }
@@ -496,12 +496,12 @@ static void *run(void *context) {
     (void)snprintf(name, sizeof(name), "covet-w%u", worker->options.index);
     (void)pthread_setname_np(pthread_self(), name);
     cv_lastwords_thread();
-    int status = start_up(worker);
+    int status = cv_worker_enter(worker);
     tell_main(worker, CV_MESSAGE_READY, NULL, status);
     if (status == 0) {
         while (cv_worker_turn(worker, UINT64_MAX) != CV_WORKER_ENDED) {
         }
-        wind_down(worker);
+        cv_worker_leave(worker);
     }
     tell_main(worker, CV_MESSAGE_STOPPED, NULL, (int32_t)worker->cut_count);
     return NULL;

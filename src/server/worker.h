@@ -63,6 +63,12 @@ void cv_worker_join(struct cv_worker *worker);
 // Main thread, after cv_worker_join (or without a start).
 void cv_worker_destroy(struct cv_worker *worker);
 
+// What a worker's thread does before its first turn and after its last one; by itself, unless
+// somebody else runs the turns (a simulation). cv_worker_enter makes the calling thread the
+// worker's and returns 0 or -errno.
+CV_MUST_USE int cv_worker_enter(struct cv_worker *worker);
+void cv_worker_leave(struct cv_worker *worker);
+
 enum cv_worker_stop {
     CV_WORKER_TURNED,  // The turn is over; there may be more to do.
     CV_WORKER_ENDED,   // Stopped or drained: no turn will do anything any more.

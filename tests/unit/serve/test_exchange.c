@@ -660,6 +660,37 @@ static void test_exchange_stops_delivering_a_body_while_paused(void **state) {
     end_client(client);
 }
 
+static void test_exchange_keeps_the_last_word_of_a_body_from_who_paused_at_its_end(void **state) {
+    static const char *const requests[] = {
+        "POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+        "POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "3\r\nabc\r\n0\r\n\r\n",
+    };
+    (void)state;
+    for (size_t i = 0; i < 2 * CV_ARRAY_COUNT(requests); i++) {
+        uint32_t kept = t_app.kept_count;
+        uint32_t last = t_app.last_count;
+        int client = t_world_open(world);
+        t_app.pauses_body = true;
+        t_serve_send(&serve, client, requests[i / 2]);
+        t_serve_send(&serve, client, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+        if (i % 2 != 0) {
+            t_client_end(world->ring, client);
+        }
+        t_world_wait(world, 20000);
+        assert_int_equal(t_app.body.length, 3);
+        assert_int_equal(t_app.last_count, last);
+        assert_string_equal(t_serve_output(&serve, client), "");
+        covet_request_pause_body(t_app.kept[kept], false);
+        t_world_settle(world);
+        assert_int_equal(t_app.last_count, last + 1);
+        assert_begins(t_serve_output(&serve, client), OK_TEXT("3") "\r\nabcHTTP/1.1 200");
+        if (i % 2 == 0) {
+            end_client(client);
+        }
+    }
+}
+
 static void test_exchange_does_not_time_a_body_while_paused(void **state) {
     (void)state;
     int client = t_world_open(world);
@@ -996,6 +1027,7 @@ int main(void) {
         TEST(test_exchange_cancelled_in_a_stream_cuts_the_connection),
         TEST(test_exchange_sends_large_bodies_whole_however_the_client_reads),
         TEST(test_exchange_stops_delivering_a_body_while_paused),
+        TEST(test_exchange_keeps_the_last_word_of_a_body_from_who_paused_at_its_end),
         TEST(test_exchange_does_not_time_a_body_while_paused),
         TEST(test_exchange_aborts_a_streamed_body_that_ends_too_early),
         TEST(test_exchange_never_runs_a_whole_body_that_ends_too_early),

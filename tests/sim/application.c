@@ -1,0 +1,308 @@
+#include "sim/application.h"
+
+#include <covet.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "sim/kernel.h"
+#include "sim/pattern.h"
+
+#define PIECE_BYTES_MAX 16384u
+#define TIMER_LATE_MS_MAX 100u  // Time passes between two turns of a worker.
+
+static unsigned pending;
+
+struct stream {
+    uint64_t nonce;
+    uint64_t at;
+    uint64_t count;
+};
+
+static uint64_t number(const struct covet_request *request, const char *name) {
+    int64_t value = 0;
+    if (covet_request_param_int(request, name, &value) != 0) {
+        sim_fail("a handler got no %s", name);
+    }
+    return (uint64_t)value;
+}
+
+static void say(struct covet_request *request, struct covet_response *response, const char *what) {
+    char text[64];
+    int length =
+        snprintf(text, sizeof(text), "%s %llu", what, (unsigned long long)number(request, "nonce"));
+    (void)covet_response_bytes(response, "text/plain", text, (size_t)length);
+}
+
+static void hello(struct covet_request *request, struct covet_response *response) {
+    say(request, response, "hello");
+}
+
+static void swap(struct covet_request *request, struct covet_response *response) {
+    say(request, response, "swap");
+}
+
+static void bytes(struct covet_request *request, struct covet_response *response) {
+    size_t count = (size_t)number(request, "count");
+    uint8_t *memory = covet_request_alloc(request, count + 1);
+    if (memory == NULL) {
+        (void)covet_response_error(response, 503);
+        return;
+    }
+    sim_pattern_fill(memory, count, number(request, "nonce"), 0);
+    (void)covet_response_body(response, "application/octet-stream", memory, count, COVET_REQUEST);
+}
+
+// Streams.
+static void on_abort(struct covet_request *request, void *context) {
+    (void)context;
+    if (covet_request_aborted(request)) {
+        pending--;
+        (void)covet_response_cancel(covet_request_response(request));
+    }
+}
+
+static void pour(struct covet_request *request, struct covet_response *response, void *context) {
+    struct stream *stream = context;
+    int64_t queued = 0;
+    while (stream->at < stream->count && queued <= COVET_HIGH_WATER_BYTES) {
+        uint8_t piece[PIECE_BYTES_MAX];
+        size_t length = sim_random_size(&sim.random, PIECE_BYTES_MAX);
+        length = CV_MIN(length, (size_t)(stream->count - stream->at));
+        sim_pattern_fill(piece, length, stream->nonce, stream->at);
+        queued = covet_response_write(response, piece, length);
+        if (queued < 0) {
+            return;  // The client is gone; on_abort has been called, or will be.
+        }
+        stream->at += length;
+    }
+    if (stream->at == stream->count) {
+        pending--;
+        (void)covet_response_end(response);
+    }
+    (void)request;
+}
+
+static void begin(struct covet_request *request, struct covet_response *response, bool is_known) {
+    struct stream *stream = covet_request_alloc(request, sizeof(*stream));
+    if (stream == NULL) {
+        (void)covet_response_error(response, 503);
+        return;
+    }
+    *stream = (struct stream){number(request, "nonce"), 0, number(request, "count")};
+    pending++;
+    covet_request_defer(request);
+    covet_request_on_abort(request, on_abort, NULL);
+    covet_response_on_drain(response, pour, stream);
+    if (covet_response_begin(response, "application/octet-stream",
+                             is_known ? stream->count : COVET_LENGTH_UNKNOWN) == 0) {
+        pour(request, response, stream);
+    }
+}
+
+static void stream_chunked(struct covet_request *request, struct covet_response *response) {
+    begin(request, response, false);
+}
+
+static void stream_known(struct covet_request *request, struct covet_response *response) {
+    begin(request, response, true);
+}
+
+// Later.
+struct wait {
+    struct covet_request *request;  // NULL: the client is gone
+    struct covet_timer *timer;
+    uint64_t due_ms;
+    uint32_t home;
+};
+
+static void on_wait_aborted(struct covet_request *request, void *context) {
+    struct wait *wait = context;
+    if (!covet_request_aborted(request)) {
+        return;
+    }
+    pending--;
+    wait->request = NULL;
+    (void)covet_response_cancel(covet_request_response(request));
+    if (wait->timer != NULL) {
+        covet_timer_cancel(wait->timer);
+        free(wait);
+    }
+}
+
+static void answer_later(struct covet_worker *worker, void *context) {
+    struct wait *wait = context;
+    uint64_t now_ms = covet_worker_now_ms(worker);
+    if (wait->timer != NULL &&
+        (now_ms < wait->due_ms || now_ms > wait->due_ms + TIMER_LATE_MS_MAX)) {
+        sim_fail("a timer of %llu ms expires at %llu ms", (unsigned long long)wait->due_ms,
+                 (unsigned long long)now_ms);
+    }
+    if (wait->request != NULL) {
+        pending--;
+        say(wait->request, covet_request_response(wait->request),
+            wait->timer != NULL ? "later" : "across");
+    }
+    free(wait);
+}
+
+static struct wait *start_waiting(struct covet_request *request) {
+    struct wait *wait = calloc(1, sizeof(*wait));
+    if (wait == NULL) {
+        sim_fail("the simulation itself is out of memory");
+    }
+    wait->request = request;
+    pending++;
+    covet_request_defer(request);
+    covet_request_on_abort(request, on_wait_aborted, wait);
+    return wait;
+}
+
+static void later(struct covet_request *request, struct covet_response *response) {
+    struct wait *wait = start_waiting(request);
+    (void)response;
+    wait->due_ms =
+        covet_worker_now_ms(covet_request_worker(request)) + number(request, "ms");
+    wait->timer =
+        covet_timer_start(covet_request_worker(request), number(request, "ms"), answer_later, wait);
+}
+
+static void come_back(struct covet_worker *worker, void *context) {
+    struct wait *wait = context;
+    if (covet_post(worker, wait->home, answer_later, wait) != 0) {
+        sim_event("no way back", wait->home, 0);
+        // That worker is at its end, so the request is over or will be; the record is leaked to it.
+    }
+}
+
+static void across(struct covet_request *request, struct covet_response *response) {
+    struct covet_worker *worker = covet_request_worker(request);
+    struct wait *wait = start_waiting(request);
+    uint32_t there = sim_random_below(&sim.random, covet_worker_count(worker));
+    wait->home = covet_worker_index(worker);
+    if (covet_post(worker, there, come_back, wait) != 0) {
+        pending--;
+        free(wait);
+        covet_request_on_abort(request, NULL, NULL);
+        say(request, response, "across");
+    }
+}
+
+// Bodies.
+static void echo(struct covet_request *request, struct covet_response *response) {
+    struct covet_span body = covet_request_body(request);
+    if (!sim_pattern_is((const uint8_t *)body.data, body.length, number(request, "nonce"), 0)) {
+        sim_fail("a handler got another body than was sent");
+    }
+    (void)covet_response_body(response, "application/octet-stream", body.data, body.length,
+                              COVET_REQUEST);
+}
+
+static void resume(struct covet_worker *worker, void *context) {
+    struct covet_request *request = context;
+    (void)worker;
+    covet_request_set_user_data(request, NULL);
+    covet_request_pause_body(request, false);
+}
+
+static void on_body(struct covet_request *request, const void *data, size_t length, bool last,
+                    void *context) {
+    struct stream *stream = context;
+    if (covet_request_user_data(request) != NULL) {
+        sim_fail("a body goes on while it is paused");
+    }
+    if (!sim_pattern_is(data, length, stream->nonce, stream->at)) {
+        sim_fail("a handler got other bytes than were sent");
+    }
+    stream->at += length;
+    if (last) {
+        char text[64];
+        int written = snprintf(text, sizeof(text), "took %llu", (unsigned long long)stream->at);
+        pending--;
+        (void)covet_response_bytes(covet_request_response(request), "text/plain", text,
+                                   (size_t)written);
+    } else if (sim_strikes(SIM_SLOW, 20) && covet_request_user_data(request) == NULL) {
+        covet_request_pause_body(request, true);
+        struct covet_timer *timer = covet_timer_start(
+            covet_request_worker(request), sim_random_below(&sim.random, 100), resume, request);
+        covet_request_set_user_data(request, timer);
+    }
+}
+
+static void on_upload_aborted(struct covet_request *request, void *context) {
+    (void)context;
+    if (covet_request_aborted(request)) {
+        pending--;
+        covet_timer_cancel(covet_request_user_data(request));
+        (void)covet_response_cancel(covet_request_response(request));
+    }
+}
+
+static void upload(struct covet_request *request, struct covet_response *response) {
+    struct stream *stream = covet_request_alloc(request, sizeof(*stream));
+    if (stream == NULL) {
+        (void)covet_response_error(response, 503);
+        return;
+    }
+    *stream = (struct stream){number(request, "nonce"), 0, 0};
+    pending++;
+    covet_request_on_abort(request, on_upload_aborted, NULL);
+    if (covet_request_on_body(request, on_body, stream) != 0) {
+        sim_fail("a body cannot be streamed");
+    }
+}
+
+static void early(struct covet_request *request, struct covet_response *response) {
+    say(request, response, "early");
+}
+
+static int add(struct covet_app *app, unsigned methods, const char *pattern,
+               covet_handler_fn handler, int stream_body) {
+    struct covet_route_options options = {
+        .methods = methods, .pattern = pattern, .handler = handler, .stream_body = stream_body};
+    return covet_route_with(app, &options);
+}
+
+int sim_application_init(struct covet_app *app) {
+    static const struct {
+        unsigned methods;
+        const char *pattern;
+        covet_handler_fn handler;
+        int stream_body;
+    } routes[] = {
+        {COVET_GET, "/hello/{nonce:int}", hello, 0},
+        {COVET_GET, "/swap/{nonce:int}", swap, 0},
+        {COVET_GET, "/bytes/{nonce:int}/{count:int}", bytes, 0},
+        {COVET_GET, "/stream/{nonce:int}/{count:int}", stream_chunked, 0},
+        {COVET_GET, "/known/{nonce:int}/{count:int}", stream_known, 0},
+        {COVET_GET, "/later/{nonce:int}/{ms:int}", later, 0},
+        {COVET_GET, "/across/{nonce:int}", across, 0},
+        {COVET_POST, "/echo/{nonce:int}", echo, 0},
+        {COVET_POST, "/upload/{nonce:int}", upload, 1},
+        {COVET_POST, "/early/{nonce:int}", early, 1},
+    };
+    for (size_t i = 0; i < CV_ARRAY_COUNT(routes); i++) {
+        int status = add(app, routes[i].methods, routes[i].pattern, routes[i].handler,
+                         routes[i].stream_body);
+        if (status != 0) {
+            return status;
+        }
+    }
+    return 0;
+}
+
+void sim_application_swap(struct covet_app *app) {
+    struct covet_route_options options = {
+        .methods = COVET_GET, .pattern = "/swap/{nonce:int}", .handler = swap};
+    int status = covet_route_replace(app, &options);
+    if (status != 0 && status != -EAGAIN) {
+        sim_fail("a route cannot be replaced: %d", status);
+    }
+}
+
+unsigned sim_application_pending(void) {
+    return pending;
+}

@@ -1,0 +1,1306 @@
+// Three rules keep this a kernel: completions of one socket come in the order of its bytes; nothing
+// completes but inside a wait or a submission of its ring; and whatever was armed completes once
+// without `more`, however it ends.
+#include "sim/kernel.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/compiler.h"
+#include "ring/ring.h"
+
+#define DESCRIPTOR_BASE 100000  // Nothing of the process itself is called so.
+#define LOANS_MAX 16u
+#define QUEUE_MAX 512u
+#define POISON 0xdd
+#define RECEIVE_QUEUE_BYTES (256u * 1024u)  // What the server's end holds for it.
+#define REALTIME_S 784111777                // Sun, 06 Nov 1994 08:49:37 GMT
+#define START_NS 5000000000000ull
+
+enum kind { KIND_FREE, KIND_CONNECTION, KIND_LISTENER, KIND_EVENT };
+
+struct bytes {
+    uint8_t *data;  // owned
+    size_t head;
+    size_t length;
+    size_t room;
+};
+
+struct operation {
+    bool is_armed;
+    bool is_multishot;
+    bool is_poll_first;
+    bool is_bundle;
+    bool is_doomed;  // A cancel came too late: it completes at the next chance, whatever it did.
+    enum cv_ring_send_mode mode;
+    uint64_t user_data;
+    const struct msghdr *message;  // NULL: `single`
+    struct iovec single;
+    size_t length;    // Of a send, all of it,
+    size_t done;      // and what went out.
+    uint64_t digest;  // Of the bytes it was given, which must stay.
+    void *target;     // Of a read.
+};
+
+struct loan {
+    uint64_t user_data;
+    const uint8_t *data;
+    size_t length;
+    uint64_t digest;
+    bool is_copied;
+};
+
+struct sim_socket {
+    enum kind kind;
+    uint32_t id;
+    int descriptor;  // -1: closed
+    struct cv_ring *ring;
+    struct operation receive, send, accept, read;
+    bool is_ready;  // In the ring's list.
+    bool is_accepted;
+    bool is_released;   // By the server: no descriptor, nothing armed.
+    bool is_abandoned;  // By the client.
+    bool is_shut;
+    bool resets_on_close;
+    bool is_struck;
+    bool is_remote;
+    struct bytes input;  // To the server.
+    bool input_ended, input_reset;
+    struct bytes output;  // To the client.
+    size_t window;
+    bool output_ended, output_reset;
+    struct loan loan[LOANS_MAX];
+    uint32_t loan_count;
+    uint32_t *queue;  // owned; a listener's
+    uint32_t queue_count;
+    uint64_t count;  // An eventfd's.
+};
+
+enum submission_kind {
+    SUBMIT_ACCEPT,
+    SUBMIT_RECEIVE,
+    SUBMIT_SEND,
+    SUBMIT_ZERO_COPY,
+    SUBMIT_READ,
+    SUBMIT_WRITE,
+    SUBMIT_CANCEL,
+    SUBMIT_CLOSE,
+    SUBMIT_MESSAGE,
+};
+
+struct submission {
+    enum submission_kind kind;
+    int descriptor;
+    uint64_t target;  // Of a cancel or a message.
+    struct operation operation;
+};
+
+struct cv_ring {
+    struct cv_ring_features features;
+    uint32_t index;
+    bool is_enabled;
+    bool all_submitted;
+    struct submission sq[CV_RING_SUBMISSIONS];
+    uint32_t sq_count, sq_max;
+    struct cv_completion *cq;  // owned; the queue, and behind it what it had no room for
+    uint32_t cq_head, cq_count, cq_max, cq_room;
+    uint32_t overflows;
+    uint64_t enters;
+    uint64_t wake_at_ns;
+    bool is_awake;  // The last wait ended at once: what the turn did with it decides the next one.
+    uint8_t *memory;  // owned
+    uint8_t holders[CV_RING_BUFFERS];
+    uint16_t free_buffer[CV_RING_BUFFERS];
+    uint16_t given_back[CV_RING_BUFFERS];  // The kernel gets them at the next submission.
+    uint32_t buffer_count, free_count, given_count, lent;
+    bool has_memory[CV_RING_MEMORIES_MAX];
+    uint32_t ready[SIM_SOCKETS_MAX];
+    uint32_t ready_count;
+};
+
+struct sim_kernel sim;
+
+static struct {
+    struct sim_socket socket[SIM_SOCKETS_MAX];
+    uint32_t socket_count;
+    uint32_t free_socket[SIM_SOCKETS_MAX];
+    uint32_t free_count;
+    uint32_t by_descriptor[SIM_SOCKETS_MAX];  // Socket index + 1; 0: free.
+    struct cv_ring *ring[SIM_RINGS_MAX];
+    uint32_t ring_count;
+    uint32_t next_id;
+} kernel;
+
+// Small things.
+void sim_event(const char *what, uint64_t a, uint64_t b) {
+    sim.events++;
+    sim.hash = (sim.hash ^ (a * 0x9e3779b97f4a7c15u) ^ (b + sim.events)) * 0xff51afd7ed558ccdu;
+    sim.hash ^= sim.hash >> 32;
+    if (CV_UNLIKELY(sim.is_traced)) {
+        printf("%12.6f  w%-2d %-24s %llu %lld\n", (double)sim.now_ns / 1e9, sim.current, what,
+               (unsigned long long)a, (long long)b);
+    }
+}
+
+void sim_fail(const char *format, ...) {
+    va_list list;
+    (void)fflush(stdout);
+    va_start(list, format);
+    (void)fprintf(stderr, "seed %llu at %.6f s: ", (unsigned long long)sim.plan.seed,
+                  (double)sim.now_ns / 1e9);
+    (void)vfprintf(stderr, format, list);
+    (void)fputc('\n', stderr);
+    va_end(list);
+    _exit(SIM_EXIT_BROKEN);
+}
+
+#define MUST(condition, ...) \
+    do { \
+        if (CV_UNLIKELY(!(condition))) { \
+            sim_fail(__VA_ARGS__); \
+        } \
+    } while (0)
+
+static void *must(void *memory) {
+    MUST(memory != NULL, "the simulation itself is out of memory");
+    return memory;
+}
+
+static uint32_t below(uint32_t end) {
+    return sim_random_below(&sim.random, end);
+}
+
+static uint64_t digest(const void *data, size_t length) {
+    return XXH3_64bits(data, length);
+}
+
+static void bytes_append(struct bytes *bytes, const void *data, size_t length) {
+    if (bytes->head + bytes->length + length > bytes->room) {
+        if (bytes->head > 0) {
+            memmove(bytes->data, bytes->data + bytes->head, bytes->length);
+            bytes->head = 0;
+        }
+        if (bytes->length + length > bytes->room) {
+            bytes->room = 2 * (bytes->length + length);
+            bytes->data = must(realloc(bytes->data, bytes->room));
+        }
+    }
+    memcpy(bytes->data + bytes->head + bytes->length, data, length);
+    bytes->length += length;
+}
+
+static void bytes_consume(struct bytes *bytes, size_t length) {
+    bytes->head += length;
+    bytes->length -= length;
+    if (bytes->length == 0) {
+        bytes->head = 0;
+    }
+}
+
+static void bytes_clear(struct bytes *bytes) {
+    bytes->head = bytes->length = 0;
+}
+
+// Time.
+int __wrap_clock_gettime(clockid_t id, struct timespec *time);
+int __wrap_clock_gettime(clockid_t id, struct timespec *time) {
+    uint64_t ns = sim.now_ns;
+    if (id == CLOCK_REALTIME) {
+        ns = ns - START_NS + REALTIME_S * 1000000000ull;
+    }
+    *time = (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    return 0;
+}
+
+// Sockets and descriptors.
+static uint32_t index_of(const struct sim_socket *socket) {
+    return (uint32_t)(socket - kernel.socket);
+}
+
+static struct sim_socket *socket_create(enum kind kind) {
+    uint32_t index;
+    if (kernel.free_count > 0) {
+        index = kernel.free_socket[--kernel.free_count];
+    } else {
+        MUST(kernel.socket_count < SIM_SOCKETS_MAX, "the simulation is out of sockets");
+        index = kernel.socket_count++;
+    }
+    struct sim_socket *socket = &kernel.socket[index];
+    struct bytes input = socket->input;
+    struct bytes output = socket->output;
+    bytes_clear(&input);
+    bytes_clear(&output);
+    *socket = (struct sim_socket){
+        .kind = kind, .id = ++kernel.next_id, .descriptor = -1, .input = input, .output = output};
+    return socket;
+}
+
+static void socket_free(struct sim_socket *socket) {
+    free(socket->queue);
+    socket->queue = NULL;
+    socket->kind = KIND_FREE;
+    if (!socket->is_ready) {
+        kernel.free_socket[kernel.free_count++] = index_of(socket);
+    }
+}
+
+// The lowest free number, as a kernel does: numbers come again at once.
+static int descriptor_create(struct sim_socket *socket) {
+    uint32_t at = 0;
+    while (at < SIM_SOCKETS_MAX && kernel.by_descriptor[at] != 0) {
+        at++;
+    }
+    MUST(at < SIM_SOCKETS_MAX, "the simulation is out of descriptors");
+    kernel.by_descriptor[at] = index_of(socket) + 1;
+    socket->descriptor = DESCRIPTOR_BASE + (int)at;
+    return socket->descriptor;
+}
+
+static struct sim_socket *socket_at(int descriptor) {
+    uint32_t at = (uint32_t)(descriptor - DESCRIPTOR_BASE);
+    MUST(at < SIM_SOCKETS_MAX && kernel.by_descriptor[at] != 0,
+         "descriptor %d is used and is not open", descriptor);
+    return &kernel.socket[kernel.by_descriptor[at] - 1];
+}
+
+static bool is_simulated(int descriptor) {
+    return descriptor >= DESCRIPTOR_BASE &&
+           (uint32_t)(descriptor - DESCRIPTOR_BASE) < SIM_SOCKETS_MAX;
+}
+
+static void mark_ready(struct sim_socket *socket) {
+    struct cv_ring *ring = socket->ring;
+    if (ring != NULL && !socket->is_ready) {
+        socket->is_ready = true;
+        ring->ready[ring->ready_count++] = index_of(socket);
+    }
+}
+
+static void strike(struct sim_socket *socket) {
+    socket->is_struck = true;
+    socket->input_reset = socket->output_reset = true;
+    bytes_clear(&socket->output);
+    mark_ready(socket);
+    sim_event("struck", socket->id, 0);
+}
+
+// The server's end is over when it has no descriptor and the kernel holds nothing of it: only then
+// does the peer hear of it (close(2) does not end an armed multishot receive).
+static void release_if_over(struct sim_socket *socket) {
+    if (socket->kind != KIND_CONNECTION || socket->descriptor >= 0 || socket->is_released ||
+        socket->receive.is_armed || socket->send.is_armed) {
+        return;
+    }
+    socket->is_released = true;
+    if (!socket->output_reset) {
+        if (socket->input.length > 0 || socket->resets_on_close) {
+            // Whatever was on its way is lost with it.
+            socket->output_reset = true;
+            bytes_clear(&socket->output);
+        }
+        socket->output_ended = true;
+    }
+    sim_event("released", socket->id, socket->output_reset);
+    bytes_clear(&socket->input);
+    mark_ready(socket);  // Its loans are free now.
+    if (socket->is_abandoned && socket->loan_count == 0) {
+        socket_free(socket);
+    }
+}
+
+static void descriptor_close(int descriptor) {
+    struct sim_socket *socket = socket_at(descriptor);
+    kernel.by_descriptor[descriptor - DESCRIPTOR_BASE] = 0;
+    socket->descriptor = -1;
+    if (socket->kind == KIND_LISTENER) {
+        MUST(!socket->accept.is_armed, "a listener is closed while it accepts");
+        for (uint32_t i = 0; i < socket->queue_count; i++) {
+            struct sim_socket *waiting = &kernel.socket[socket->queue[i]];
+            MUST(waiting->is_abandoned || waiting->input_reset || sim.plan.faults == 0 ||
+                     sim_may(SIM_STOP),
+                 "a listener is closed with a client in its queue");
+            waiting->is_released = waiting->output_reset = true;
+            if (waiting->is_abandoned) {
+                socket_free(waiting);
+            }
+        }
+        socket_free(socket);
+    } else if (socket->kind == KIND_EVENT) {
+        MUST(!socket->read.is_armed || sim.current < 0, "an eventfd is closed while it is read");
+        socket_free(socket);
+    } else {
+        release_if_over(socket);
+    }
+}
+
+int sim_listener_create(void) {
+    struct sim_socket *socket = socket_create(KIND_LISTENER);
+    socket->queue = must(calloc(QUEUE_MAX, sizeof(*socket->queue)));
+    return descriptor_create(socket);
+}
+
+int sim_eventfd_create(void) {
+    return descriptor_create(socket_create(KIND_EVENT));
+}
+
+uint64_t sim_eventfd_take(int descriptor) {
+    struct sim_socket *socket = socket_at(descriptor);
+    uint64_t count = socket->count;
+    socket->count = 0;
+    return count;
+}
+
+static void eventfd_add(int descriptor, uint64_t count) {
+    struct sim_socket *socket = socket_at(descriptor);
+    MUST(socket->kind == KIND_EVENT, "only an eventfd is written: others start an io-wq thread");
+    socket->count += count;
+    mark_ready(socket);
+}
+
+int __wrap_eventfd(unsigned initial, int flags);
+int __wrap_eventfd(unsigned initial, int flags) {
+    (void)initial, (void)flags;
+    return sim_eventfd_create();
+}
+
+ssize_t __real_write(int descriptor, const void *data, size_t bytes);
+ssize_t __wrap_write(int descriptor, const void *data, size_t bytes);
+ssize_t __wrap_write(int descriptor, const void *data, size_t bytes) {
+    if (!is_simulated(descriptor)) {
+        return __real_write(descriptor, data, bytes);
+    }
+    MUST(bytes == sizeof(uint64_t), "%zu bytes are written to an eventfd", bytes);
+    eventfd_add(descriptor, *(const uint64_t *)data);
+    return (ssize_t)bytes;
+}
+
+int __real_close(int descriptor);
+int __wrap_close(int descriptor);
+int __wrap_close(int descriptor) {
+    if (!is_simulated(descriptor)) {
+        return __real_close(descriptor);
+    }
+    descriptor_close(descriptor);
+    return 0;
+}
+
+// Completions.
+static struct cv_completion *cq_at(struct cv_ring *ring, uint32_t index) {
+    return &ring->cq[(ring->cq_head + index) & (ring->cq_room - 1)];
+}
+
+// Behind a full queue completions wait until there is room: none is lost.
+static void post(struct cv_ring *ring, struct cv_completion completion) {
+    MUST(ring->cq_count < ring->cq_room, "the simulation is out of completions");
+    if (ring->cq_count >= ring->cq_max) {
+        ring->overflows++;
+        sim_event("overflow", ring->index, 0);
+    }
+    *cq_at(ring, ring->cq_count++) = completion;
+    sim_event("completion", completion.user_data, (uint64_t)(int64_t)completion.result);
+}
+
+static void post_result(struct cv_ring *ring, uint64_t user_data, int32_t result) {
+    post(ring, (struct cv_completion){
+                   .user_data = user_data, .result = result, .buffer = CV_RING_NO_BUFFER});
+}
+
+// A multishot operation goes on only where its completion found room (io_req_post_cqe).
+static bool goes_on(const struct cv_ring *ring) {
+    return ring->cq_count < ring->cq_max && !sim_strikes(SIM_MULTISHOT_END, 20);
+}
+
+static void end_operation(struct sim_socket *socket, struct operation *operation, int32_t result) {
+    operation->is_armed = false;
+    post_result(socket->ring, operation->user_data, result);
+}
+
+// Receiving.
+static uint32_t take_buffer(struct cv_ring *ring) {
+    uint32_t at = below(ring->free_count);
+    uint32_t buffer = ring->free_buffer[at];
+    ring->free_buffer[at] = ring->free_buffer[--ring->free_count];
+    MUST(ring->holders[buffer] == 0, "the kernel fills buffer %u, which is lent", buffer);
+    ring->holders[buffer] = 1;
+    ring->lent++;
+    return buffer;
+}
+
+// Returns whether the receive may go on at once.
+static bool receive_piece(struct sim_socket *socket) {
+    struct cv_ring *ring = socket->ring;
+    struct operation *receive = &socket->receive;
+    if (socket->input.length == 0) {
+        if (socket->input_reset || socket->output_reset) {
+            end_operation(socket, receive, -ECONNRESET);
+        } else if (socket->input_ended) {
+            end_operation(socket, receive, 0);
+        } else if (!receive->is_poll_first && ring->free_count == 0) {
+            end_operation(socket, receive, -ENOBUFS);
+        }
+        return false;
+    }
+    if (ring->free_count == 0) {
+        end_operation(socket, receive, -ENOBUFS);
+        return false;
+    }
+    size_t length = CV_MIN(socket->input.length, (size_t)CV_RING_BUFFER_BYTES);
+    if (sim_strikes(SIM_SHORT_RECEIVE, 100)) {
+        length = sim_random_size(&sim.random, (uint32_t)length);
+    }
+    uint32_t buffer = take_buffer(ring);
+    memcpy(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES,
+           socket->input.data + socket->input.head, length);
+    bytes_consume(&socket->input, length);
+    bool more = goes_on(ring);
+    receive->is_armed = more;
+    post(ring, (struct cv_completion){.user_data = receive->user_data,
+                                      .result = (int32_t)length,
+                                      .buffer = buffer,
+                                      .more = more});
+    return more && (receive->is_bundle || !sim_strikes(SIM_DELAY, 100));
+}
+
+static void progress_receive(struct sim_socket *socket) {
+    if (!socket->receive.is_armed) {
+        return;
+    }
+    if (socket->receive.is_doomed) {
+        socket->receive.is_doomed = false;
+        if (socket->input.length > 0 && socket->ring->free_count > 0 && receive_piece(socket)) {
+            end_operation(socket, &socket->receive, -ECANCELED);
+        } else if (socket->receive.is_armed) {
+            end_operation(socket, &socket->receive, -ECANCELED);
+        }
+        release_if_over(socket);
+        return;
+    }
+    for (uint32_t i = 0; i < 32 && socket->receive.is_armed && receive_piece(socket); i++) {
+    }
+    if (socket->receive.is_armed && socket->input.length > 0) {
+        mark_ready(socket);
+    }
+    release_if_over(socket);
+}
+
+// Sending.
+static size_t send_length(const struct operation *send) {
+    size_t length = send->single.iov_len;
+    if (send->message != NULL) {
+        length = 0;
+        for (size_t i = 0; i < send->message->msg_iovlen; i++) {
+            length += send->message->msg_iov[i].iov_len;
+        }
+    }
+    return length;
+}
+
+static uint64_t send_digest(const struct operation *send) {
+    if (send->message == NULL) {
+        return digest(send->single.iov_base, send->single.iov_len);
+    }
+    uint64_t all = 0;
+    for (size_t i = 0; i < send->message->msg_iovlen; i++) {
+        const struct iovec *vector = &send->message->msg_iov[i];
+        all = all * 31 + digest(vector->iov_base, vector->iov_len);
+    }
+    return all;
+}
+
+static void send_bytes(struct sim_socket *socket, size_t length) {
+    const struct operation *send = &socket->send;
+    const struct iovec *vector = send->message == NULL ? &send->single : send->message->msg_iov;
+    size_t skip = send->done;
+    size_t left = length;
+    for (; left > 0; vector++) {
+        if (skip >= vector->iov_len) {
+            skip -= vector->iov_len;
+            continue;
+        }
+        size_t piece = CV_MIN(left, vector->iov_len - skip);
+        if (!socket->is_abandoned) {
+            bytes_append(&socket->output, (const char *)vector->iov_base + skip, piece);
+        }
+        left -= piece;
+        skip = 0;
+    }
+    socket->send.done += length;
+}
+
+static size_t send_room(const struct sim_socket *socket) {
+    size_t queued = socket->output.length;
+    return socket->is_abandoned ? SIZE_MAX : socket->window > queued ? socket->window - queued : 0;
+}
+
+static bool is_broken(const struct sim_socket *socket) {
+    return socket->input_reset || socket->output_reset || socket->is_shut;
+}
+
+static void end_send(struct sim_socket *socket, int32_t error) {
+    struct operation *send = &socket->send;
+    MUST(send->digest == send_digest(send), "bytes of a send changed before it was over");
+    send->is_armed = false;
+    bool is_whole = send->done == send->length;
+    if (send->mode != CV_RING_SEND_QUIET || !is_whole) {
+        post_result(socket->ring, send->user_data, send->done > 0 ? (int32_t)send->done : error);
+    } else {
+        sim_event("quiet", send->user_data, send->length);
+    }
+    release_if_over(socket);
+}
+
+static void progress_send(struct sim_socket *socket) {
+    struct operation *send = &socket->send;
+    if (!send->is_armed) {
+        return;
+    }
+    if (is_broken(socket)) {
+        end_send(socket, socket->input_reset ? -ECONNRESET : -EPIPE);
+        return;
+    }
+    size_t length = CV_MIN(send->length - send->done, send_room(socket));
+    bool is_short = length > 1 && sim_strikes(SIM_SHORT_SEND, 50);
+    if (is_short) {
+        length = sim_random_size(&sim.random, (uint32_t)CV_MIN(length, (size_t)UINT32_MAX));
+    }
+    send_bytes(socket, length);
+    if (send->done == send->length || send->mode == CV_RING_SEND_QUIET ||
+        (send->mode == CV_RING_SEND_SOME && send->done > 0) || send->is_doomed) {
+        end_send(socket, send->is_doomed ? -ECANCELED : -EAGAIN);
+    } else if (is_short) {
+        mark_ready(socket);
+    }
+}
+
+// Loans of zero-copy sends are free when the peer has acknowledged them, or when the socket is
+// gone.
+static void progress_loans(struct sim_socket *socket) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < socket->loan_count; i++) {
+        struct loan *loan = &socket->loan[i];
+        bool is_over = socket->is_released || is_broken(socket);
+        if (kept > 0 || (!is_over && sim_strikes(SIM_LATE_NOTICE, 700))) {
+            socket->loan[kept++] = *loan;
+            continue;
+        }
+        MUST(loan->digest == digest(loan->data, loan->length),
+             "bytes of a zero-copy send changed before it was acknowledged");
+        post(socket->ring, (struct cv_completion){.user_data = loan->user_data,
+                                                  .result = loan->is_copied,
+                                                  .buffer = CV_RING_NO_BUFFER,
+                                                  .is_free = true});
+    }
+    socket->loan_count = kept;
+    if (kept > 0) {
+        mark_ready(socket);
+    } else if (socket->is_released && socket->is_abandoned) {
+        socket_free(socket);
+    }
+}
+
+// Accepting.
+static void take_waiting(struct sim_socket *listener, uint32_t at, struct cv_ring *ring,
+                         int *descriptor) {
+    struct sim_socket *socket = &kernel.socket[listener->queue[at]];
+    memmove(&listener->queue[at], &listener->queue[at + 1],
+            (listener->queue_count - at - 1) * sizeof(*listener->queue));
+    listener->queue_count--;
+    socket->is_accepted = true;
+    socket->ring = ring;
+    *descriptor = descriptor_create(socket);
+    sim_event("accepted", socket->id, (uint64_t)*descriptor);
+}
+
+static void progress_accept(struct sim_socket *listener) {
+    struct operation *accept = &listener->accept;
+    if (accept->is_armed && accept->is_doomed && listener->queue_count == 0) {
+        accept->is_doomed = false;
+        end_operation(listener, accept, -ECANCELED);
+        return;
+    }
+    while (accept->is_armed && listener->queue_count > 0) {
+        int descriptor;
+        if (sim_strikes(SIM_NO_DESCRIPTORS, 30)) {
+            end_operation(listener, accept, below(2) == 0 ? -EMFILE : -ENFILE);
+            return;
+        }
+        take_waiting(listener, 0, listener->ring, &descriptor);
+        bool more = accept->is_multishot && goes_on(listener->ring);
+        accept->is_armed = more;
+        post(listener->ring, (struct cv_completion){.user_data = accept->user_data,
+                                                    .result = descriptor,
+                                                    .buffer = CV_RING_NO_BUFFER,
+                                                    .more = more});
+    }
+}
+
+static void progress_read(struct sim_socket *socket) {
+    if (socket->read.is_armed && socket->count > 0) {
+        memcpy(socket->read.target, &socket->count, sizeof(socket->count));
+        socket->count = 0;
+        end_operation(socket, &socket->read, sizeof(socket->count));
+    }
+}
+
+static void progress_socket(struct sim_socket *socket) {
+    switch (socket->kind) {
+    case KIND_CONNECTION:
+        if (below(2) == 0) {
+            progress_receive(socket);
+            progress_send(socket);
+        } else {
+            progress_send(socket);
+            progress_receive(socket);
+        }
+        if (socket->kind == KIND_CONNECTION && socket->loan_count > 0) {
+            progress_loans(socket);
+        }
+        break;
+    case KIND_LISTENER:
+        progress_accept(socket);
+        break;
+    case KIND_EVENT:
+        progress_read(socket);
+        break;
+    case KIND_FREE:
+        break;
+    }
+}
+
+// Everything that can complete may, in any order; some of it waits for another time.
+static void progress(struct cv_ring *ring) {
+    uint32_t count = ring->ready_count;
+    uint32_t ready[SIM_SOCKETS_MAX];
+    memcpy(ready, ring->ready, count * sizeof(*ready));
+    ring->ready_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t other = i + below(count - i);
+        uint32_t index = ready[other];
+        ready[other] = ready[i];
+        struct sim_socket *socket = &kernel.socket[index];
+        socket->is_ready = false;
+        if (socket->kind == KIND_FREE) {
+            kernel.free_socket[kernel.free_count++] = index;
+        } else if (sim_strikes(SIM_DELAY, 200)) {
+            mark_ready(socket);
+        } else {
+            if (socket->kind == KIND_CONNECTION && sim_strikes(SIM_RESET, 1) &&
+                !socket->output_reset) {
+                strike(socket);
+            }
+            progress_socket(socket);
+        }
+    }
+}
+
+// Submissions.
+static struct operation *find_operation(struct cv_ring *ring, uint64_t user_data,
+                                        struct sim_socket **found) {
+    for (uint32_t i = 0; i < kernel.socket_count; i++) {
+        struct sim_socket *socket = &kernel.socket[i];
+        if (socket->ring != ring || socket->kind == KIND_FREE) {
+            continue;
+        }
+        struct operation *all[] = {&socket->receive, &socket->send, &socket->accept};
+        for (size_t k = 0; k < CV_ARRAY_COUNT(all); k++) {
+            if (all[k]->is_armed && all[k]->user_data == user_data) {
+                *found = socket;
+                return all[k];
+            }
+        }
+    }
+    return NULL;
+}
+
+static void submit_cancel(struct cv_ring *ring, const struct submission *submission) {
+    struct sim_socket *socket;
+    struct operation *operation = find_operation(ring, submission->target, &socket);
+    sim_event("cancel", submission->target, operation != NULL);
+    if (operation == NULL) {
+        post_result(ring, submission->operation.user_data, -ENOENT);
+    } else if (sim_strikes(SIM_LATE_CANCEL, 300)) {
+        operation->is_doomed = true;
+        mark_ready(socket);
+        post_result(ring, submission->operation.user_data, -EALREADY);
+    } else if (operation == &socket->send) {
+        end_send(socket, -ECANCELED);
+    } else {
+        end_operation(socket, operation, -ECANCELED);
+        release_if_over(socket);
+    }
+}
+
+static void submit_message(struct cv_ring *ring, const struct submission *submission) {
+    struct cv_ring *target = kernel.ring[submission->descriptor - DESCRIPTOR_BASE * 2];
+    if (!target->is_enabled) {
+        post_result(ring, submission->operation.user_data, -EBADFD);
+    } else if (target->cq_count >= target->cq_max || sim_strikes(SIM_NO_MESSAGES, 100)) {
+        post_result(ring, submission->operation.user_data, -EOVERFLOW);
+    } else {
+        post_result(target, submission->target, 0);
+    }
+}
+
+static void submit_zero_copy(struct sim_socket *socket, const struct operation *send) {
+    struct cv_ring *ring = socket->ring;
+    size_t length = CV_MIN(send->single.iov_len, send_room(socket));
+    if (is_broken(socket) || socket->loan_count == LOANS_MAX) {
+        post_result(ring, send->user_data, is_broken(socket) ? -EPIPE : -ENOBUFS);
+        return;
+    }
+    if (length == 0) {
+        post_result(ring, send->user_data, -EAGAIN);
+        return;
+    }
+    if (length > 1 && sim_strikes(SIM_SHORT_SEND, 100)) {
+        length = sim_random_size(&sim.random, (uint32_t)length);
+    }
+    if (!socket->is_abandoned) {
+        bytes_append(&socket->output, send->single.iov_base, length);
+    }
+    socket->loan[socket->loan_count++] = (struct loan){
+        .user_data = send->user_data,
+        .data = send->single.iov_base,
+        .length = length,
+        .digest = digest(send->single.iov_base, length),
+        .is_copied = below(20) == 0,
+    };
+    post(ring, (struct cv_completion){.user_data = send->user_data,
+                                      .result = (int32_t)length,
+                                      .buffer = CV_RING_NO_BUFFER,
+                                      .more = true});
+    mark_ready(socket);
+}
+
+static void arm(struct operation *place, const struct operation *operation, const char *what,
+                const struct sim_socket *socket) {
+    MUST(!place->is_armed, "two %ss at once on connection %u", what, socket->id);
+    *place = *operation;
+    place->is_armed = true;
+}
+
+static void submit(struct cv_ring *ring, struct submission *submission) {
+    struct operation *operation = &submission->operation;
+    if (submission->kind == SUBMIT_CANCEL) {
+        submit_cancel(ring, submission);
+        return;
+    }
+    if (submission->kind == SUBMIT_MESSAGE) {
+        submit_message(ring, submission);
+        return;
+    }
+    struct sim_socket *socket = socket_at(submission->descriptor);
+    switch (submission->kind) {
+    case SUBMIT_ACCEPT:
+        MUST(socket->kind == KIND_LISTENER, "an accept on what is no listener");
+        socket->ring = ring;
+        arm(&socket->accept, operation, "accept", socket);
+        mark_ready(socket);
+        break;
+    case SUBMIT_RECEIVE:
+        arm(&socket->receive, operation, "receive", socket);
+        mark_ready(socket);
+        break;
+    case SUBMIT_SEND:
+        MUST(!socket->is_shut, "a send behind a shutdown on connection %u", socket->id);
+        operation->length = send_length(operation);
+        operation->digest = send_digest(operation);
+        MUST(operation->length > 0, "an empty send");
+        arm(&socket->send, operation, "send", socket);
+        if (operation->mode == CV_RING_SEND_QUIET || !sim_strikes(SIM_DELAY, 300)) {
+            progress_send(socket);
+        } else {
+            mark_ready(socket);
+        }
+        break;
+    case SUBMIT_ZERO_COPY:
+        MUST(!socket->send.is_armed, "two sends at once on connection %u", socket->id);
+        submit_zero_copy(socket, operation);
+        break;
+    case SUBMIT_READ:
+        MUST(socket->kind == KIND_EVENT, "a read of what may block: it starts an io-wq thread");
+        socket->ring = ring;
+        arm(&socket->read, operation, "read", socket);
+        mark_ready(socket);
+        break;
+    case SUBMIT_WRITE:
+        eventfd_add(submission->descriptor, *(const uint64_t *)operation->single.iov_base);
+        break;
+    case SUBMIT_CLOSE:
+        descriptor_close(submission->descriptor);
+        break;
+    default:
+        sim_fail("unknown submission %d", (int)submission->kind);
+    }
+}
+
+static void submit_all(struct cv_ring *ring) {
+    // What came back is on offer before anything new can ask for it.
+    for (uint32_t i = 0; i < ring->given_count; i++) {
+        ring->free_buffer[ring->free_count++] = ring->given_back[i];
+    }
+    ring->given_count = 0;
+    uint32_t count = ring->sq_count;
+    ring->sq_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        submit(ring, &ring->sq[i]);
+    }
+    MUST(ring->sq_count == 0, "a submission while submitting");
+}
+
+static void assert_owner(const struct cv_ring *ring) {
+    MUST(sim.current == (int)ring->index, "ring %u is used by thread %d", ring->index, sim.current);
+}
+
+static struct submission *next_submission(struct cv_ring *ring, enum submission_kind kind,
+                                          int descriptor, uint64_t user_data) {
+    assert_owner(ring);
+    if (ring->sq_count == ring->sq_max) {
+        sim_event("full", ring->index, 0);
+        ring->enters++;
+        submit_all(ring);
+    }
+    struct submission *submission = &ring->sq[ring->sq_count++];
+    *submission = (struct submission){
+        .kind = kind, .descriptor = descriptor, .operation = {.user_data = user_data}};
+    return submission;
+}
+
+// ring/ring.h.
+int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) {
+    struct cv_ring *ring = must(calloc(1, sizeof(*ring)));
+    (void)options;
+    ring->index = kernel.ring_count;
+    kernel.ring[kernel.ring_count++] = ring;
+    ring->buffer_count = sim_may(SIM_NO_BUFFERS) ? 2u << below(5) : 256;
+    ring->memory = must(malloc((size_t)ring->buffer_count * CV_RING_BUFFER_BYTES));
+    for (uint32_t i = 0; i < ring->buffer_count; i++) {
+        ring->free_buffer[ring->free_count++] = (uint16_t)i;
+    }
+    ring->sq_max = sim_may(SIM_SMALL_SQ) ? 1u << below(6) : CV_RING_SUBMISSIONS;
+    ring->cq_max = sim_may(SIM_SMALL_CQ) ? 4u << below(5) : CV_RING_COMPLETIONS_MIN;
+    ring->cq_room = 16384;
+    ring->cq = must(calloc(ring->cq_room, sizeof(*ring->cq)));
+    ring->wake_at_ns = 0;
+    ring->features = (struct cv_ring_features){
+        .defer_taskrun = true,
+        .restricted = true,
+        .message_ring = below(2) == 0,
+        .bundles = below(2) == 0,
+        .zero_copy = below(2) == 0,
+        .completions = ring->cq_max,
+    };
+    *out = ring;
+    return 0;
+}
+
+int cv_ring_enable(struct cv_ring *ring) {
+    assert_owner(ring);
+    ring->is_enabled = true;
+    return 0;
+}
+
+void cv_ring_destroy(struct cv_ring *ring) {
+    if (ring == NULL) {
+        return;
+    }
+    kernel.ring[ring->index] = NULL;
+    for (uint32_t i = 0; i < kernel.socket_count; i++) {
+        if (kernel.socket[i].ring == ring) {
+            kernel.socket[i].ring = NULL;
+        }
+    }
+    free(ring->memory);
+    free(ring->cq);
+    free(ring);
+}
+
+const struct cv_ring_features *cv_ring_features(const struct cv_ring *ring) {
+    return &ring->features;
+}
+
+int cv_ring_descriptor(const struct cv_ring *ring) {
+    return DESCRIPTOR_BASE * 2 + (int)ring->index;
+}
+
+void cv_ring_accept(struct cv_ring *ring, int descriptor, bool multishot, uint64_t user_data) {
+    next_submission(ring, SUBMIT_ACCEPT, descriptor, user_data)->operation.is_multishot = multishot;
+}
+
+void cv_ring_receive(struct cv_ring *ring, int descriptor, uint32_t mode, uint64_t user_data) {
+    struct operation *receive =
+        &next_submission(ring, SUBMIT_RECEIVE, descriptor, user_data)->operation;
+    receive->is_multishot = true;
+    receive->is_poll_first = (mode & CV_RING_POLL_FIRST) != 0;
+    receive->is_bundle = (mode & CV_RING_BUNDLE) != 0;
+}
+
+void cv_ring_send(struct cv_ring *ring, int descriptor, const void *data, size_t bytes,
+                  enum cv_ring_send_mode mode, uint64_t user_data) {
+    struct operation *send = &next_submission(ring, SUBMIT_SEND, descriptor, user_data)->operation;
+    send->mode = mode;
+    send->single = (struct iovec){(void *)(uintptr_t)data, bytes};
+}
+
+void cv_ring_sendmsg(struct cv_ring *ring, int descriptor, const struct msghdr *message,
+                     enum cv_ring_send_mode mode, uint64_t user_data) {
+    struct operation *send = &next_submission(ring, SUBMIT_SEND, descriptor, user_data)->operation;
+    send->mode = mode;
+    send->message = message;
+}
+
+void cv_ring_send_zero_copy(struct cv_ring *ring, int descriptor, const void *data, size_t bytes,
+                            uint32_t memory, uint64_t user_data) {
+    MUST(ring->features.zero_copy, "a zero-copy send where there is none");
+    MUST(memory == CV_RING_NO_MEMORY || ring->has_memory[memory],
+         "a send from memory %u, which is not registered", memory);
+    next_submission(ring, SUBMIT_ZERO_COPY, descriptor, user_data)->operation.single =
+        (struct iovec){(void *)(uintptr_t)data, bytes};
+}
+
+void cv_ring_read(struct cv_ring *ring, int descriptor, void *data, uint32_t bytes,
+                  uint64_t user_data) {
+    MUST(bytes == sizeof(uint64_t), "a read of %u bytes", bytes);
+    next_submission(ring, SUBMIT_READ, descriptor, user_data)->operation.target = data;
+}
+
+void cv_ring_write(struct cv_ring *ring, int descriptor, const void *data, uint32_t bytes,
+                   uint64_t user_data) {
+    MUST(bytes == sizeof(uint64_t), "a write of %u bytes", bytes);
+    next_submission(ring, SUBMIT_WRITE, descriptor, user_data)->operation.single =
+        (struct iovec){(void *)(uintptr_t)data, bytes};
+}
+
+void cv_ring_cancel(struct cv_ring *ring, uint64_t target, uint64_t user_data) {
+    next_submission(ring, SUBMIT_CANCEL, -1, user_data)->target = target;
+}
+
+void cv_ring_close(struct cv_ring *ring, int descriptor, uint64_t user_data) {
+    (void)next_submission(ring, SUBMIT_CLOSE, descriptor, user_data);
+}
+
+void cv_ring_message(struct cv_ring *ring, int ring_descriptor, uint64_t message_user_data,
+                     uint64_t user_data) {
+    next_submission(ring, SUBMIT_MESSAGE, ring_descriptor, user_data)->target = message_user_data;
+}
+
+// Where completions wait behind a full queue nothing is submitted before there is room (-EBUSY).
+static bool is_busy(const struct cv_ring *ring) {
+    return ring->cq_count > ring->cq_max;
+}
+
+int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
+    assert_owner(ring);
+    MUST(ring->is_enabled, "a wait on a ring that is not enabled");
+    if (ring->cq_count == 0 || ring->sq_count > 0) {
+        ring->enters++;
+    }
+    ring->all_submitted = !is_busy(ring);
+    if (!is_busy(ring)) {
+        submit_all(ring);
+        progress(ring);
+    }
+    ring->is_awake = ring->cq_count > 0 || sim.now_ns >= ring->wake_at_ns;
+    ring->wake_at_ns = timeout_ns == UINT64_MAX               ? UINT64_MAX
+                       : timeout_ns > UINT64_MAX - sim.now_ns ? UINT64_MAX
+                                                              : sim.now_ns + timeout_ns;
+    return 0;
+}
+
+void cv_ring_submit(struct cv_ring *ring) {
+    assert_owner(ring);
+    if (ring->sq_count > 0) {
+        ring->enters++;
+    }
+    submit_all(ring);
+    ring->all_submitted = true;
+}
+
+bool cv_ring_is_settled(const struct cv_ring *ring) {
+    return ring->all_submitted && ring->sq_count == 0 && ring->cq_count == 0;
+}
+
+uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, uint32_t count_max) {
+    assert_owner(ring);
+    uint32_t count = CV_MIN(CV_MIN(ring->cq_count, ring->cq_max), count_max);
+    for (uint32_t i = 0; i < count; i++) {
+        completions[i] = *cq_at(ring, i);
+    }
+    ring->cq_head = (ring->cq_head + count) & (ring->cq_room - 1);
+    ring->cq_count -= count;
+    return count;
+}
+
+uint64_t cv_ring_enters(const struct cv_ring *ring) {
+    return ring->enters;
+}
+
+uint32_t cv_ring_overflows(const struct cv_ring *ring) {
+    return ring->overflows;
+}
+
+uint8_t *cv_ring_buffer(const struct cv_ring *ring, uint32_t buffer) {
+    MUST(buffer < ring->buffer_count && ring->holders[buffer] > 0, "buffer %u is read and not lent",
+         buffer);
+    return ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES;
+}
+
+void cv_ring_retain(struct cv_ring *ring, uint32_t buffer) {
+    MUST(buffer < ring->buffer_count && ring->holders[buffer] > 0,
+         "buffer %u is retained and not lent", buffer);
+    ring->holders[buffer]++;
+}
+
+void cv_ring_give_back(struct cv_ring *ring, uint32_t buffer) {
+    assert_owner(ring);
+    MUST(buffer < ring->buffer_count && ring->holders[buffer] > 0, "buffer %u is given back twice",
+         buffer);
+    if (--ring->holders[buffer] == 0) {
+        memset(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES, POISON, CV_RING_BUFFER_BYTES);
+        ring->given_back[ring->given_count++] = (uint16_t)buffer;
+        ring->lent--;
+    }
+}
+
+uint32_t cv_ring_buffers_lent(const struct cv_ring *ring) {
+    return ring->lent;
+}
+
+uint32_t cv_ring_buffers_total(const struct cv_ring *ring) {
+    return ring->buffer_count;
+}
+
+int cv_ring_add_memory(struct cv_ring *ring, uint32_t index, void *memory, size_t bytes) {
+    (void)memory, (void)bytes;
+    if (index >= CV_RING_MEMORIES_MAX) {
+        return -ENOSPC;
+    }
+    MUST(!ring->has_memory[index], "memory %u is registered twice", index);
+    ring->has_memory[index] = true;
+    return 0;
+}
+
+void cv_ring_remove_memory(struct cv_ring *ring, uint32_t index) {
+    if (index < CV_RING_MEMORIES_MAX) {
+        ring->has_memory[index] = false;
+    }
+}
+
+bool cv_ring_has_memory(const struct cv_ring *ring, uint32_t index) {
+    return index < CV_RING_MEMORIES_MAX && ring->has_memory[index];
+}
+
+void cv_ring_shutdown(struct cv_ring *ring, int descriptor, int how) {
+    assert_owner(ring);
+    struct sim_socket *socket = socket_at(descriptor);
+    MUST(how == SHUT_WR, "a shutdown of %d", how);
+    MUST(!socket->send.is_armed, "a shutdown while a send is in flight");
+    socket->is_shut = socket->output_ended = true;
+    sim_event("shutdown", socket->id, 0);
+}
+
+void cv_ring_reset_on_close(struct cv_ring *ring, int descriptor) {
+    assert_owner(ring);
+    socket_at(descriptor)->resets_on_close = true;
+}
+
+uint32_t cv_ring_unacknowledged(struct cv_ring *ring, int descriptor) {
+    assert_owner(ring);
+    return (uint32_t)socket_at(descriptor)->output.length;
+}
+
+int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {
+    assert_owner(ring);
+    struct sim_socket *listener = socket_at(descriptor);
+    int accepted = -EAGAIN;
+    if (listener->queue_count > 0) {
+        take_waiting(listener, 0, ring, &accepted);
+    }
+    return accepted;
+}
+
+void cv_ring_peer(struct cv_ring *ring, int descriptor, struct cv_peer *peer) {
+    assert_owner(ring);
+    const struct sim_socket *socket = socket_at(descriptor);
+    *peer = (struct cv_peer){.family = CV_PEER_IPV4, .port = 40000};
+    peer->address[0] = socket->is_remote ? 192 : 127;
+    peer->address[3] = 1;
+}
+
+// The world's view.
+void sim_kernel_init(const struct sim_plan *plan) {
+    bool is_traced = sim.is_traced;
+    sim = (struct sim_kernel){.plan = *plan, .now_ns = START_NS, .current = -1};
+    sim.is_traced = is_traced;
+    sim_random_seed(&sim.random, plan->seed);
+    kernel.ring_count = 0;
+    kernel.next_id = 0;
+}
+
+bool sim_ring_is_ready(uint32_t worker) {
+    const struct cv_ring *ring = kernel.ring[worker];
+    return ring->is_awake || ring->cq_count > 0 || ring->sq_count > 0 || ring->ready_count > 0 ||
+           sim.now_ns >= ring->wake_at_ns;
+}
+
+uint64_t sim_ring_wake_at_ns(uint32_t worker) {
+    return kernel.ring[worker]->wake_at_ns;
+}
+
+static bool is_closing(const struct cv_ring *ring, const struct sim_socket *socket) {
+    for (uint32_t i = 0; i < ring->sq_count; i++) {
+        if (ring->sq[i].kind == SUBMIT_CLOSE && ring->sq[i].descriptor == socket->descriptor) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void sim_ring_end(uint32_t worker) {
+    struct cv_ring *ring = kernel.ring[worker];
+    MUST(ring->lent == 0, "%u receive buffers were never given back", ring->lent);
+    MUST(ring->free_count + ring->given_count == ring->buffer_count,
+         "%u receive buffers of %u are left", ring->free_count + ring->given_count,
+         ring->buffer_count);
+    for (uint32_t i = 0; i < kernel.socket_count; i++) {
+        struct sim_socket *socket = &kernel.socket[i];
+        if (socket->kind == KIND_CONNECTION && socket->ring == ring) {
+            MUST(socket->descriptor < 0 || is_closing(ring, socket),
+                 "connection %u was never closed", socket->id);
+            if (socket->descriptor >= 0) {
+                descriptor_close(socket->descriptor);
+            }
+            MUST(!socket->receive.is_armed && !socket->send.is_armed && socket->loan_count == 0,
+                 "an operation of connection %u is left behind", socket->id);
+        }
+    }
+}
+
+void sim_kernel_deinit(void) {
+    for (uint32_t i = 0; i < kernel.socket_count; i++) {
+        struct sim_socket *socket = &kernel.socket[i];
+        bytes_clear(&socket->input);
+        bytes_clear(&socket->output);
+        free(socket->queue);
+        socket->queue = NULL;
+        socket->kind = KIND_FREE;
+        socket->is_ready = false;
+    }
+    // Sockets keep their memory for the next seed.
+    kernel.free_count = 0;
+    while (kernel.free_count < kernel.socket_count) {
+        kernel.free_socket[kernel.free_count] = kernel.socket_count - 1 - kernel.free_count;
+        kernel.free_count++;
+    }
+    memset(kernel.by_descriptor, 0, sizeof(kernel.by_descriptor));
+}
+
+// The client's end.
+struct sim_socket *sim_connect(void) {
+    struct sim_socket *listeners[SIM_RINGS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < kernel.socket_count; i++) {
+        struct sim_socket *socket = &kernel.socket[i];
+        if (socket->kind == KIND_LISTENER && socket->descriptor >= 0 &&
+            socket->queue_count < QUEUE_MAX) {
+            listeners[count++] = socket;
+        }
+    }
+    if (count == 0) {
+        return NULL;
+    }
+    struct sim_socket *listener = listeners[below(count)];
+    struct sim_socket *socket = socket_create(KIND_CONNECTION);
+    socket->window = 65536;
+    socket->is_remote = below(2) == 0;
+    listener->queue[listener->queue_count++] = index_of(socket);
+    mark_ready(listener);
+    sim_event("connect", socket->id, 0);
+    return socket;
+}
+
+size_t sim_socket_send(struct sim_socket *socket, const void *data, size_t length) {
+    if (socket->is_released || socket->output_reset) {
+        return length;  // Into the void; what comes back says so.
+    }
+    size_t room = RECEIVE_QUEUE_BYTES - CV_MIN((size_t)RECEIVE_QUEUE_BYTES, socket->input.length);
+    length = CV_MIN(length, room);
+    if (length > 0) {
+        bytes_append(&socket->input, data, length);
+        mark_ready(socket);
+        sim_event("client sends", socket->id, length);
+    }
+    return length;
+}
+
+const uint8_t *sim_socket_peek(struct sim_socket *socket, size_t *length) {
+    *length = socket->output.length;
+    return socket->output.data + socket->output.head;
+}
+
+void sim_socket_consume(struct sim_socket *socket, size_t length) {
+    if (length > 0) {
+        sim_event("client takes", digest(socket->output.data + socket->output.head, length),
+                  length);
+        bytes_consume(&socket->output, length);
+        mark_ready(socket);
+    }
+}
+
+void sim_socket_set_window(struct sim_socket *socket, size_t bytes) {
+    socket->window = bytes;
+    mark_ready(socket);
+}
+
+void sim_socket_shutdown(struct sim_socket *socket) {
+    socket->input_ended = true;
+    mark_ready(socket);
+    sim_event("client ends", socket->id, 0);
+}
+
+bool sim_socket_is_ended(const struct sim_socket *socket) {
+    return socket->output_ended;
+}
+
+bool sim_socket_is_reset(const struct sim_socket *socket) {
+    return socket->output_reset;
+}
+
+bool sim_socket_was_struck(const struct sim_socket *socket) {
+    return socket->is_struck;
+}
+
+bool sim_socket_is_accepted(const struct sim_socket *socket) {
+    return socket->is_accepted;
+}
+
+uint32_t sim_socket_id(const struct sim_socket *socket) {
+    return socket->id;
+}
+
+void sim_socket_close(struct sim_socket *socket, bool reset) {
+    sim_event("client closes", socket->id, reset || socket->output.length > 0);
+    if (reset || socket->output.length > 0) {
+        socket->input_reset = true;
+        if (below(2) == 0) {
+            bytes_clear(&socket->input);
+        }
+    }
+    socket->input_ended = true;
+    socket->is_abandoned = true;
+    bytes_clear(&socket->output);
+    mark_ready(socket);
+    if (socket->is_released && socket->loan_count == 0) {
+        socket_free(socket);
+    }
+}

@@ -1,0 +1,128 @@
+// The kernel of a simulation: rings, sockets and time, all decided by one seed.
+//
+// kernel.c implements src/ring/ring.h, so everything above the ring is the server's own code. A
+// socket has two ends: the server's, with what its ring has armed on it, and the client's, the
+// functions below. What no kernel would forgive ends the run: a descriptor used after its close,
+// two sends at once on one stream, memory of a send that changed before it was over, a buffer given
+// back twice, a call from a thread that does not own the ring, an operation that would start an
+// io-wq thread.
+//
+// One simulation per process at a time.
+#ifndef SIM_KERNEL_H
+#define SIM_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sim/random.h"
+
+// What may go wrong; a plan allows some of them. SIM_FAULTS(X) lists X(NAME, what happens).
+#define SIM_FAULTS(X) \
+    X(SHORT_RECEIVE, "a receive brings less than there is") \
+    X(SHORT_SEND, "a send takes less than it was given") \
+    X(MULTISHOT_END, "a multishot operation ends with a result that is no error") \
+    X(NO_BUFFERS, "few receive buffers") \
+    X(LATE_CANCEL, "what is cancelled completes all the same") \
+    X(RESET, "a connection breaks") \
+    X(NO_DESCRIPTORS, "accept fails with EMFILE") \
+    X(SMALL_CQ, "the completion queue overflows") \
+    X(SMALL_SQ, "the submission queue is full") \
+    X(LATE_NOTICE, "zero-copy sends are acknowledged late") \
+    X(DELAY, "operations complete later than they could, in any order") \
+    X(INTERRUPT, "a wait ends without a completion") \
+    X(NO_MESSAGES, "a ring message does not arrive") \
+    X(HALF_CLOSE, "a client ends its direction early") \
+    X(ABORT, "a client is gone in the middle") \
+    X(SLOW, "a client sends or reads slowly") \
+    X(TINY_PIECES, "a client sends byte by byte") \
+    X(BAD_REQUEST, "a client sends what is no request") \
+    X(RELOAD, "a new generation is served") \
+    X(ROUTES, "routes are replaced") \
+    X(DRAIN, "the server drains in the middle") \
+    X(STOP, "the server is stopped in the middle")
+
+enum sim_fault {
+#define SIM_FAULT_ENUM(name, help) SIM_##name,
+    SIM_FAULTS(SIM_FAULT_ENUM)
+#undef SIM_FAULT_ENUM
+        SIM_FAULT_COUNT
+};
+
+#define SIM_EXIT_BROKEN 3  // Of a process in which sim_fail was called.
+#define SIM_RINGS_MAX 4u
+#define SIM_SOCKETS_MAX 1024u
+
+struct sim_socket;
+
+// What a run is made of; all but the seed follows from it unless it is shrunk.
+struct sim_plan {
+    uint64_t seed;
+    uint64_t faults;  // Bit n: enum sim_fault n may happen.
+    uint32_t worker_count;
+    uint32_t client_count;
+    uint32_t request_count;  // Answered requests at which the clients have enough.
+};
+
+struct sim_kernel {
+    struct sim_plan plan;
+    struct sim_random random;
+    uint64_t now_ns;  // CLOCK_MONOTONIC
+    uint64_t events;  // Everything that happened counts; a step without any is idle.
+    uint64_t hash;    // Over all of it, in order.
+    int current;      // The worker whose turn it is; -1: nobody's.
+    bool is_traced;
+};
+extern struct sim_kernel sim;
+
+static inline bool sim_may(enum sim_fault fault) {
+    return (sim.plan.faults >> fault & 1) != 0;
+}
+
+// True now and then where the plan allows the fault.
+static inline bool sim_strikes(enum sim_fault fault, uint32_t in_thousand) {
+    return sim_may(fault) && sim_random_chance(&sim.random, in_thousand);
+}
+
+void sim_kernel_init(const struct sim_plan *plan);
+void sim_kernel_deinit(void);
+
+// Mixes an event into the hash, and into the timeline of a traced run.
+void sim_event(const char *what, uint64_t a, uint64_t b);
+
+// Ends the run: something that must never happen did.
+_Noreturn void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+// Listening sockets and eventfds, as descriptors.
+int sim_listener_create(void);
+int sim_eventfd_create(void);
+uint64_t sim_eventfd_take(int descriptor);
+
+// Whether a worker's ring has something for it, and until when it sleeps otherwise.
+bool sim_ring_is_ready(uint32_t worker);
+uint64_t sim_ring_wake_at_ns(uint32_t worker);
+
+// A worker's thread ends, and with it its descriptors: what was not closed was about to be, nothing
+// is armed any more, and every buffer is back.
+void sim_ring_end(uint32_t worker);
+
+// The client's end of a connection.
+// NULL: nobody listens.
+struct sim_socket *sim_connect(void);
+// Returns how much the other side has room for.
+size_t sim_socket_send(struct sim_socket *socket, const void *data, size_t length);
+// What has arrived; sim_socket_consume takes it off the front.
+const uint8_t *sim_socket_peek(struct sim_socket *socket, size_t *length);
+void sim_socket_consume(struct sim_socket *socket, size_t length);
+// Room for what the server sends and the client has not consumed.
+void sim_socket_set_window(struct sim_socket *socket, size_t bytes);
+void sim_socket_shutdown(struct sim_socket *socket);
+bool sim_socket_is_ended(const struct sim_socket *socket);    // FIN behind what is there.
+bool sim_socket_is_reset(const struct sim_socket *socket);    // RST came.
+bool sim_socket_was_struck(const struct sim_socket *socket);  // By a fault of the kernel's.
+bool sim_socket_is_accepted(const struct sim_socket *socket);
+uint32_t sim_socket_id(const struct sim_socket *socket);
+// Unread input, or `reset`, makes it a reset for the server. The socket is not used again.
+void sim_socket_close(struct sim_socket *socket, bool reset);
+
+#endif

@@ -1,0 +1,361 @@
+// The loop of a run: clients, workers and the main thread do a little each, in an order the seed
+// decides, as long as anything happens; then time passes to the next moment at which it does. When
+// there is no such moment and answers are still due, the server hangs.
+#include "sim/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/app.h"
+#include "base/compiler.h"
+#include "base/log.h"
+#include "metrics/counter.h"
+#include "server/rollout.h"
+#include "server/worker.h"
+#include "sim/application.h"
+#include "sim/client.h"
+
+#define MS_NS 1000000ull
+#define DESCRIPTORS_MAX 900u
+#define STEPS_MAX 4000000u
+#define IDLE_GRACE_MS 2000u
+
+struct world {
+    struct cv_settings settings;
+    struct cv_rollout rollout;
+    struct cv_mailbox mailbox;
+    int eventfd;
+    struct cv_stats stats;
+    int listener[SIM_RINGS_MAX];
+    bool has_ended[SIM_RINGS_MAX];
+    uint32_t ended_count;
+    uint32_t ready_count;
+    bool wants_reclaim;
+    bool has_told_end;
+    uint64_t reloads;
+    struct sim_client *client[SIM_CLIENTS_MAX];
+};
+
+static struct world world;
+
+int __wrap_unshare(int flags);
+int __wrap_unshare(int flags) {
+    (void)flags;
+    return 0;
+}
+
+int __wrap_sched_setaffinity(int pid, size_t bytes, const void *mask);
+int __wrap_sched_setaffinity(int pid, size_t bytes, const void *mask) {
+    (void)pid, (void)bytes, (void)mask;
+    return 0;
+}
+
+struct sim_plan sim_plan_of(uint64_t seed, uint32_t request_count) {
+    struct sim_random random;
+    sim_random_seed(&random, seed ^ 0x706c616eu);
+    struct sim_plan plan = {
+        .seed = seed,
+        .worker_count = sim_random_between(&random, 1, SIM_WORKERS_MAX),
+        .client_count = sim_random_size(&random, SIM_CLIENTS_MAX),
+        .request_count = request_count,
+    };
+    // Some runs know few faults, so that each is seen without the others too.
+    uint32_t in_thousand = sim_random_chance(&random, 300) ? 100 : 500;
+    for (uint32_t i = 0; i < SIM_FAULT_COUNT; i++) {
+        plan.faults |= (uint64_t)sim_random_chance(&random, in_thousand) << i;
+    }
+    return plan;
+}
+
+static struct cv_limits limits(void) {
+    return (struct cv_limits){
+        .header_timeout_ms = 2000,
+        .idle_timeout_ms = sim_random_between(&sim.random, 1000, 5000),
+        .body_grace_ms = 1500,
+        .body_rate_min = 100,
+        .write_timeout_ms = 5000,
+        .linger_timeout_ms = 1000,
+        .head_bytes_max = 16384,
+        .target_bytes_max = 4096,
+        .fields_max = 50,
+        .pipeline_max = sim_random_size(&sim.random, 32),
+        .output_bytes_max = sim_random_between(&sim.random, 4096, 262144),
+        .zero_copy_bytes_min = sim_random_chance(&sim.random, 500) ? 8192 : 0,
+        .connections_max = 500,
+        .body_bytes_max = 1000000,
+    };
+}
+
+// The main thread.
+static void want_reclaim(void *context) {
+    (void)context;
+    world.wants_reclaim = true;
+}
+
+static struct cv_generation *make_generation(void) {
+    static const struct cv_generation_source source = {.init = sim_application_init};
+    static const int none = -1;  // No modules.
+    struct cv_generation *generation;
+    char why[256];
+    if (cv_generation_create(&generation, &world.settings, &none, &source, why, sizeof(why)) != 0) {
+        sim_fail("no generation: %s", why);
+    }
+    generation->app->routes.want_reclaim = want_reclaim;
+    return generation;
+}
+
+static void tell_all(enum cv_message_kind kind, uint64_t number) {
+    for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
+        struct cv_message message = {.kind = kind, .number = number};
+        if (!world.has_ended[i] && cv_worker_post(world.rollout.worker[i], &message) != 0) {
+            sim_fail("worker %u takes no message", i);
+        }
+    }
+}
+
+static void listen_to_workers(void) {
+    struct cv_message message;
+    (void)sim_eventfd_take(world.eventfd);
+    while (cv_mailbox_take(&world.mailbox, &message)) {
+        sim_event("main hears", message.kind, message.number);
+        switch (message.kind) {
+        case CV_MESSAGE_READY:
+            world.ready_count++;
+            break;
+        case CV_MESSAGE_ADOPTED:
+        case CV_MESSAGE_RELEASED:
+        case CV_MESSAGE_LIMITS_TAKEN:
+            (void)cv_rollout_on_message(&world.rollout, &message);
+            break;
+        default:
+            break;
+        }
+    }
+    if (world.wants_reclaim) {
+        world.wants_reclaim = cv_rollout_reclaim(&world.rollout);
+    }
+}
+
+static void reload(void) {
+    if (world.rollout.generation_count + 1 < CV_ROLLOUT_GENERATIONS_MAX) {
+        world.reloads++;
+        sim_event("reload", world.reloads, 0);
+        if (cv_rollout_adopt(&world.rollout, make_generation()) != 0) {
+            sim_fail("a generation was refused");
+        }
+    }
+}
+
+static bool ends_under_load(void) {
+    return sim_may(SIM_DRAIN) || sim_may(SIM_STOP);
+}
+
+static void end_server(void) {
+    bool stops = sim_may(SIM_STOP);
+    world.has_told_end = sim_world.is_ending = true;
+    sim_world.is_stopped = stops;
+    sim_event(stops ? "stop" : "drain", 0, 0);
+    tell_all(stops ? CV_MESSAGE_STOP : CV_MESSAGE_DRAIN, IDLE_GRACE_MS);
+}
+
+static void run_main(void) {
+    listen_to_workers();
+    if (sim_strikes(SIM_RELOAD, 2) && !world.has_told_end) {
+        reload();
+    }
+    if (sim_strikes(SIM_ROUTES, 5) && !world.has_told_end) {
+        sim_event("swap", 0, 0);
+        sim_application_swap(world.rollout.newest->app);
+    }
+    bool is_early = ends_under_load() && sim_world.answers >= sim.plan.request_count &&
+                    sim_random_chance(&sim.random, 20);
+    if (is_early && !world.has_told_end) {
+        end_server();
+    }
+}
+
+// Workers.
+static void enter_worker(uint32_t index) {
+    struct cv_worker *worker = world.rollout.worker[index];
+    sim.current = (int)index;
+    if (cv_worker_enter(worker) != 0) {
+        sim_fail("worker %u does not start", index);
+    }
+    sim.current = -1;
+}
+
+static void run_worker(uint32_t index) {
+    struct cv_worker *worker = world.rollout.worker[index];
+    sim.current = (int)index;
+    if (cv_worker_turn(worker, UINT64_MAX) == CV_WORKER_ENDED) {
+        sim_event("ended", index, 0);
+        cv_worker_leave(worker);
+        sim_ring_end(index);
+        world.has_ended[index] = true;
+        world.ended_count++;
+    }
+    sim.current = -1;
+}
+
+static void start(void) {
+    uint32_t count = sim.plan.worker_count;
+    world = (struct world){0};
+    sim_world = (struct sim_world_state){0};
+    world.settings.limits = limits();
+    world.settings.worker_count = count;
+    cv_mailbox_init(&world.mailbox);
+    world.eventfd = sim_eventfd_create();
+    if (cv_stats_create(&world.stats, NULL, count) != 0 ||
+        cv_rollout_init(&world.rollout, make_generation(), &world.settings.limits) != 0) {
+        sim_fail("the simulation itself is out of memory");
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        world.listener[i] = sim_listener_create();
+        struct cv_worker_options options = {
+            .index = i,
+            .count = count,
+            .stats = &world.stats,
+            .limits = cv_rollout_limits(&world.rollout),
+            .app = world.rollout.newest->app,
+            .listener = &world.listener[i],
+            .listener_count = 1,
+            .descriptors_max = DESCRIPTORS_MAX,
+            .main_mailbox = &world.mailbox,
+            .main_eventfd = world.eventfd,
+            .all = world.rollout.worker,
+        };
+        if (cv_worker_create(&world.rollout.worker[i], &options) != 0) {
+            sim_fail("no worker");
+        }
+        world.rollout.worker_count++;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        enter_worker(i);
+    }
+    for (uint32_t i = 0; i < sim.plan.client_count; i++) {
+        world.client[i] = sim_http_client.create(i);
+    }
+}
+
+static void finish(void) {
+    for (uint32_t i = 0; i < sim.plan.client_count; i++) {
+        sim_http_client.destroy(world.client[i]);
+    }
+    listen_to_workers();
+    for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
+        cv_worker_destroy(world.rollout.worker[i]);
+    }
+    if (sim_application_pending() != 0 && !sim_world.is_stopped) {
+        sim_fail("%u requests were never finished", sim_application_pending());
+    }
+    if (cv_rollout_reclaim(&world.rollout)) {
+        sim_fail("a replaced route table is held by nobody, and never freed");
+    }
+    cv_rollout_deinit(&world.rollout);
+    cv_stats_close(&world.stats);
+    sim_kernel_deinit();
+}
+
+// One step of everybody, in an order of the seed's.
+static void step(void) {
+    uint32_t clients = sim.plan.client_count;
+    uint32_t workers = sim.plan.worker_count;
+    uint32_t first = sim_random_below(&sim.random, clients);
+    for (uint32_t i = 0; i < clients; i++) {
+        sim_http_client.step(world.client[(first + i) % clients]);
+    }
+    first = sim_random_below(&sim.random, workers);
+    for (uint32_t i = 0; i < workers; i++) {
+        uint32_t index = (first + i) % workers;
+        if (!world.has_ended[index] &&
+            (sim_ring_is_ready(index) || sim_strikes(SIM_INTERRUPT, 100))) {
+            run_worker(index);
+        }
+    }
+    run_main();
+}
+
+static bool clients_are_done(void) {
+    for (uint32_t i = 0; i < sim.plan.client_count; i++) {
+        if (!sim_http_client.is_done(world.client[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_anybody_ready(void) {
+    for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
+        if (!world.has_ended[i] && sim_ring_is_ready(i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static _Noreturn void fail_hung(const char *what);
+
+// To the next moment at which somebody does something of his own accord.
+static void pass_time(void) {
+    uint64_t next_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
+        if (!world.has_ended[i]) {
+            next_ns = CV_MIN(next_ns, sim_ring_wake_at_ns(i));
+        }
+    }
+    for (uint32_t i = 0; i < sim.plan.client_count; i++) {
+        next_ns = CV_MIN(next_ns, sim_http_client.wake_at_ns(world.client[i]));
+    }
+    if (next_ns == UINT64_MAX) {
+        fail_hung("nothing will ever happen again");
+    }
+    if (next_ns > sim.now_ns) {
+        sim_event("time", next_ns - sim.now_ns, 0);
+        sim.now_ns = next_ns;
+    }
+}
+
+static _Noreturn void fail_hung(const char *what) {
+    for (uint32_t i = 0; i < sim.plan.client_count; i++) {
+        char line[256];
+        if (!sim_http_client.is_done(world.client[i])) {
+            sim_http_client.describe(world.client[i], line, sizeof(line));
+            (void)fprintf(stderr, "%s\n", line);
+        }
+    }
+    sim_fail("%s, %llu requests are answered", what, (unsigned long long)sim_world.answers);
+}
+
+struct sim_result sim_run(const struct sim_plan *plan) {
+    cv_log_set_level(CV_LOG_ERROR);
+    sim_kernel_init(plan);
+    start();
+    uint64_t events = 0;
+    uint32_t steps = 0;
+    uint32_t idle_steps = 0;
+    while (world.ended_count < plan->worker_count) {
+        step();
+        if (++steps > STEPS_MAX) {
+            fail_hung("no end in sight");
+        }
+        sim_world.is_enough =
+            sim_world.is_ending ||
+            (sim_world.answers >= plan->request_count && !ends_under_load());
+        if (sim_world.is_enough && clients_are_done() && !world.has_told_end) {
+            end_server();
+        }
+        idle_steps = sim.events == events ? idle_steps + 1 : 0;
+        events = sim.events;
+        if (idle_steps >= 3 && !is_anybody_ready()) {
+            pass_time();
+            events = sim.events;
+            idle_steps = 0;
+        } else {
+            sim.now_ns += sim_random_below(&sim.random, 100000);
+        }
+    }
+    finish();
+    return (struct sim_result){
+        .requests = sim_world.answers, .hash = sim.hash, .events = sim.events};
+}
