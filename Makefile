@@ -215,7 +215,7 @@ bpf_objects := $(patsubst bpf/%.c,$(B)/bpf/%.o,$(bpf_sources))
 $(B)/bpf/%.o: bpf/%.c
 	@mkdir -p $(@D)
 	$(call quiet,BPF,$<)$(BPF_CLANG) --target=bpf -mcpu=v3 -O2 -g -std=gnu17 -ffreestanding -Wall -Wextra -Werror \
-		-D__TARGET_ARCH_x86 -Iinclude -c $< -o $@ -MMD -MP
+		-D__TARGET_ARCH_x86 -Iinclude -idirafter /usr/include/x86_64-linux-gnu -c $< -o $@ -MMD -MP
 $(B)/bpf/covet.o: $(bpf_objects)
 	$(call quiet,BPF,$@)$(BPFTOOL) gen object $@ $^
 $(B)/gen/covet.skel.h: $(B)/bpf/covet.o
