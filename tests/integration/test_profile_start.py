@@ -43,7 +43,8 @@ def test_start_and_stop_leave_nothing(env):
         numbers = profile.programs(profile.pid_of(server.pid))
         assert len(numbers) > 5 and not profile.are_gone(numbers), numbers
     assert procfs.wait_for(lambda: all_gone(directory, numbers), 3 * env.slack), "something is left"
-    assert len(profile.lines(server, profile.ON)) == 1 and not profile.lines(server, profile.OFF), server.log()
+    assert len(profile.lines(server, profile.ON)) == 1, server.log()
+    assert not profile.lines(server, profile.OFF), server.log()
 
 
 @needs_root
