@@ -87,7 +87,7 @@ struct cv_snapshot {
     uint64_t interval_ns;  // of a difference: how long between the two; else 0
     struct covet_stats_header server;
     bool has_bpf;        // a profiler is attached: `info` is its own
-    char bpf_note[128];  // why none is used though something is pinned; "" when nothing is
+    char bpf_note[256];  // why none is used though something is pinned; "" when nothing is
     struct covet_profile_info info;
 
     uint32_t worker_count;
@@ -139,6 +139,10 @@ CV_MUST_USE int cv_snapshot_subtract(struct cv_snapshot *change, const struct cv
 // Adds up the workers of `snapshot`: all members of the sum but thread, core and names. NULL-safe
 // for a snapshot without workers: all 0.
 void cv_snapshot_total(const struct cv_snapshot *snapshot, struct cv_snapshot_worker *total);
+
+// Fills `merged` (as above) with the same snapshot as if its workers were one: worker 0 is the
+// total, and the lists have one entry for each system call and operation. Returns 0 or -ENOMEM.
+CV_MUST_USE int cv_snapshot_merge(struct cv_snapshot *merged, const struct cv_snapshot *snapshot);
 
 // Releases what a snapshot owns and zeroes it.
 void cv_snapshot_deinit(struct cv_snapshot *snapshot);
