@@ -124,7 +124,7 @@ static void ask_network(struct cv_snapshot *snapshot, const struct cv_running *r
 int cv_snapshot_take(struct cv_snapshot_source *source, struct cv_snapshot *snapshot) {
     struct cv_snapshot taken = {.taken_ns = cv_clock_monotonic_ns()};
 
-    if (cv_running_refresh(&source->running) != 0)
+    if (cv_running_refresh_from(&source->running, source->stats.header) != 0)
         return -ESRCH;
     copy_header(&taken, source);
     taken.workers = calloc(taken.worker_count, sizeof(*taken.workers));
