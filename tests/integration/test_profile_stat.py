@@ -316,7 +316,8 @@ def test_doctor_is_silent_about_a_good_server(env):
 def test_doctor_names_bad_handlers(env):
     profile.program(env)
     with Server(env, "--module", modules.build(env, "ailing")) as server:
-        cases = (("/block/10", "SLOW", "error", "took over 8 ms"), ("/call/5", "SYSCALLS", "warn", "getppid"),
+        cases = (("/block/10", "SLOW", "error", "took over 8 ms"),
+                 ("/call/5", "SYSCALLS", "warn", "getppid"),
                  ("/fail", "ERRORS", "error", "1000.0 per 1000"))
         for target, tag, severity, word in cases:
             with answering(env, server, "-c", "4", "-d", "10s", target=target):
