@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 from harness import Skip, limit_s, names, needs_root, procfs, profile
@@ -79,6 +80,8 @@ def test_the_profiler_inherits_nothing_of_covets(env):
         others = [link for fd, link in links.items() if fd > 2 and "bpf" not in link and "btf" not in link]
         assert all(link.startswith("socket:") or link.startswith("anon_inode:") for link in others), others
         assert len([link for link in others if link.startswith("socket:")]) == 1, others
+        kept = int(procfs.status(pid)["CapPrm"], 16)
+        assert kept & ~(1 << 38 | 1 << 39) == 0, f"it keeps capabilities {kept:x}"  # PERFMON, BPF
         assert os.getpriority(os.PRIO_PROCESS, pid) > 0, "it competes with the workers"
         # And the server has no end of the line to it.
         for child in procfs.children(server.pid):
@@ -336,8 +339,12 @@ def covet_prof(env, *arguments, **options):
     try:
         yield process
     finally:
-        if process.poll() is None:
-            process.kill()
+        if process.poll() is None:  # A failed test: what it has started goes too.
+            waiting = [process.pid]
+            while waiting:
+                pid = waiting.pop()
+                waiting += procfs.children(pid)
+                os.kill(pid, signal.SIGKILL)
         process.communicate()
 
 
@@ -422,7 +429,8 @@ def test_run_measures_from_the_start_and_gives_covets_exit_code(env):
         assert enters == 1, "the first request was not counted"
         prof.send_signal(signal.SIGUSR2)
         assert procfs.wait_for(lambda: not procfs.is_alive(covet) and answers(port), 10 * env.slack)
-        assert profile.rows(directory, "profile_info")[0][1]["supervisor_pid"] != covet
+        assert procfs.wait_for(
+            lambda: profile.rows(directory, "profile_info")[0][1]["supervisor_pid"] != covet, 3 * env.slack)
         prof.send_signal(signal.SIGTERM)
         assert prof.wait(8 * env.slack) == 0
         said = prof.stdout.read()
@@ -446,3 +454,11 @@ def test_run_ends_with_whatever_the_program_ends_with(env):
     ):
         with covet_prof(env, "run", "--level", "1", "--", *command) as prof:
             assert prof.wait(5 * env.slack) == code, (command, prof.stdout.read())
+
+
+@needs_root
+def test_run_says_when_the_line_was_not_taken(env):
+    code = "import os, sys, time; os.close(int(os.environ['COVET_PROFILE_FD'])); time.sleep(.5); sys.exit(5)"
+    with covet_prof(env, "run", "--level", "1", "--", sys.executable, "-c", code) as prof:
+        assert prof.wait(5 * env.slack) == 5
+        assert "nothing is measured" in prof.stdout.read()
