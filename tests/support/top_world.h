@@ -196,21 +196,22 @@ static inline const char *t_top_view(const struct top_view *view, struct top_cho
     return t_top_text(&t_top_page);
 }
 
-// That `text` has a line that begins with `begin` and holds these words next to each other, however
-// many blanks are between them.
+// Whether `line` begins with these words, however many blanks are between and before them.
+static inline bool t_top_begins(const char *line, const char *words) {
+    line += strspn(line, " ");
+    words += strspn(words, " ");
+    while (*words != '\0' && *line == *words) {
+        size_t blanks = strspn(words, " ");
+        words += blanks > 0 ? blanks : 1;
+        line += blanks > 0 ? strspn(line, " ") : 1;
+    }
+    return *words == '\0';
+}
+
+// That some line of `text` begins with these words.
 static inline void t_top_assert_line(const char *text, const char *words) {
     for (const char *line = text; *line != '\0'; line = strchr(line, '\n') + 1) {
-        const char *at = line, *word = words;
-        while (*word != '\0' && (*at == *word || (*word == ' ' && *at == ' '))) {
-            if (*word == ' ') {
-                at += strspn(at, " ");
-                word++;
-            } else {
-                at++;
-                word++;
-            }
-        }
-        if (*word == '\0') {
+        if (t_top_begins(line, words)) {
             return;
         }
     }

@@ -33,13 +33,13 @@ static void write_pair(struct top_page *page, const char *name, const char *text
     write_words(page, LEFT, text);
 }
 
-static void write_title(struct top_page *page, const char *title, const char *about) {
+static void write_title(struct top_page *page, const char *title) {
     if (page->line_count > 0) {
         top_page_line(page);
     }
     top_page_line(page);
     top_page_fill(page, 0, TOP_HEAD);
-    top_page_print(page, 0, TOP_HEAD, "%s%s%s", title, about[0] != '\0' ? ": " : "", about);
+    top_page_put(page, 0, TOP_HEAD, title);
 }
 
 void top_help_write(struct top_page *page, const struct top_view *view) {
@@ -57,7 +57,9 @@ void top_help_write(struct top_page *page, const struct top_view *view) {
         {"h, ?", "this help, and back"},
         {"q, Ctrl-C", "quit"},
     };
-    write_title(page, view->title, view->about);
+    write_title(page, view->title);
+    top_page_line(page);
+    write_words(page, 0, view->about);
     for (unsigned i = 0; i < view->column_count; i++) {
         const struct top_column *column = &view->columns[i];
         char name[40];
@@ -65,11 +67,11 @@ void top_help_write(struct top_page *page, const struct top_view *view) {
                  column->group != NULL ? " " : "", column->title);
         write_pair(page, column->kind == TOP_CELL_SHAPE ? "shape" : name, column->meaning);
     }
-    write_title(page, "Keys", "");
+    write_title(page, "Keys");
     for (unsigned i = 0; i < CV_ARRAY_COUNT(keys); i++) {
         write_pair(page, keys[i].keys, keys[i].what);
     }
-    write_title(page, "Figures", "");
+    write_title(page, "Figures");
     write_pair(page, "/s", "per second, in the last interval");
     write_pair(page, "since", "counted since the baseline: the start of covet-top, or the last r");
     write_pair(page, "-", "not measured at this level, or nothing to divide by");

@@ -101,8 +101,6 @@ void top_quantity(char out[TOP_QUANTITY_BYTES], enum top_unit unit, double value
     case TOP_BELOW:
         if (isinf(value)) {
             snprintf(out, TOP_QUANTITY_BYTES, "long");
-        } else if (value == 0) {
-            snprintf(out, TOP_QUANTITY_BYTES, "-");
         } else {
             out[0] = '<';
             time_of(out + 1, value);

@@ -64,7 +64,7 @@ static const struct top_column columns[COLUMN_COUNT] = {
                     .unit = TOP_BELOW,
                     .width = 7,
                     .meaning = "the same since the baseline"},
-    [SHAPE] = {.group = "shape, since the baseline",
+    [SHAPE] = {.group = "shape since the baseline",
                .title = TOP_DISTRIBUTION_SCALE,
                .kind = TOP_CELL_SHAPE,
                .width = TOP_DISTRIBUTION_BUCKETS,
