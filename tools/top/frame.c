@@ -122,8 +122,8 @@ static void write_source(struct top_page *page, const struct cv_snapshot *now) {
         append(&source, "level 0: %s", now->bpf_note);
         top_page_put(page, column + GAP, TOP_WARN, source.text);
     } else {
-        put_item(page, &column, TOP_WARN, "level 0: no profiler attached");
-        put_item(page, &column, TOP_DIM, "start one: sudo covet-prof");
+        put_item(page, &column, TOP_WARN, "level 0: no profiler");
+        put_item(page, &column, TOP_DIM, "to start it: sudo covet-prof");
     }
 }
 
