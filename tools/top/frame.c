@@ -140,7 +140,7 @@ static void write_requests(struct top_page *page, const struct top_history *hist
     unsigned width = page->width - line_begin - CV_MIN(page->width - line_begin, 14u);
     width = CV_MIN(width, TOP_HISTORY_MAX);
     top_quantity(most, TOP_COUNT, top_history_max(history, width));
-    snprintf(text, sizeof(text), "most %s", most);
+    snprintf(text, sizeof(text), "max %s", most);
     top_page_put_right(page, page->width, TOP_DIM, text);
     top_history_draw(history, page, line_begin, width);
 }

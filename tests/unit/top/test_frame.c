@@ -123,7 +123,7 @@ static void test_frame_says_who_is_watched(void **state) {
     assert_row(0, "covet-top server 1001 up 1h00m restarts 1 every 1s since baseline 10s");
     assert_row(1, "port 8000 core 0-2 level 2: 21 programs of covet-prof");
     assert_row(2, "requests/s 6000");
-    assert_non_null(strstr(played.cells[2], "##     most 6000"));
+    assert_non_null(strstr(played.cells[2], "##      max 6000"));
     assert_row(3, "1 Workers 2 System calls 3 Ring 4 Network 5 Latency");
     assert_row(4, "requests");
     assert_row(5, "worker core");

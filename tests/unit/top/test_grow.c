@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,6 +12,15 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+static bool is_exhausted;
+
+void *__real_reallocarray(void *memory, size_t count, size_t bytes);
+void *__wrap_reallocarray(void *memory, size_t count, size_t bytes);
+
+void *__wrap_reallocarray(void *memory, size_t count, size_t bytes) {
+    return is_exhausted ? NULL : __real_reallocarray(memory, count, bytes);
+}
 
 static void test_grow_keeps_what_is_there(void **state) {
     size_t capacity = 0;
@@ -39,8 +49,8 @@ static void test_grow_without_memory_ends_with_a_line(void **state) {
     if (child == 0) {
         size_t capacity = 0;
         dup2(error[1], STDERR_FILENO);
-        // More than there can be: the product does not fit.
-        top_grow(NULL, &capacity, SIZE_MAX / 2, 16);
+        is_exhausted = true;
+        top_grow(NULL, &capacity, 10, 16);
         _exit(99);
     }
     close(error[1]);

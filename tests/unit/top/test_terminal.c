@@ -138,7 +138,7 @@ static int wait_for_size(void) {
         return 90;
     }
     top_terminal_size(&width, &height);
-    if (width != 101 || height != 33) {
+    if (width != 101 || height != 33 || !top_terminal_write("ready", 5)) {
         return 91;
     }
     if (top_terminal_wait(0, keys, sizeof(keys), &count) != TOP_EVENT_DRAW || count != 0) {
@@ -153,7 +153,7 @@ static void test_terminal_tells_of_a_new_size(void **state) {
     struct winsize size = {.ws_row = 10, .ws_col = 60};
     (void)state;
     run_on_pty(wait_for_size);
-    read_until("\033[2J");
+    read_until("ready");
     assert_int_equal(ioctl(pty.master, TIOCSWINSZ, &size), 0);
     int status = status_of_end();
     assert_int_equal(WEXITSTATUS(status), 7);
