@@ -25,5 +25,9 @@ CV_MUST_USE int cv_clean_main(int argc, char **argv);
 CV_MUST_USE int cv_stat_main(int argc, char **argv);
 // Holds them to a file of limits.
 CV_MUST_USE int cv_budget_main(int argc, char **argv);
+// Compares two of its outputs.
+CV_MUST_USE int cv_diff_main(int argc, char **argv);
+// Says what is wrong.
+CV_MUST_USE int cv_doctor_main(int argc, char **argv);
 
 #endif

@@ -240,12 +240,20 @@ static const struct covet_latency *uring_latency(const struct cv_snapshot *table
     return NULL;
 }
 
+static void write_counters(struct covet_json_writer *writer, const char *key,
+                           const struct cv_snapshot_worker *worker, bool is_gauge) {
+    begin_object(writer, key);
+    for (unsigned i = 0; i < COVET_COUNTER_COUNT; i++) {
+        if (cv_measure_is_gauge(i) == is_gauge)
+            key_uint(writer, cv_measure_counter_name(i), worker->counter[i]);
+    }
+    end_object(writer);
+}
+
 static void write_worker(struct covet_json_writer *writer, const struct cv_snapshot *tables,
                          const struct cv_snapshot_worker *worker, uint32_t index) {
-    begin_object(writer, "counters");
-    for (unsigned i = 0; i < COVET_COUNTER_COUNT; i++)
-        key_uint(writer, cv_measure_counter_name(i), worker->counter[i]);
-    end_object(writer);
+    write_counters(writer, "counters", worker, false);
+    write_counters(writer, "gauges", worker, true);
     write_handler_time(writer, &worker->handler_time);
     write_proc(writer, worker);
     write_bpf(writer, worker);

@@ -5,9 +5,9 @@
 //    "other_syscalls": {role: {call: SYSCALL}}, "net": {port: {event: N}},
 //    "drops": {port: {reason: N}}, "listeners": {port: {...}}, "host": {...}}
 //
-// A WORKER has counters, handler times, what /proc and the profiler say (null without them), its
-// system calls and ring operations by name, each with its latency where level 3 measured it.
-// Histograms show percentiles (null: above all buckets) and their buckets by name.
+// A WORKER has counters, gauges, handler times, what /proc and the profiler say (null without
+// them), its system calls and ring operations by name, each with its latency where level 3 measured
+// it. Histograms show percentiles (null: above all buckets) and their buckets by name.
 #ifndef CV_PROFILE_JSON_SNAPSHOT_H
 #define CV_PROFILE_JSON_SNAPSHOT_H
 

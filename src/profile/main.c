@@ -19,6 +19,8 @@ static const struct subcommand subcommands[] = {
     {"run", cv_run_main, "start a covet and measure it from its first ring on"},
     {"stat", cv_stat_main, "show what is measured, per worker and per 1000 requests"},
     {"budget", cv_budget_main, "hold it to a file of limits; the exit code is the verdict"},
+    {"diff", cv_diff_main, "compare two outputs of stat --json"},
+    {"doctor", cv_doctor_main, "say what is wrong, the evidence and what to do"},
     {"check", cv_check_main, "say what this kernel and these rights allow, and why not"},
     {"clean", cv_clean_main, "remove the maps that a killed profiler has left"},
 };

@@ -48,6 +48,17 @@ const char *cv_measure_counter_name(enum covet_counter counter) {
     return lower_names[counter];
 }
 
+bool cv_measure_is_gauge(enum covet_counter counter) {
+    enum { COUNTER, GAUGE };
+    static const uint8_t kinds[COVET_COUNTER_COUNT] = {
+#define COUNTER_KIND(name, text, kind, help) [COVET_COUNTER_##name] = kind,
+        COVET_COUNTERS(COUNTER_KIND)
+#undef COUNTER_KIND
+    };
+
+    return kinds[counter] == GAUGE;
+}
+
 int cv_measure_syscall(const char *name) {
     static const struct {
         const char *name;
@@ -197,7 +208,7 @@ enum cv_measure_result cv_measure_read(struct cv_measure *measure, const struct 
             return give(measure, count_event(change, i), 1, level >= 1);
     }
     for (unsigned i = 0; i < COVET_COUNTER_COUNT; i++) {
-        if (strcmp(lower_names[i], name) == 0)
+        if (!cv_measure_is_gauge(i) && strcmp(lower_names[i], name) == 0)
             return give(measure, total->counter[i], 0, true);
     }
     return CV_MEASURE_UNKNOWN;

@@ -40,8 +40,8 @@ struct cv_measure {
 };
 
 // Reads the measure `name` of a difference: one of the above, any system call by name, any TCP
-// event of bpf/net.h in lower case (tcp_retransmit), any counter of <covet/abi.h> in lower case
-// (buffers_starved). `total` is cv_snapshot_total of `change`.
+// event of bpf/net.h in lower case (tcp_retransmit), any counter of <covet/abi.h> that is no gauge,
+// in lower case (buffers_starved). `total` is cv_snapshot_total of `change`.
 enum cv_measure_result cv_measure_read(struct cv_measure *measure, const struct cv_snapshot *change,
                                        const struct cv_snapshot_worker *total, const char *name);
 
@@ -56,6 +56,9 @@ int cv_measure_syscall(const char *name);
 
 // The name of a counter: its enum in lower case.
 const char *cv_measure_counter_name(enum covet_counter counter);
+
+// Whether it is a gauge, which also falls: a state, no count of events.
+bool cv_measure_is_gauge(enum covet_counter counter);
 
 // `count` for each 1000 of `requests`, 0 without requests.
 double cv_measure_per_1000(uint64_t count, uint64_t requests);
