@@ -200,17 +200,17 @@ def test_a_restart_of_the_server_is_waited_for(env):
 
 
 def test_what_cannot_be_watched_is_said(env):
-    status, output, errors = run(tool(env, "covet-top", "-p", 1, "--once"))
+    status, output, errors = run(tool(env, "covet-top", "-p", os.getpid(), "--once"))
     assert (status, output) == (1, ""), (status, output)
     assert re.fullmatch(r"covet-top: [^\n]+\n", errors), errors
 
 
 def test_several_covets_are_listed(env):
-    with quiet_server(env) as first, quiet_server(env) as second:
-        status, _, errors = run(tool(env, "covet-top", "--once"))
-        assert status == 1
-        assert str(first.pid) in errors and str(second.pid) in errors, errors
-        assert errors.count("\n") == 1, errors
+    with quiet_server(env), quiet_server(env):
+        status, output, errors = run(tool(env, "covet-top", "--once"))
+        assert (status, output) == (1, ""), (status, output)
+        # Others may run here, and a long list is cut.
+        assert re.fullmatch(r"covet-top: \d+ covets are running \(\d+ \d+[^\n]*-p PID\n", errors), errors
 
 
 def test_keys_come_from_the_terminal_when_standard_input_is_none(env):

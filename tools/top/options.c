@@ -40,7 +40,8 @@ static const char help[] =
     "      --view NAME        Begin with this view: workers, syscalls, ring, network, latency\n"
     "      --once             Print one interval as text and end; all rows, all columns\n"
     "      --json             Print each interval as one JSON object on a line of its own\n"
-    "      --pin-dir DIR      Where the profiler has pinned its maps (/sys/fs/bpf/covet)\n"
+    "      --pin-dir DIR      Where the profiler has pinned its maps ($COVET_PIN_DIR, else\n"
+    "                         /sys/fs/bpf/covet)\n"
     "      --help             Print this\n"
     "      --version          Print the version\n"
     "\n"
@@ -86,7 +87,9 @@ static unsigned read_view(const char *text) {
 }
 
 void top_options_read(struct top_options *options, int argc, char **argv) {
+    const char *pin_dir = getenv("COVET_PIN_DIR");
     *options = (struct top_options){.seconds = 1};
+    options->pin_dir = pin_dir != NULL && pin_dir[0] != '\0' ? pin_dir : NULL;
     opterr = 0;
     optind = 0;  // Starts getopt again, for tests.
     for (int found; (found = getopt_long(argc, argv, ":p:i:", names, NULL)) != -1;) {

@@ -14,7 +14,7 @@ struct top_options {
     bool once;            // --once: one interval, as text
     bool json;            // --json: an object a line
     unsigned view;        // --view: index in top_views (view.h)
-    const char *pin_dir;  // --pin-dir, borrowed from argv; NULL: the usual one
+    const char *pin_dir;  // --pin-dir, else $COVET_PIN_DIR; borrowed. NULL: the usual one
 };
 
 // Parses. What is refused ends the program with a sentence on standard error and status 64, --help

@@ -53,6 +53,7 @@ static int status_of(const char *line, int stream, char *text, size_t bytes) {
 static void test_options_have_defaults(void **state) {
     struct top_options options;
     (void)state;
+    unsetenv("COVET_PIN_DIR");
     read_line(&options, "");
     assert_int_equal(options.pid, 0);
     assert_true(options.seconds == 1);
@@ -72,7 +73,14 @@ static void test_options_are_read(void **state) {
     assert_true(options.json);
     assert_int_equal(options.view, top_view_find("latency"));
     assert_string_equal(options.pin_dir, "/x");
+    setenv("COVET_PIN_DIR", "/y", 1);
     read_line(&options, "--pid=1 --interval=3600");
+    assert_string_equal(options.pin_dir, "/y");
+    read_line(&options, "--pid=1 --interval=3600 --pin-dir /z");
+    assert_string_equal(options.pin_dir, "/z");
+    setenv("COVET_PIN_DIR", "", 1);
+    read_line(&options, "");
+    assert_null(options.pin_dir);
     assert_int_equal(options.pid, 1);
     assert_true(options.seconds == 3600);
 }
