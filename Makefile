@@ -176,9 +176,9 @@ $(B)/obj/src/%.o: private visibility = -fvisibility=hidden
 $(B)/obj/examples/%.o: private includes = -Iinclude
 $(B)/obj/tools/%.o: private includes = -Isrc -Iinclude -Itools -iquote .
 $(B)/obj/tests/%.o: private includes = -Isrc -Iinclude -Itests -Itools -iquote .
-$(B)/obj/tests/unit/profile/%.o: private includes = -Isrc -Iinclude -Itests -Itools -iquote . -I$(B)/gen
+$(B)/obj/tests/unit/profile/%.o: private includes = -Isrc -Iinclude -Itests -Itools -iquote . -isystem $(B)/gen
 $(B)/obj/perf/bench/%.o: private includes = -Isrc -Iinclude -Itests
-$(B)/obj/src/profile/%.o: private includes = -Isrc -Iinclude -iquote . -I$(B)/gen
+$(B)/obj/src/profile/%.o: private includes = -Isrc -Iinclude -iquote . -isystem $(B)/gen
 
 archive = rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 $(B)/libcovet.a: $(lib_objects) $(B)/objects.txt
@@ -215,7 +215,7 @@ bpf_objects := $(patsubst bpf/%.c,$(B)/bpf/%.o,$(bpf_sources))
 $(B)/bpf/%.o: bpf/%.c
 	@mkdir -p $(@D)
 	$(call quiet,BPF,$<)$(BPF_CLANG) --target=bpf -mcpu=v3 -O2 -g -std=gnu17 -ffreestanding -Wall -Wextra -Werror \
-		-D__TARGET_ARCH_x86 -Iinclude -c $< -o $@ -MMD -MP
+		-D__TARGET_ARCH_x86 -Iinclude -idirafter /usr/include/x86_64-linux-gnu -c $< -o $@ -MMD -MP
 $(B)/bpf/covet.o: $(bpf_objects)
 	$(call quiet,BPF,$@)$(BPFTOOL) gen object $@ $^
 $(B)/gen/covet.skel.h: $(B)/bpf/covet.o
@@ -362,7 +362,7 @@ endef
 .PHONY: compile_commands.json $(B)/compile_commands.json
 compile_commands.json: $(B)/compile_commands.json ## How each file is compiled, for editors and clang-tidy
 	@ln -sfn $< $@
-$(B)/compile_commands.json: private includes = -Isrc -Iinclude -Itests -Itools -iquote . -I$(B)/gen
+$(B)/compile_commands.json: private includes = -Isrc -Iinclude -Itests -Itools -iquote . -isystem $(B)/gen
 $(B)/compile_commands.json: | $(B)/flags.txt
 	@: $(file >$@,[$(foreach source,$(sources),$(if $(filter-out $(firstword $(sources)),$(source)),$(comma))$(newline)$(call entry,$(source)))$(newline)])
 

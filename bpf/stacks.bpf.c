@@ -1,0 +1,181 @@
+/* Samples of the server's threads, and their sleeps (covet-prof flame).
+ *
+ * Stacks are copied, not walked: what a worker's stack holds is a few kB, so that costs no more than
+ * a walk along frame pointers, and can be unwound later by the tables every program has.
+ */
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "stacks.h"
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct task_struct___stacks {
+    int pid;
+    int tgid;
+    unsigned int __state;
+    char comm[COVET_THREAD_NAME_BYTES];
+};
+
+struct pt_regs___stacks {
+    unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, ip, sp;
+};
+
+struct bpf_iter__task___stacks {
+    struct task_struct___stacks *task;
+};
+#pragma clang attribute pop
+
+/* The server, as the kernel numbers it; 0: nobody yet. */
+int covet_stack_tgid;
+
+/* Records that found the ring full. */
+uint64_t covet_stack_lost;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 16 << 20);
+} covet_stack_ring SEC(".maps");
+
+/* Where records are made, one for each core, whose number the profiler knows. They are of unknown
+ * size until they are filled, and larger than a per-CPU map allows. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, uint32_t);
+    __type(value, struct covet_stack_record);
+} covet_stack_scratch SEC(".maps");
+
+/* The iterator's own, since it may be interrupted, and moved to another core. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, uint32_t);
+    __type(value, struct covet_stack_record);
+} covet_stack_asleep SEC(".maps");
+
+
+static __always_inline void fill_head(struct covet_stack_head *head, uint32_t event,
+                                      const struct task_struct___stacks *task) {
+    head->event = event;
+    head->thread_id = (uint32_t)task->pid;
+    head->time_ns = bpf_ktime_get_ns();
+}
+
+/* Who it is, and its registers in the order of the unwinding tables. */
+static __always_inline void fill_task(struct covet_stack_record *record, uint32_t event,
+                                      struct task_struct___stacks *task) {
+    const struct pt_regs___stacks *from = (void *)bpf_task_pt_regs((struct task_struct *)task);
+    uint64_t *to = record->registers;
+
+    fill_head(&record->head, event, task);
+    bpf_probe_read_kernel(record->name, sizeof(record->name), task->comm);
+    to[0] = from->ax;
+    to[1] = from->dx;
+    to[2] = from->cx;
+    to[3] = from->bx;
+    to[4] = from->si;
+    to[5] = from->di;
+    to[6] = from->bp;
+    to[7] = from->sp;
+    to[8] = from->r8;
+    to[9] = from->r9;
+    to[10] = from->r10;
+    to[11] = from->r11;
+    to[12] = from->r12;
+    to[13] = from->r13;
+    to[14] = from->r14;
+    to[15] = from->r15;
+    to[16] = from->ip;
+    record->stack_start = from->sp & ~(uint64_t)(COVET_STACK_CHUNK_BYTES - 1);
+    record->stack_bytes = 0;
+    record->kernel_count = 0;
+}
+
+static __always_inline void set_kernel_bytes(struct covet_stack_record *record, long bytes) {
+    record->kernel_count = bytes > 0 ? (uint32_t)bytes / sizeof(record->kernel[0]) : 0;
+}
+
+/* `bytes` of stack[] are filled. The profiler looks often enough, and needs no waking. */
+static __always_inline void send_record(struct covet_stack_record *record, uint32_t bytes) {
+    record->stack_bytes = bytes;
+    if (bpf_ringbuf_output(&covet_stack_ring, record,
+                           offsetof(struct covet_stack_record, stack) + bytes,
+                           BPF_RB_NO_WAKEUP) != 0)
+        __sync_fetch_and_add(&covet_stack_lost, 1);
+}
+
+/* The current thread's. Chunks are aligned, so none of them reaches from a mapped page into one
+ * that is not: what can be read is read. */
+static __always_inline void send_current(void *context, struct task_struct___stacks *task,
+                                         uint32_t event) {
+    uint32_t cpu = bpf_get_smp_processor_id(), chunk;
+    struct covet_stack_record *record = bpf_map_lookup_elem(&covet_stack_scratch, &cpu);
+
+    if (record == NULL)
+        return;
+    fill_task(record, event, task);
+    set_kernel_bytes(record, bpf_get_stack(context, record->kernel, sizeof(record->kernel), 0));
+    for (chunk = 0; chunk < COVET_STACK_CHUNKS; chunk++) {
+        uint32_t offset = chunk * COVET_STACK_CHUNK_BYTES;
+        if (record->registers[COVET_STACK_RIP] == 0 ||
+            bpf_probe_read_user(record->stack + offset, COVET_STACK_CHUNK_BYTES,
+                                (void *)(record->stack_start + offset)) != 0)
+            break;
+    }
+    send_record(record, chunk * COVET_STACK_CHUNK_BYTES);
+}
+
+SEC("?perf_event")
+int covet_stack_sample(void *context) {
+    struct task_struct___stacks *task = (void *)bpf_get_current_task_btf();
+
+    if (task->tgid == covet_stack_tgid)
+        send_current(context, task, COVET_STACK_RUNNING);
+    return 0;
+}
+
+/* A thread that is put off its core while it could run is no sleeper. */
+SEC("?tp_btf/sched_switch")
+int BPF_PROG(covet_stack_switch, bool preempted, struct task_struct___stacks *previous,
+             struct task_struct___stacks *next) {
+    if (previous->tgid == covet_stack_tgid && !preempted && previous->__state != 0)
+        send_current(ctx, previous, COVET_STACK_BLOCKED);
+    if (next->tgid == covet_stack_tgid) {
+        struct covet_stack_head head;
+        fill_head(&head, COVET_STACK_RESUMED, next);
+        if (bpf_ringbuf_output(&covet_stack_ring, &head, sizeof(head), BPF_RB_NO_WAKEUP) != 0)
+            __sync_fetch_and_add(&covet_stack_lost, 1);
+    }
+    return 0;
+}
+
+/* Read once, after the others are attached: an idle worker may sleep longer than the measurement,
+ * and would not be seen going to sleep. */
+SEC("?iter.s/task")
+int covet_stack_find_asleep(struct bpf_iter__task___stacks *context) {
+    struct task_struct___stacks *task = context->task;
+    uint32_t zero = 0, chunk;
+    struct covet_stack_record *record = bpf_map_lookup_elem(&covet_stack_asleep, &zero);
+
+    if (task == NULL || record == NULL || task->tgid != covet_stack_tgid || task->__state == 0)
+        return 0;
+    fill_task(record, COVET_STACK_ASLEEP, task);
+    set_kernel_bytes(record, bpf_get_task_stack((struct task_struct *)task, record->kernel,
+                                                sizeof(record->kernel), 0));
+    for (chunk = 0; chunk < COVET_STACK_CHUNKS; chunk++) {
+        uint32_t offset = chunk * COVET_STACK_CHUNK_BYTES;
+        if (record->registers[COVET_STACK_RIP] == 0 ||
+            bpf_copy_from_user_task(record->stack + offset, COVET_STACK_CHUNK_BYTES,
+                                    (void *)(record->stack_start + offset),
+                                    (struct task_struct *)task, 0) != 0)
+            break;
+    }
+    send_record(record, chunk * COVET_STACK_CHUNK_BYTES);
+    return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
