@@ -71,46 +71,50 @@ static void step_proc(struct cv_snapshot_worker *value, const struct cv_snapshot
     step(&value->involuntary_switches, other->involuntary_switches);
 }
 
-static void subtract_syscall(void *later, const void *earlier) {
-    struct covet_syscall_stats *stats = later;
-    const struct covet_syscall_stats *before = earlier;
+static void step_syscall(void *value, const void *other, step_fn step) {
+    struct covet_syscall_stats *stats = value;
+    const struct covet_syscall_stats *others = other;
 
-    minus(&stats->count, before->count);
-    minus(&stats->errors, before->errors);
-    minus(&stats->busy_ns, before->busy_ns);
-    minus(&stats->blocked_ns, before->blocked_ns);
+    step(&stats->count, others->count);
+    step(&stats->errors, others->errors);
+    step(&stats->busy_ns, others->busy_ns);
+    step(&stats->blocked_ns, others->blocked_ns);
+    stats->max_busy_ns =
+        step == add ? CV_MAX(stats->max_busy_ns, others->max_busy_ns) : stats->max_busy_ns;
     stats->avg_busy_ns = ratio(stats->busy_ns, 1, stats->count);
+    stats->last_error = stats->last_error != 0 ? stats->last_error : others->last_error;
 }
 
-static void subtract_uring(void *later, const void *earlier) {
-    struct covet_uring_stats *stats = later;
-    const struct covet_uring_stats *before = earlier;
+static void step_uring(void *value, const void *other, step_fn step) {
+    struct covet_uring_stats *stats = value;
+    const struct covet_uring_stats *others = other;
 
-    minus(&stats->submitted, before->submitted);
-    minus(&stats->completed, before->completed);
-    minus(&stats->errors, before->errors);
-    minus(&stats->punted, before->punted);
-    minus(&stats->poll_arms, before->poll_arms);
-    minus(&stats->multishot_cqes, before->multishot_cqes);
-    minus(&stats->overflows, before->overflows);
+    // Of an average that has no sum, the sum is not far from average times count.
+    if (step == add)
+        stats->avg_ns = ratio(stats->avg_ns * stats->completed + others->avg_ns * others->completed,
+                              1, stats->completed + others->completed);
+    step(&stats->submitted, others->submitted);
+    step(&stats->completed, others->completed);
+    step(&stats->errors, others->errors);
+    step(&stats->punted, others->punted);
+    step(&stats->poll_arms, others->poll_arms);
+    step(&stats->multishot_cqes, others->multishot_cqes);
+    step(&stats->overflows, others->overflows);
+    stats->last_error = stats->last_error != 0 ? stats->last_error : others->last_error;
 }
 
-static void subtract_count(void *later, const void *earlier) {
-    minus(later, *(const uint64_t *)earlier);
+static void step_count(void *value, const void *other, step_fn step) {
+    step(value, *(const uint64_t *)other);
 }
 
-static void subtract_latency(void *later, const void *earlier) {
-    step_latency(later, earlier, minus);
-}
-
-static void (*const subtract_value[CV_LIST_COUNT])(void *later, const void *earlier) = {
-    [CV_LIST_SYSCALLS] = subtract_syscall,
-    [CV_LIST_OTHER_SYSCALLS] = subtract_syscall,
-    [CV_LIST_URINGS] = subtract_uring,
-    [CV_LIST_NETS] = subtract_count,
-    [CV_LIST_DROPS] = subtract_count,
-    [CV_LIST_SYSCALL_LATENCIES] = subtract_latency,
-    [CV_LIST_URING_LATENCIES] = subtract_latency,
+static void (*const step_value[CV_LIST_COUNT])(void *value, const void *other, step_fn step) = {
+    [CV_LIST_SYSCALLS] = step_syscall,
+    [CV_LIST_OTHER_SYSCALLS] = step_syscall,
+    [CV_LIST_URINGS] = step_uring,
+    [CV_LIST_NETS] = step_count,
+    [CV_LIST_DROPS] = step_count,
+    [CV_LIST_SYSCALL_LATENCIES] = step_latency,
+    [CV_LIST_URING_LATENCIES] = step_latency,
 };
 
 // All keys are two 32-bit numbers.
@@ -124,30 +128,45 @@ static int compare_keys(const void *a, const void *b) {
     return (left[1] > right[1]) - (left[1] < right[1]);
 }
 
-static int subtract_list(struct cv_snapshot *change, enum cv_list_id id,
-                         const struct cv_snapshot *later, const struct cv_snapshot *earlier) {
-    const struct cv_list *list = &cv_lists[id];
-    const char *const *source = (const char *const *)((const char *)later + list->entries_offset);
-    const char *const *before = (const char *const *)((const char *)earlier + list->entries_offset);
-    size_t count = *(const size_t *)((const char *)later + list->count_offset);
-    size_t left = *(const size_t *)((const char *)earlier + list->count_offset);
-    const char *old = *before;
+// Into `copy`, whose list is empty.
+static int copy_list(struct cv_snapshot *copy, enum cv_list_id id,
+                     const struct cv_snapshot *snapshot) {
+    size_t count = *cv_list_count_const(snapshot, id);
+    size_t bytes = count * cv_lists[id].entry_bytes;
 
     if (count == 0)
         return 0;
-    char *entries = malloc(count * list->entry_bytes);
+    void *entries = malloc(bytes);
     if (entries == NULL)
         return -ENOMEM;
-    memcpy(entries, *source, count * list->entry_bytes);
-    for (char *entry = entries; entry < entries + count * list->entry_bytes;
-         entry += list->entry_bytes) {
+    memcpy(entries, *cv_list_entries_const(snapshot, id), bytes);
+    *cv_list_entries(copy, id) = entries;
+    *cv_list_count(copy, id) = count;
+    return 0;
+}
+
+static void forget_lists(struct cv_snapshot *snapshot) {
+    for (enum cv_list_id id = 0; id < CV_LIST_COUNT; id++) {
+        *cv_list_entries(snapshot, id) = NULL;
+        *cv_list_count(snapshot, id) = 0;
+    }
+}
+
+static int subtract_list(struct cv_snapshot *change, enum cv_list_id id,
+                         const struct cv_snapshot *later, const struct cv_snapshot *earlier) {
+    const struct cv_list *list = &cv_lists[id];
+    const char *old = *cv_list_entries_const(earlier, id);
+    size_t left = *cv_list_count_const(earlier, id);
+
+    if (copy_list(change, id, later) != 0)
+        return -ENOMEM;
+    char *entry = *cv_list_entries(change, id);
+    for (size_t i = 0; i < *cv_list_count(change, id); i++, entry += list->entry_bytes) {
         for (; left > 0 && compare_keys(old, entry) < 0; left--)
             old += list->entry_bytes;
         if (left > 0 && compare_keys(old, entry) == 0)
-            subtract_value[id](entry + list->value_offset, old + list->value_offset);
+            step_value[id](entry + list->value_offset, old + list->value_offset, minus);
     }
-    *cv_list_entries(change, id) = entries;
-    *cv_list_count(change, id) = count;
     return 0;
 }
 
@@ -197,10 +216,7 @@ int cv_snapshot_subtract(struct cv_snapshot *change, const struct cv_snapshot *l
                            later->info.attached_ns == earlier->info.attached_ns;
     int result = 0;
 
-    for (enum cv_list_id id = 0; id < CV_LIST_COUNT; id++) {
-        *cv_list_entries(&made, id) = NULL;
-        *cv_list_count(&made, id) = 0;
-    }
+    forget_lists(&made);
     made.interval_ns = later->taken_ns - earlier->taken_ns;
     made.workers = malloc(CV_MAX(later->worker_count, 1) * sizeof(*made.workers));
     if (made.workers == NULL)
@@ -238,4 +254,57 @@ void cv_snapshot_total(const struct cv_snapshot *snapshot, struct cv_snapshot_wo
         total->sched.max_runq_ns = CV_MAX(total->sched.max_runq_ns, worker->sched.max_runq_ns);
         step_latency(&total->runq_latency, &worker->runq_latency, add);
     }
+}
+
+// Lists whose keys begin with a worker.
+static bool is_by_worker(enum cv_list_id id) {
+    return id == CV_LIST_SYSCALLS || id == CV_LIST_URINGS || id == CV_LIST_SYSCALL_LATENCIES ||
+           id == CV_LIST_URING_LATENCIES;
+}
+
+// Calls all entries worker 0's, and joins those that have the same key then.
+static void join_workers(struct cv_snapshot *snapshot, enum cv_list_id id) {
+    const struct cv_list *list = &cv_lists[id];
+    char *entries = *cv_list_entries(snapshot, id);
+    size_t count = *cv_list_count(snapshot, id);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++)
+        memset(entries + i * list->entry_bytes, 0, sizeof(uint32_t));
+    if (count > 0)
+        qsort(entries, count, list->entry_bytes, compare_keys);
+    for (size_t i = 0; i < count; i++) {
+        const char *entry = entries + i * list->entry_bytes;
+        char *last = entries + (kept == 0 ? 0 : kept - 1) * list->entry_bytes;
+
+        if (kept > 0 && compare_keys(last, entry) == 0)
+            step_value[id](last + list->value_offset, entry + list->value_offset, add);
+        else
+            memmove(entries + kept++ * list->entry_bytes, entry, list->entry_bytes);
+    }
+    *cv_list_count(snapshot, id) = kept;
+}
+
+int cv_snapshot_merge(struct cv_snapshot *merged, const struct cv_snapshot *snapshot) {
+    struct cv_snapshot made = *snapshot;
+    int result = 0;
+
+    forget_lists(&made);
+    made.worker_count = 1;
+    made.workers = malloc(sizeof(*made.workers));
+    if (made.workers == NULL)
+        return -ENOMEM;
+    cv_snapshot_total(snapshot, &made.workers[0]);
+    for (enum cv_list_id id = 0; id < CV_LIST_COUNT && result == 0; id++) {
+        result = copy_list(&made, id, snapshot);
+        if (result == 0 && is_by_worker(id))
+            join_workers(&made, id);
+    }
+    if (result != 0) {
+        cv_snapshot_deinit(&made);
+        return result;
+    }
+    cv_snapshot_deinit(merged);
+    *merged = made;
+    return 0;
 }

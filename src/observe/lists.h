@@ -34,6 +34,16 @@ static inline void **cv_list_entries(struct cv_snapshot *snapshot, enum cv_list_
     return (void **)((char *)snapshot + cv_lists[id].entries_offset);
 }
 
+static inline const void *const *cv_list_entries_const(const struct cv_snapshot *snapshot,
+                                                       enum cv_list_id id) {
+    return (const void *const *)((const char *)snapshot + cv_lists[id].entries_offset);
+}
+
+static inline const size_t *cv_list_count_const(const struct cv_snapshot *snapshot,
+                                                enum cv_list_id id) {
+    return (const size_t *)((const char *)snapshot + cv_lists[id].count_offset);
+}
+
 static inline size_t *cv_list_count(struct cv_snapshot *snapshot, enum cv_list_id id) {
     return (size_t *)((char *)snapshot + cv_lists[id].count_offset);
 }

@@ -140,6 +140,10 @@ CV_MUST_USE int cv_snapshot_subtract(struct cv_snapshot *change, const struct cv
 // for a snapshot without workers: all 0.
 void cv_snapshot_total(const struct cv_snapshot *snapshot, struct cv_snapshot_worker *total);
 
+// Fills `merged` (as above) with the same snapshot as if its workers were one: worker 0 is the
+// total, and the lists have one entry for each system call and operation. Returns 0 or -ENOMEM.
+CV_MUST_USE int cv_snapshot_merge(struct cv_snapshot *merged, const struct cv_snapshot *snapshot);
+
 // Releases what a snapshot owns and zeroes it.
 void cv_snapshot_deinit(struct cv_snapshot *snapshot);
 
