@@ -176,9 +176,9 @@ $(B)/obj/src/%.o: private visibility = -fvisibility=hidden
 $(B)/obj/examples/%.o: private includes = -Iinclude
 $(B)/obj/tools/%.o: private includes = -Isrc -Iinclude -Itools -iquote .
 $(B)/obj/tests/%.o: private includes = -Isrc -Iinclude -Itests -Itools -iquote .
-$(B)/obj/tests/unit/profile/%.o: private includes = -Isrc -Iinclude -Itests -Itools -iquote . -isystem $(B)/gen
+$(B)/obj/tests/unit/profile/%.o: private includes = -Isrc -Iinclude -Itests -Itools -iquote . -I$(B)/gen
 $(B)/obj/perf/bench/%.o: private includes = -Isrc -Iinclude -Itests
-$(B)/obj/src/profile/%.o: private includes = -Isrc -Iinclude -iquote . -isystem $(B)/gen
+$(B)/obj/src/profile/%.o: private includes = -Isrc -Iinclude -iquote . -I$(B)/gen
 
 archive = rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 $(B)/libcovet.a: $(lib_objects) $(B)/objects.txt
@@ -226,6 +226,7 @@ $(B)/observe.a: $(call objects_of,$(observe_sources))
 	$(call quiet,AR,$@)$(archive)
 profile_objects := $(call objects_of,$(profile_sources))
 $(profile_objects) $(patsubst %,$(B)/obj/%.o,$(basename $(filter tests/unit/profile/%,$(test_sources)))): | $(B)/gen/covet.skel.h
+$(B)/obj/src/profile/flame_svg.o: src/profile/flame_svg.js src/profile/flame_svg.css
 $(B)/profile.a: $(filter-out %/main.o,$(profile_objects))
 	$(call quiet,AR,$@)$(archive)
 $(B)/covet-prof: $(B)/obj/src/profile/main.o $(B)/profile.a $(B)/observe.a $(B)/libcovet.a
@@ -362,7 +363,7 @@ endef
 .PHONY: compile_commands.json $(B)/compile_commands.json
 compile_commands.json: $(B)/compile_commands.json ## How each file is compiled, for editors and clang-tidy
 	@ln -sfn $< $@
-$(B)/compile_commands.json: private includes = -Isrc -Iinclude -Itests -Itools -iquote . -isystem $(B)/gen
+$(B)/compile_commands.json: private includes = -Isrc -Iinclude -Itests -Itools -iquote . -I$(B)/gen
 $(B)/compile_commands.json: | $(B)/flags.txt
 	@: $(file >$@,[$(foreach source,$(sources),$(if $(filter-out $(firstword $(sources)),$(source)),$(comma))$(newline)$(call entry,$(source)))$(newline)])
 

@@ -3,34 +3,14 @@
  * Stacks are copied, not walked: what a worker's stack holds is a few kB, so that costs no more than
  * a walk along frame pointers, and can be unwound later by the tables every program has.
  */
-#include <linux/bpf.h>
-#include <stdbool.h>
-#include <stddef.h>
-
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
-
 #include "stacks.h"
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-struct task_struct___stacks {
-    int pid;
-    int tgid;
-    unsigned int __state;
-    char comm[COVET_THREAD_NAME_BYTES];
-};
+#include "threads.h"
 
-struct pt_regs___stacks {
+/* What a thread left user space with. */
+struct pt_regs___user {
     unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, ip, sp;
-};
-
-struct bpf_iter__task___stacks {
-    struct task_struct___stacks *task;
-};
-#pragma clang attribute pop
-
-/* The server, as the kernel numbers it; 0: nobody yet. */
-int covet_stack_tgid;
+} __attribute__((preserve_access_index));
 
 /* Records that found the ring full. */
 uint64_t covet_stack_lost;
@@ -59,7 +39,7 @@ struct {
 
 
 static __always_inline void fill_head(struct covet_stack_head *head, uint32_t event,
-                                      const struct task_struct___stacks *task) {
+                                      const struct task_struct *task) {
     head->event = event;
     head->thread_id = (uint32_t)task->pid;
     head->time_ns = bpf_ktime_get_ns();
@@ -67,8 +47,8 @@ static __always_inline void fill_head(struct covet_stack_head *head, uint32_t ev
 
 /* Who it is, and its registers in the order of the unwinding tables. */
 static __always_inline void fill_task(struct covet_stack_record *record, uint32_t event,
-                                      struct task_struct___stacks *task) {
-    const struct pt_regs___stacks *from = (void *)bpf_task_pt_regs((struct task_struct *)task);
+                                      struct task_struct *task) {
+    const struct pt_regs___user *from = (void *)bpf_task_pt_regs(task);
     uint64_t *to = record->registers;
 
     fill_head(&record->head, event, task);
@@ -110,7 +90,7 @@ static __always_inline void send_record(struct covet_stack_record *record, uint3
 
 /* The current thread's. Chunks are aligned, so none of them reaches from a mapped page into one
  * that is not: what can be read is read. */
-static __always_inline void send_current(void *context, struct task_struct___stacks *task,
+static __always_inline void send_current(void *context, struct task_struct *task,
                                          uint32_t event) {
     uint32_t cpu = bpf_get_smp_processor_id(), chunk;
     struct covet_stack_record *record = bpf_map_lookup_elem(&covet_stack_scratch, &cpu);
@@ -131,20 +111,20 @@ static __always_inline void send_current(void *context, struct task_struct___sta
 
 SEC("?perf_event")
 int covet_stack_sample(void *context) {
-    struct task_struct___stacks *task = (void *)bpf_get_current_task_btf();
+    struct task_struct *task = bpf_get_current_task_btf();
 
-    if (task->tgid == covet_stack_tgid)
+    if ((uint32_t)task->tgid == covet_target.tgid)
         send_current(context, task, COVET_STACK_RUNNING);
     return 0;
 }
 
 /* A thread that is put off its core while it could run is no sleeper. */
 SEC("?tp_btf/sched_switch")
-int BPF_PROG(covet_stack_switch, bool preempted, struct task_struct___stacks *previous,
-             struct task_struct___stacks *next) {
-    if (previous->tgid == covet_stack_tgid && !preempted && previous->__state != 0)
+int BPF_PROG(covet_stack_switch, bool preempted, struct task_struct *previous,
+             struct task_struct *next) {
+    if ((uint32_t)previous->tgid == covet_target.tgid && !preempted && previous->__state != 0)
         send_current(ctx, previous, COVET_STACK_BLOCKED);
-    if (next->tgid == covet_stack_tgid) {
+    if ((uint32_t)next->tgid == covet_target.tgid) {
         struct covet_stack_head head;
         fill_head(&head, COVET_STACK_RESUMED, next);
         if (bpf_ringbuf_output(&covet_stack_ring, &head, sizeof(head), BPF_RB_NO_WAKEUP) != 0)
@@ -156,22 +136,20 @@ int BPF_PROG(covet_stack_switch, bool preempted, struct task_struct___stacks *pr
 /* Read once, after the others are attached: an idle worker may sleep longer than the measurement,
  * and would not be seen going to sleep. */
 SEC("?iter.s/task")
-int covet_stack_find_asleep(struct bpf_iter__task___stacks *context) {
-    struct task_struct___stacks *task = context->task;
+int covet_stack_find_asleep(struct bpf_iter__task *context) {
+    struct task_struct *task = context->task;
     uint32_t zero = 0, chunk;
     struct covet_stack_record *record = bpf_map_lookup_elem(&covet_stack_asleep, &zero);
 
-    if (task == NULL || record == NULL || task->tgid != covet_stack_tgid || task->__state == 0)
+    if (task == NULL || record == NULL || (uint32_t)task->tgid != covet_target.tgid || task->__state == 0)
         return 0;
     fill_task(record, COVET_STACK_ASLEEP, task);
-    set_kernel_bytes(record, bpf_get_task_stack((struct task_struct *)task, record->kernel,
-                                                sizeof(record->kernel), 0));
+    set_kernel_bytes(record, bpf_get_task_stack(task, record->kernel, sizeof(record->kernel), 0));
     for (chunk = 0; chunk < COVET_STACK_CHUNKS; chunk++) {
         uint32_t offset = chunk * COVET_STACK_CHUNK_BYTES;
         if (record->registers[COVET_STACK_RIP] == 0 ||
             bpf_copy_from_user_task(record->stack + offset, COVET_STACK_CHUNK_BYTES,
-                                    (void *)(record->stack_start + offset),
-                                    (struct task_struct *)task, 0) != 0)
+                                    (void *)(record->stack_start + offset), task, 0) != 0)
             break;
     }
     send_record(record, chunk * COVET_STACK_CHUNK_BYTES);

@@ -14,13 +14,12 @@
 #include <unistd.h>
 
 #include "observe/running.h"
+#include "profile/commands.h"
 #include "profile/flame_options.h"
 #include "profile/flame_stacks.h"
 #include "profile/flame_svg.h"
 #include "profile/samples.h"
 
-#define EXIT_FAILED 1
-#define EXIT_IMPOSSIBLE 77
 #define READ_EVERY_NS 50000000
 #define COMMAND_BYTES_MAX 256u
 
@@ -143,7 +142,7 @@ static int write_file(const struct run *run, const char *path, bool is_svg) {
 
     if (file == NULL) {
         fprintf(stderr, "covet-prof flame: %s: %s\n", path, strerror(errno));
-        return EXIT_FAILED;
+        return CV_EXIT_FAILED;
     }
     if (is_svg)
         write_svg(run, file);
@@ -153,7 +152,7 @@ static int write_file(const struct run *run, const char *path, bool is_svg) {
     is_bad |= (is_stdout ? fflush(file) : fclose(file)) != 0;
     if (is_bad) {
         fprintf(stderr, "covet-prof flame: %s: %s\n", path, strerror(errno));
-        return EXIT_FAILED;
+        return CV_EXIT_FAILED;
     }
     return 0;
 }
@@ -163,9 +162,9 @@ static int report(struct run *run) {
     const char *kind = run->options->off_cpu ? "sleeps" : "samples";
 
     if (stacks->is_out_of_memory)
-        return fail(EXIT_FAILED, "out of memory");
+        return fail(CV_EXIT_FAILED, "out of memory");
     if (stacks->tree.nodes[0].total == 0)
-        return fail(EXIT_FAILED, run->options->off_cpu
+        return fail(CV_EXIT_FAILED, run->options->off_cpu
                                      ? "no thread slept: the server was busy all the time"
                                      : "no samples: the server was idle; put load on it, or see "
                                        "with --off-cpu what it waits for");
@@ -191,13 +190,13 @@ static int run_it(struct run *run) {
 
     int error = cv_samples_open(&run->samples, &options, message, sizeof(message));
     if (error != 0)
-        return fail(error == -EPERM || error == -EOPNOTSUPP ? EXIT_IMPOSSIBLE : EXIT_FAILED,
+        return fail(error == -EPERM || error == -EOPNOTSUPP ? CV_EXIT_IMPOSSIBLE : CV_EXIT_FAILED,
                     message);
     run->start_ns = now_ns();
     run->start_time = time(NULL);
     if (cv_flame_stacks_init(&run->stacks, run->symbols, run->start_ns) != 0) {
         cv_samples_close(run->samples);
-        return fail(EXIT_FAILED, "out of memory");
+        return fail(CV_EXIT_FAILED, "out of memory");
     }
     run->stacks.is_wanted = run->options->has_workers ? run->options->is_wanted : NULL;
     catch_signals();
@@ -216,10 +215,10 @@ static int fail_symbols(pid_t pid, int error) {
     if (error == -EACCES || error == -EPERM) {
         snprintf(message, sizeof(message),
                  "/proc/%d/maps may not be read: needs CAP_SYS_PTRACE; try sudo", (int)pid);
-        return fail(EXIT_IMPOSSIBLE, message);
+        return fail(CV_EXIT_IMPOSSIBLE, message);
     }
     snprintf(message, sizeof(message), "process %d: %s", (int)pid, strerror(-error));
-    return fail(EXIT_FAILED, message);
+    return fail(CV_EXIT_FAILED, message);
 }
 
 int cv_flame_main(int argc, char **argv) {
@@ -231,9 +230,9 @@ int cv_flame_main(int argc, char **argv) {
     if (code >= 0)
         return code;
     if (cv_running_find(&running, options.pid, message, sizeof(message)) != 0)
-        return fail(EXIT_FAILED, message);
+        return fail(CV_EXIT_FAILED, message);
     if (running.server_pid == 0)
-        return fail(EXIT_FAILED, "covet is between two servers; try again");
+        return fail(CV_EXIT_FAILED, "covet is between two servers; try again");
     struct run run = {.options = &options, .server_pid = running.server_pid};
     int error = cv_symbols_create(&run.symbols, running.server_pid);
     if (error != 0)

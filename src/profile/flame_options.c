@@ -8,10 +8,10 @@
 
 #include "base/cpu.h"
 #include "base/span.h"
+#include "profile/commands.h"
 
 #define SECONDS_MAX 86400.0
 #define HZ_MAX 20000u
-#define EXIT_USAGE 64
 
 enum { LONG_OFF_CPU = 256, LONG_FOLDED };
 
@@ -46,7 +46,7 @@ static const char help[] =
 
 static int refuse(const char *what, const char *value, const char *why) {
     fprintf(stderr, "covet-prof flame: %s %s: %s\n%s", what, value, why, usage);
-    return EXIT_USAGE;
+    return CV_EXIT_USAGE;
 }
 
 static int read_number(const char *what, const char *text, uint64_t least, uint64_t most,
@@ -118,7 +118,7 @@ static int read_option(struct cv_flame_options *options, int letter, const char 
     default:
         // getopt has said what is wrong.
         fputs(usage, stderr);
-        return EXIT_USAGE;
+        return CV_EXIT_USAGE;
     }
 }
 

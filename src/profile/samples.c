@@ -2,15 +2,17 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <covet.skel.h>
 #include <errno.h>
 #include <linux/perf_event.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "profile/skeleton.h"
 
 
 struct cv_samples {
@@ -68,25 +70,49 @@ static int explain(int error, char *message, size_t message_bytes) {
     }
 }
 
-// Ours alone of the object: the others, and the maps nobody here uses, are for an attached profiler.
+// Ours alone of the programs; the others are for an attached profiler. Maps are made all, for the
+// few that are needed by the one that finds the server are not told apart, and hold nothing.
 static void choose(struct covet_bpf *bpf, bool off_cpu) {
-    const struct bpf_map *wanted_maps[] = {bpf->maps.covet_stack_ring, bpf->maps.covet_stack_scratch,
-                                           bpf->maps.covet_stack_asleep};
     struct bpf_program *program;
-    struct bpf_map *map;
 
     bpf_object__for_each_program(program, bpf->obj) {
         bool is_wanted = off_cpu ? program == bpf->progs.covet_stack_switch ||
                                        program == bpf->progs.covet_stack_find_asleep
                                  : program == bpf->progs.covet_stack_sample;
-        bpf_program__set_autoload(program, is_wanted);
+        bpf_program__set_autoload(program, is_wanted || program == bpf->progs.covet_scan_tasks);
     }
-    bpf_object__for_each_map(map, bpf->obj) {
-        bool is_wanted = bpf_map__is_internal(map);
-        for (size_t i = 0; i < CV_ARRAY_COUNT(wanted_maps); i++)
-            is_wanted |= map == wanted_maps[i];
-        bpf_map__set_autocreate(map, is_wanted);
-    }
+}
+
+// Reading an iterator is what runs it.
+static int run_iterator(struct bpf_program *program) {
+    struct bpf_link *link = bpf_program__attach_iter(program, NULL);
+    char nothing[64];
+
+    if (link == NULL)
+        return -errno;
+    int fd = bpf_iter_create(bpf_link__fd(link));
+    ssize_t got = fd < 0 ? -1 : read(fd, nothing, sizeof(nothing));
+    int error = got < 0 ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    bpf_link__destroy(link);
+    return error;
+}
+
+// The server's number in the initial PID namespace, which is the one the kernel's side sees.
+static int find_server(struct covet_bpf *bpf, pid_t pid) {
+    struct stat pid_namespace;
+
+    if (stat("/proc/self/ns/pid", &pid_namespace) != 0)
+        return -errno;
+    bpf->bss->covet_scan.pid = (uint32_t)pid;
+    bpf->bss->covet_scan.pid_namespace = (uint32_t)pid_namespace.st_ino;
+    int error = run_iterator(bpf->progs.covet_scan_tasks);
+    if (error == 0 && bpf->bss->covet_scan.tgid == 0)
+        error = -ESRCH;
+    if (error == 0)
+        bpf->data->covet_target.tgid = bpf->bss->covet_scan.tgid;
+    return error;
 }
 
 static int load(struct cv_samples *samples, const struct cv_samples_options *options,
@@ -102,12 +128,16 @@ static int load(struct cv_samples *samples, const struct cv_samples_options *opt
                                          (uint32_t)libbpf_num_possible_cpus());
     }
     if (error == 0) {
-        samples->bpf->bss->covet_stack_tgid = options->server_pid;
         error = covet_bpf__load(samples->bpf);
     }
     libbpf_set_print(print);
     if (error != 0)
         return explain(error, message, message_bytes);
+    error = find_server(samples->bpf, options->server_pid);
+    if (error == -ESRCH)
+        say(message, message_bytes, "process %d is gone", (int)options->server_pid);
+    if (error != 0)
+        return message[0] != '\0' ? error : explain(error, message, message_bytes);
     samples->ring = ring_buffer__new(bpf_map__fd(samples->bpf->maps.covet_stack_ring),
                                      on_ring_record, samples, NULL);
     return samples->ring == NULL ? -errno : 0;
@@ -173,25 +203,14 @@ static int attach_clocks(struct cv_samples *samples, uint32_t hz, char *message,
 }
 
 static int attach_switches(struct cv_samples *samples, char *message, size_t message_bytes) {
-    char byte;
-
-    samples->links = calloc(2, sizeof(*samples->links));
+    samples->links = calloc(1, sizeof(*samples->links));
     if (samples->links == NULL)
         return -ENOMEM;
-    samples->link_count = 2;
+    samples->link_count = 1;
     samples->links[0] = bpf_program__attach(samples->bpf->progs.covet_stack_switch);
-    if (samples->links[0] == NULL)
-        return explain(-errno, message, message_bytes);
-    samples->links[1] = bpf_program__attach(samples->bpf->progs.covet_stack_find_asleep);
-    if (samples->links[1] == NULL)
-        return explain(-errno, message, message_bytes);
-    // Reading the iterator is what runs it.
-    int fd = bpf_iter_create(bpf_link__fd(samples->links[1]));
-    if (fd < 0)
-        return explain(-errno, message, message_bytes);
-    ssize_t got = read(fd, &byte, sizeof(byte));
-    close(fd);
-    return got < 0 ? explain(-errno, message, message_bytes) : 0;
+    int error = samples->links[0] == NULL ? -errno
+                                          : run_iterator(samples->bpf->progs.covet_stack_find_asleep);
+    return error == 0 ? 0 : explain(error, message, message_bytes);
 }
 
 int cv_samples_open(struct cv_samples **samples, const struct cv_samples_options *options,
