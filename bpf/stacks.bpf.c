@@ -1,7 +1,7 @@
 /* Samples of the server's threads, and their sleeps (covet-prof flame).
  *
- * Stacks are copied, not walked: what a worker's stack holds is a few kB, so that costs no more than
- * a walk along frame pointers, and can be unwound later by the tables every program has.
+ * Stacks are copied, not walked: what a worker's stack holds is a few kB, so that costs no more
+ * than a walk along frame pointers, and can be unwound later by the tables every program has.
  */
 #include "stacks.h"
 
@@ -36,7 +36,6 @@ struct {
     __type(key, uint32_t);
     __type(value, struct covet_stack_record);
 } covet_stack_asleep SEC(".maps");
-
 
 static __always_inline void fill_head(struct covet_stack_head *head, uint32_t event,
                                       const struct task_struct *task) {
@@ -90,8 +89,7 @@ static __always_inline void send_record(struct covet_stack_record *record, uint3
 
 /* The current thread's. Chunks are aligned, so none of them reaches from a mapped page into one
  * that is not: what can be read is read. */
-static __always_inline void send_current(void *context, struct task_struct *task,
-                                         uint32_t event) {
+static __always_inline void send_current(void *context, struct task_struct *task, uint32_t event) {
     uint32_t cpu = bpf_get_smp_processor_id(), chunk;
     struct covet_stack_record *record = bpf_map_lookup_elem(&covet_stack_scratch, &cpu);
 
@@ -141,7 +139,8 @@ int covet_stack_find_asleep(struct bpf_iter__task *context) {
     uint32_t zero = 0, chunk;
     struct covet_stack_record *record = bpf_map_lookup_elem(&covet_stack_asleep, &zero);
 
-    if (task == NULL || record == NULL || (uint32_t)task->tgid != covet_target.tgid || task->__state == 0)
+    if (task == NULL || record == NULL || (uint32_t)task->tgid != covet_target.tgid ||
+        task->__state == 0)
         return 0;
     fill_task(record, COVET_STACK_ASLEEP, task);
     set_kernel_bytes(record, bpf_get_task_stack(task, record->kernel, sizeof(record->kernel), 0));

@@ -207,8 +207,8 @@ int cv_cfi_init(struct cv_cfi *cfi, const uint8_t *bytes, size_t byte_count, uin
     struct reader entry;
     size_t next, capacity = 0;
 
-    *cfi = (struct cv_cfi){.bytes = bytes, .byte_count = CV_MIN(byte_count, UINT32_MAX),
-                           .address = address};
+    *cfi = (struct cv_cfi){
+        .bytes = bytes, .byte_count = CV_MIN(byte_count, UINT32_MAX), .address = address};
     for (size_t offset = 0; open_entry(cfi, offset, &entry, &next); offset = next) {
         struct common common;
         struct cv_cfi_function function;

@@ -43,7 +43,8 @@ enum cv_cfi_rule {
 // What to do to leave one instruction's frame. The frame address (CFA) is the value of rsp before
 // the call. An expression lies `offset` bytes into the section: its length, then its operations.
 struct cv_cfi_row {
-    bool is_signal_frame;  // the return address is no call's: the instruction itself was interrupted
+    bool
+        is_signal_frame;  // the return address is no call's: the instruction itself was interrupted
     bool frame_is_computed;
     uint8_t frame_register;  // unless computed: frame address = register + frame_offset
     int64_t frame_offset;

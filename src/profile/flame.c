@@ -34,7 +34,7 @@ struct run {
     uint64_t end_ns;
     time_t start_time;
     uint64_t lost;
-    double kernel_cost;   // shares of a core
+    double kernel_cost;  // shares of a core
     double profiler_cost;
 };
 
@@ -165,9 +165,9 @@ static int report(struct run *run) {
         return fail(CV_EXIT_FAILED, "out of memory");
     if (stacks->tree.nodes[0].total == 0)
         return fail(CV_EXIT_FAILED, run->options->off_cpu
-                                     ? "no thread slept: the server was busy all the time"
-                                     : "no samples: the server was idle; put load on it, or see "
-                                       "with --off-cpu what it waits for");
+                                        ? "no thread slept: the server was busy all the time"
+                                        : "no samples: the server was idle; put load on it, or see "
+                                          "with --off-cpu what it waits for");
     cv_flame_tree_sort(&run->stacks.tree);
     int code = write_file(run, run->options->svg_path, true);
     if (code == 0 && run->options->folded_path != NULL)
@@ -183,9 +183,8 @@ static int report(struct run *run) {
 }
 
 static int run_it(struct run *run) {
-    struct cv_samples_options options = {.server_pid = run->server_pid,
-                                         .hz = run->options->hz,
-                                         .off_cpu = run->options->off_cpu};
+    struct cv_samples_options options = {
+        .server_pid = run->server_pid, .hz = run->options->hz, .off_cpu = run->options->off_cpu};
     char message[256];
 
     int error = cv_samples_open(&run->samples, &options, message, sizeof(message));

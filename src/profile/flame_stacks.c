@@ -1,6 +1,6 @@
-// A sleep is two records: its stack when it begins, and its end. Records of one thread are in order,
-// but some may be lost: a sleep that begins twice counts from the second time, an end without a
-// beginning counts nothing.
+// A sleep is two records: its stack when it begins, and its end. Records of one thread are in
+// order, but some may be lost: a sleep that begins twice counts from the second time, an end
+// without a beginning counts nothing.
 #include "profile/flame_stacks.h"
 
 #include <covet/abi.h>
@@ -46,8 +46,7 @@ static uint32_t descend(struct cv_flame_stacks *stacks, uint32_t node, struct cv
 
 static uint32_t descend_named(struct cv_flame_stacks *stacks, uint32_t node, const char *name,
                               enum cv_origin origin) {
-    return descend(stacks, node,
-                   (struct cv_frame){cv_symbols_name(stacks->symbols, name), origin});
+    return descend(stacks, node, (struct cv_frame){cv_symbols_name(stacks->symbols, name), origin});
 }
 
 static uint32_t descend_user(struct cv_flame_stacks *stacks, uint32_t node,
@@ -98,8 +97,8 @@ static uint32_t descend_kernel(struct cv_flame_stacks *stacks, uint32_t node,
     // A kernel that hides its names has one frame, not a tower of it.
     if (count > 0 && cv_symbols_kernel_is_hidden(stacks->symbols))
         return descend_named(stacks, node, "[kernel]", CV_ORIGIN_KERNEL);
-    uint32_t first = record->head.event == COVET_STACK_RUNNING ? 0
-                                                               : count_sleep(stacks, record, count);
+    uint32_t first =
+        record->head.event == COVET_STACK_RUNNING ? 0 : count_sleep(stacks, record, count);
     for (; count > first; count--) {
         const struct cv_place *place =
             cv_symbols_kernel(stacks->symbols, record->kernel[count - 1]);
@@ -154,17 +153,16 @@ static struct cv_flame_sleeper *add_sleeper(struct cv_flame_stacks *stacks, uint
         return NULL;
     }
     stacks->sleepers = grown;
-    memmove(&grown[place + 1], &grown[place],
-            (stacks->sleeper_count - place) * sizeof(*grown));
+    memmove(&grown[place + 1], &grown[place], (stacks->sleeper_count - place) * sizeof(*grown));
     stacks->sleeper_count++;
     grown[place] = (struct cv_flame_sleeper){.thread_id = thread_id};
     return &grown[place];
 }
 
-static void wake(struct cv_flame_stacks *stacks, struct cv_flame_sleeper *sleeper, uint64_t now_ns) {
+static void wake(struct cv_flame_stacks *stacks, struct cv_flame_sleeper *sleeper,
+                 uint64_t now_ns) {
     if (sleeper->node != 0 && now_ns > sleeper->since_ns)
-        cv_flame_tree_weigh(&stacks->tree, sleeper->node,
-                            (now_ns - sleeper->since_ns) / NS_PER_US);
+        cv_flame_tree_weigh(&stacks->tree, sleeper->node, (now_ns - sleeper->since_ns) / NS_PER_US);
     sleeper->node = 0;
 }
 

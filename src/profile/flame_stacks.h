@@ -19,10 +19,10 @@ struct cv_flame_sleeper {
 };
 
 struct cv_flame_stacks {
-    struct cv_symbols *symbols;  // borrowed
-    struct cv_flame_tree tree;   // weights: samples, or microseconds asleep
-    const bool *is_wanted;       // borrowed, by worker's index; NULL: all threads
-    uint64_t start_ns;           // CLOCK_MONOTONIC; no sleep began earlier
+    struct cv_symbols *symbols;         // borrowed
+    struct cv_flame_tree tree;          // weights: samples, or microseconds asleep
+    const bool *is_wanted;              // borrowed, by worker's index; NULL: all threads
+    uint64_t start_ns;                  // CLOCK_MONOTONIC; no sleep began earlier
     struct cv_flame_sleeper *sleepers;  // owned; ascending by thread
     size_t sleeper_count;
     uint64_t stack_count;       // samples or sleeps in the tree

@@ -12,7 +12,7 @@
 #define HEAD 92.0  // title, subtitle, legend, tools
 #define FOOT 34.0  // what the pointer is on
 #define ROW 17.0
-#define WIDTH_MIN 0.1  // below it nothing is drawn
+#define WIDTH_MIN 0.1   // below it nothing is drawn
 #define CHARACTER 7.23  // of the 12 px monospace font
 
 // The script and the style as they are, by the assembler; it looks for them from where make runs.
@@ -32,10 +32,10 @@ EMBED(style, "flame_svg.css");
 static const struct {
     uint8_t red, green, blue;
 } colours[CV_ORIGIN_COUNT] = {
-    [CV_ORIGIN_THREAD] = {214, 210, 202}, [CV_ORIGIN_SERVER] = {240, 168, 88},
-    [CV_ORIGIN_MODULE] = {242, 206, 78},  [CV_ORIGIN_LIBURING] = {126, 196, 126},
-    [CV_ORIGIN_LIBC] = {150, 196, 214},   [CV_ORIGIN_LIBRARY] = {182, 206, 170},
-    [CV_ORIGIN_KERNEL] = {228, 132, 116}, [CV_ORIGIN_BPF] = {190, 160, 220},
+    [CV_ORIGIN_THREAD] = {214, 210, 202},  [CV_ORIGIN_SERVER] = {240, 168, 88},
+    [CV_ORIGIN_MODULE] = {242, 206, 78},   [CV_ORIGIN_LIBURING] = {126, 196, 126},
+    [CV_ORIGIN_LIBC] = {150, 196, 214},    [CV_ORIGIN_OTHER] = {182, 206, 170},
+    [CV_ORIGIN_KERNEL] = {228, 132, 116},  [CV_ORIGIN_BPF] = {190, 160, 220},
     [CV_ORIGIN_UNKNOWN] = {200, 200, 200},
 };
 
@@ -98,7 +98,8 @@ static void put_fill(FILE *file, const struct cv_frame *frame) {
             CV_MIN(colours[frame->origin].blue + change, 255));
 }
 
-static void put_frame(const struct drawing *drawing, const struct cv_flame_node *node, uint64_t at) {
+static void put_frame(const struct drawing *drawing, const struct cv_flame_node *node,
+                      uint64_t at) {
     FILE *file = drawing->file;
     double x = MARGIN + (double)at * drawing->scale;
     double y = drawing->base - node->depth * ROW;
@@ -113,8 +114,8 @@ static void put_frame(const struct drawing *drawing, const struct cv_flame_node 
     fprintf(file, ", %.2f %%", share(drawing, node->total));
     if (node->own > 0 && node->first_child != 0)
         fprintf(file, ", itself %.2f %%", share(drawing, node->own));
-    fprintf(file, "</title><rect x=\"%.2f\" y=\"%.0f\" width=\"%.2f\" height=\"%.0f\" fill=\"", x, y,
-            width, ROW - 1);
+    fprintf(file, "</title><rect x=\"%.2f\" y=\"%.0f\" width=\"%.2f\" height=\"%.0f\" fill=\"", x,
+            y, width, ROW - 1);
     put_fill(file, &node->frame);
     fprintf(file, "\"/><text x=\"%.2f\" y=\"%.0f\">", x + 3, y + 12);
     put_label(file, node->frame.name, width);

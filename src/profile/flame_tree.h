@@ -13,8 +13,8 @@
 
 struct cv_flame_node {
     struct cv_frame frame;  // name borrowed
-    uint64_t total;  // weight of the stacks that pass or end here
-    uint64_t own;    // of those that end here
+    uint64_t total;         // weight of the stacks that pass or end here
+    uint64_t own;           // of those that end here
     uint32_t parent;
     uint32_t first_child;   // 0: none
     uint32_t next_sibling;  // 0: none

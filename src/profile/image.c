@@ -1,5 +1,6 @@
 // libelf does the reading and its checks; what is kept is a sorted array of functions. Names stay
-// where libelf has them. Sections are read, not mapped: a file that is cut meanwhile would be fatal.
+// where libelf has them. Sections are read, not mapped: a file that is cut meanwhile would be
+// fatal.
 #include "profile/image.h"
 
 #include <errno.h>
@@ -95,8 +96,8 @@ static bool add_table(struct cv_image *image, Elf_Scn *section, const GElf_Shdr 
 
     if (data == NULL || count == 0 || count > INT32_MAX)
         return true;
-    void *grown = reallocarray(image->functions, image->function_count + count,
-                               sizeof(*image->functions));
+    void *grown =
+        reallocarray(image->functions, image->function_count + count, sizeof(*image->functions));
     if (grown == NULL)
         return false;
     image->functions = grown;

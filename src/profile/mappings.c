@@ -13,8 +13,7 @@ static bool is_executable(const char *line, struct cv_mapping *mapping) {
     int path_at = 0;
 
     // proc_pid_maps(5): start-end rwxp offset major:minor inode path
-    if (sscanf(line,
-               "%" SCNx64 "-%" SCNx64 " %*c%*c%c%*c %" SCNx64 " %*x:%*x %" SCNu64 " %n",
+    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*c%*c%c%*c %" SCNx64 " %*x:%*x %" SCNu64 " %n",
                &mapping->start, &mapping->end, &execute, &mapping->offset, &mapping->inode,
                &path_at) < 5 ||
         execute != 'x' || path_at == 0)

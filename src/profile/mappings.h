@@ -11,8 +11,8 @@
 struct cv_mapping {
     uint64_t start;
     uint64_t end;
-    uint64_t offset;  // in the file, of `start`
-    uint64_t inode;   // 0: no file
+    uint64_t offset;   // in the file, of `start`
+    uint64_t inode;    // 0: no file
     const char *path;  // as /proc shows it, "" for anonymous memory; borrowed from the list
 };
 

@@ -14,9 +14,8 @@
 
 #include "profile/skeleton.h"
 
-
 struct cv_samples {
-    struct covet_bpf *bpf;  // owned
+    struct covet_bpf *bpf;    // owned
     struct bpf_link **links;  // owned, one per core; NULL for a core that is off
     int link_count;
     int stats_fd;  // owned; as long as it is open the kernel measures programs. -1: it does not
@@ -115,8 +114,8 @@ static int find_server(struct covet_bpf *bpf, pid_t pid) {
     return error;
 }
 
-static int load(struct cv_samples *samples, const struct cv_samples_options *options,
-                char *message, size_t message_bytes) {
+static int load(struct cv_samples *samples, const struct cv_samples_options *options, char *message,
+                size_t message_bytes) {
     libbpf_print_fn_t print = libbpf_set_print(be_silent);
     int error;
 
@@ -208,8 +207,9 @@ static int attach_switches(struct cv_samples *samples, char *message, size_t mes
         return -ENOMEM;
     samples->link_count = 1;
     samples->links[0] = bpf_program__attach(samples->bpf->progs.covet_stack_switch);
-    int error = samples->links[0] == NULL ? -errno
-                                          : run_iterator(samples->bpf->progs.covet_stack_find_asleep);
+    int error = samples->links[0] == NULL
+                    ? -errno
+                    : run_iterator(samples->bpf->progs.covet_stack_find_asleep);
     return error == 0 ? 0 : explain(error, message, message_bytes);
 }
 

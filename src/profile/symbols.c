@@ -139,7 +139,7 @@ static enum cv_origin origin_of(const char *path, const char *base_name, const c
         if (starts_with(base_name, libraries[i].start))
             return libraries[i].origin;
     }
-    return path[0] == '/' ? CV_ORIGIN_LIBRARY : CV_ORIGIN_UNKNOWN;
+    return CV_ORIGIN_OTHER;
 }
 
 static int open_file(pid_t pid, const struct cv_mapping *mapping) {
@@ -225,9 +225,9 @@ static const char *add_base_name(struct cv_symbols *symbols, const char *path) {
                                                     : path;
     const char *deleted = strstr(base, " (deleted)");
 
-    return cv_names_add(&symbols->names,
-                        cv_span_make(base, deleted != NULL ? (size_t)(deleted - base)
-                                                           : strlen(base)));
+    return cv_names_add(
+        &symbols->names,
+        cv_span_make(base, deleted != NULL ? (size_t)(deleted - base) : strlen(base)));
 }
 
 static const struct file *add_file(struct cv_symbols *symbols, const struct cv_mapping *mapping) {
@@ -267,8 +267,9 @@ static const char *name_nameless(struct cv_symbols *symbols, const struct file *
                                  uint64_t address) {
     char text[NAME_BYTES_MAX];
 
-    snprintf(text, sizeof(text), "[%s+0x%" PRIx64 "]",
-             file->base_name[0] != '\0' ? file->base_name : "anon", address);
+    if (file->base_name[0] == '\0')
+        return cv_symbols_name(symbols, "[anonymous]");
+    snprintf(text, sizeof(text), "[%s+0x%" PRIx64 "]", file->base_name, address);
     return cv_symbols_name(symbols, text);
 }
 
@@ -289,8 +290,8 @@ static void find_in_file(struct cv_symbols *symbols, const struct cv_mapping *ma
             address = function->start;
     }
     place->frame.origin = file->origin;
-    place->frame.name = name != NULL ? add_function(symbols, name)
-                               : name_nameless(symbols, file, address);
+    place->frame.name =
+        name != NULL ? add_function(symbols, name) : name_nameless(symbols, file, address);
 }
 
 static const struct cv_mapping *find_mapping(struct cv_symbols *symbols, uint64_t address) {
@@ -394,10 +395,10 @@ bool cv_symbols_kernel_is_hidden(const struct cv_symbols *symbols) {
 
 const char *cv_symbols_origin_name(enum cv_origin origin) {
     static const char *const names[CV_ORIGIN_COUNT] = {
-        [CV_ORIGIN_THREAD] = "thread",     [CV_ORIGIN_SERVER] = "server",
-        [CV_ORIGIN_MODULE] = "module",     [CV_ORIGIN_LIBURING] = "liburing",
-        [CV_ORIGIN_LIBC] = "libc",         [CV_ORIGIN_LIBRARY] = "library",
-        [CV_ORIGIN_KERNEL] = "kernel",     [CV_ORIGIN_BPF] = "bpf",
+        [CV_ORIGIN_THREAD] = "thread",   [CV_ORIGIN_SERVER] = "server",
+        [CV_ORIGIN_MODULE] = "module",   [CV_ORIGIN_LIBURING] = "liburing",
+        [CV_ORIGIN_LIBC] = "libc",       [CV_ORIGIN_OTHER] = "other",
+        [CV_ORIGIN_KERNEL] = "kernel",   [CV_ORIGIN_BPF] = "bpf",
         [CV_ORIGIN_UNKNOWN] = "unknown",
     };
 

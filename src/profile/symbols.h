@@ -22,10 +22,10 @@ enum cv_origin {
     CV_ORIGIN_MODULE,  // handlers loaded with --module
     CV_ORIGIN_LIBURING,
     CV_ORIGIN_LIBC,
-    CV_ORIGIN_LIBRARY,  // any other
+    CV_ORIGIN_OTHER,  // any other library, code made while running
     CV_ORIGIN_KERNEL,
     CV_ORIGIN_BPF,
-    CV_ORIGIN_UNKNOWN,
+    CV_ORIGIN_UNKNOWN,  // nothing is at that address
     CV_ORIGIN_COUNT
 };
 
@@ -38,7 +38,7 @@ struct cv_frame {
 // What is at an address.
 struct cv_place {
     uint64_t address;
-    struct cv_frame frame;  // a function, or [file+address] where it has no name
+    struct cv_frame frame;     // a function, or [file+address] where it has no name
     const struct cv_cfi *cfi;  // NULL: no unwinding table covers it
     struct cv_cfi_row row;
 };

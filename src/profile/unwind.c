@@ -38,8 +38,7 @@ size_t cv_unwind(struct cv_symbols *symbols, struct cv_cfi_thread *thread,
         if (place == NULL)
             return 0;
         frames[count++] = place->frame;
-        if (place->cfi != NULL &&
-            place->row.registers[COVET_STACK_RIP].rule == CV_CFI_UNDEFINED) {
+        if (place->cfi != NULL && place->row.registers[COVET_STACK_RIP].rule == CV_CFI_UNDEFINED) {
             *is_complete = true;
             break;
         }

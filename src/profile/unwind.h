@@ -14,7 +14,6 @@
 // first, and returns their number, 0 when memory is exhausted. `*is_complete` is false when the
 // outermost function is not the first one of the thread: no table, or more stack than was copied.
 CV_MUST_USE size_t cv_unwind(struct cv_symbols *symbols, struct cv_cfi_thread *thread,
-                             struct cv_frame frames[CV_UNWIND_FRAMES_MAX],
-                             bool *is_complete);
+                             struct cv_frame frames[CV_UNWIND_FRAMES_MAX], bool *is_complete);
 
 #endif
