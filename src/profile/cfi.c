@@ -285,6 +285,14 @@ static void set_frame(struct build *build, uint64_t number, int64_t offset) {
     build->row->frame_offset = offset;
 }
 
+// Changes one half of a frame address; an expression has no halves.
+static void change_frame(struct build *build, uint64_t number, int64_t offset) {
+    if (build->row->frame_is_computed)
+        build->reader.failed = true;
+    else
+        set_frame(build, number, offset);
+}
+
 static int64_t take_factored(struct build *build) {
     return (int64_t)take_number(&build->reader) * build->common->data_factor;
 }
@@ -352,10 +360,10 @@ static void run_plain(struct build *build, uint8_t instruction) {
         set_frame(build, number, (int64_t)take_number(reader));
         break;
     case 0x0d:  // def_cfa_register
-        set_frame(build, take_number(reader), build->row->frame_offset);
+        change_frame(build, take_number(reader), build->row->frame_offset);
         break;
     case 0x0e:  // def_cfa_offset
-        build->row->frame_offset = (int64_t)take_number(reader);
+        change_frame(build, build->row->frame_register, (int64_t)take_number(reader));
         break;
     case 0x0f:  // def_cfa_expression
         build->row->frame_is_computed = true;
@@ -374,7 +382,7 @@ static void run_plain(struct build *build, uint8_t instruction) {
         set_frame(build, number, take_signed_factored(build));
         break;
     case 0x13:  // def_cfa_offset_sf
-        build->row->frame_offset = take_signed_factored(build);
+        change_frame(build, build->row->frame_register, take_signed_factored(build));
         break;
     case 0x14:  // val_offset
         number = take_number(reader);

@@ -308,7 +308,7 @@ static void test_cfi_survives_cut_and_changed_sections(void **state) {
     for (size_t count = 0; count <= section.count; count++)
         use_all(section.bytes, count);
     for (size_t i = 0; i < section.count; i++) {
-        for (unsigned value = 0; value < 256; value++) {
+        for (unsigned value = 0; value < 256; value += value < 0x30 ? 1 : 7) {
             uint8_t kept = section.bytes[i];
             section.bytes[i] = (uint8_t)value;
             use_all(section.bytes, section.count);
