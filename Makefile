@@ -101,7 +101,7 @@ bpf_missing := $(strip $(if $(BPF_CLANG),,clang) $(if $(BPFTOOL),,bpftool) \
 	$(if $(shell pkg-config --exists 'libbpf >= 0.8' libelf 2>/dev/null && echo yes),,libbpf-dev))
 bpf_sources := $(wildcard bpf/*.bpf.c)
 profile_sources := $(if $(bpf_missing),,$(wildcard src/profile/*.c))
-profiler := $(if $(profile_sources),$(B)/covet-prof)
+profiler := $(if $(filter %/main.c,$(profile_sources)),$(B)/covet-prof)
 
 test_sources := $(filter-out $(if $(profiler),,tests/unit/profile/%),$(wildcard tests/unit/*/test_*.c))
 bench_sources := $(wildcard perf/bench/*.c)

@@ -33,6 +33,7 @@ static __always_inline void leave_core(struct covet_thread *thread, bool asleep,
     thread->is_asleep = asleep;
     if (thread->role != COVET_WORKER)
         return;
+    covet_uring_flush(thread->worker);
     struct covet_sched_stats *stats = bpf_map_lookup_elem(&sched_stats, &thread->worker);
     if (stats == NULL)
         return;
@@ -78,17 +79,21 @@ SEC("tp_btf/sched_switch")
 int covet_sched_switch(uint64_t *ctx) {
     bool preempted = ctx[0];
     const struct task_struct *previous = (void *)ctx[1], *next = (void *)ctx[2];
+    uint32_t generation = *(volatile uint32_t *)&covet_target.generation;
     uint32_t tgid = covet_target.tgid;
+    uint32_t note = COVET_CORE_FOREIGN;
     if ((uint32_t)previous->tgid == tgid) {
         struct covet_thread *thread = covet_thread_find((uint32_t)previous->pid);
         if (thread != NULL)
             leave_core(thread, !preempted && previous->__state != 0, bpf_ktime_get_ns());
     }
     if ((uint32_t)next->tgid == tgid) {
-        struct covet_thread *thread = covet_thread_find((uint32_t)next->pid);
-        if (thread != NULL)
-            enter_core(thread, bpf_ktime_get_ns());
+        int index = covet_thread_index((uint32_t)next->pid);
+        note = index < 0 ? COVET_CORE_UNKNOWN : COVET_CORE_THREAD + (uint32_t)index;
+        if (index >= 0)
+            enter_core(covet_thread_at(index), bpf_ktime_get_ns());
     }
+    covet_core_note(generation, note);
     return 0;
 }
 

@@ -134,6 +134,8 @@ int covet_sys_exit(uint64_t *ctx) {
     struct covet_thread *thread = covet_thread_current();
     if (thread == NULL || thread->syscall == COVET_NO_SYSCALL)
         return 0;
+    if (thread->syscall == SYS_io_uring_enter && thread->role == COVET_WORKER)
+        covet_uring_flush(thread->worker);
     count(thread, bpf_ktime_get_ns() - thread->syscall_start_ns, result);
     thread->syscall = COVET_NO_SYSCALL;
     return 0;

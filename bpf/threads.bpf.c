@@ -1,10 +1,13 @@
 /* The table of threads: who is who, from birth or first sight to exit. */
 #include "threads.h"
 
-#define PF_IO_WORKER 0x10u /* include/linux/sched.h, 5.12 and newer: io-wq's and SQPOLL's */
+/* include/linux/sched.h */
+#define PF_EXITING 0x4u
+#define PF_IO_WORKER 0x10u /* io-wq's and SQPOLL's */
 
 const volatile uint32_t covet_level = 1;
 struct covet_target covet_target = {.tgid = COVET_NO_TGID};
+struct covet_core covet_cores[COVET_CORES_MAX];
 struct covet_thread covet_threads[COVET_THREADS_MAX];
 struct covet_worker covet_workers[COVET_WORKERS_MAX];
 
@@ -100,11 +103,9 @@ static __always_inline void identify(struct covet_thread *thread, uint32_t flags
  * measured, the profiler's iterator come here, so no two look for a place for the same thread. */
 static __always_inline int claim(uint32_t tid) {
     uint32_t home = covet_thread_home(tid);
-    for (uint32_t i = 0; i < COVET_THREAD_PROBES; i++) {
-        uint32_t index = (home + i) & (COVET_THREADS_MAX - 1);
-        if (covet_threads[index].tid == tid)
-            return (int)index;
-    }
+    int known = covet_thread_index(tid);
+    if (known >= 0)
+        return known;
     for (uint32_t i = 0; i < COVET_THREAD_PROBES; i++) {
         uint32_t index = (home + i) & (COVET_THREADS_MAX - 1);
         struct covet_thread *thread = &covet_threads[index];
@@ -123,15 +124,27 @@ __noinline int covet_thread_add(uint32_t tid, uint32_t flags, struct covet_threa
     int index = tid == 0 || name == NULL ? -1 : claim(tid);
     if (index < 0)
         return -1;
-    identify(&covet_threads[(uint32_t)index & (COVET_THREADS_MAX - 1)], flags, name);
+    identify(covet_thread_at(index), flags, name);
     return index;
 }
 
-__noinline int covet_thread_add_current(void) {
-    struct task_struct *task = (void *)bpf_get_current_task_btf();
-    struct covet_thread_name name = {};
-    bpf_get_current_comm(&name, sizeof(name));
-    return covet_thread_add((uint32_t)bpf_get_current_pid_tgid(), task->flags, &name);
+/* The generation is read before what it stands for: a note of an older one is looked up again. */
+__noinline int covet_thread_look(void) {
+    uint32_t generation = *(volatile uint32_t *)&covet_target.generation;
+    uint64_t id = bpf_get_current_pid_tgid();
+    int index = -1;
+    if ((uint32_t)(id >> 32) == covet_target.tgid) {
+        const struct task_struct *task = (void *)bpf_get_current_task_btf();
+        struct covet_thread_name name = {};
+        index = covet_thread_index((uint32_t)id);
+        if (index < 0 && !(task->flags & PF_EXITING)) {
+            bpf_get_current_comm(&name, sizeof(name));
+            index = covet_thread_add((uint32_t)id, task->flags, &name);
+        }
+    }
+    covet_core_note(generation,
+                    index < 0 ? COVET_CORE_FOREIGN : COVET_CORE_THREAD + (uint32_t)index);
+    return index;
 }
 
 __noinline int covet_worker_publish(uint32_t index) {
@@ -171,6 +184,7 @@ int covet_task_rename(uint64_t *ctx) {
     return 0;
 }
 
+/* In the thread that ends; it may wait and work for a while yet, which nobody counts. */
 SEC("tp_btf/sched_process_exit")
 int covet_process_exit(uint64_t *ctx) {
     const struct task_struct *task = (void *)ctx[0];
@@ -182,6 +196,7 @@ int covet_process_exit(uint64_t *ctx) {
     if (thread->role == COVET_WORKER && thread->worker < COVET_WORKERS_MAX)
         covet_workers[thread->worker & (COVET_WORKERS_MAX - 1)].owner = 0;
     thread->tid = 0;
+    covet_core_note(covet_target.generation, COVET_CORE_FOREIGN);
     return 0;
 }
 

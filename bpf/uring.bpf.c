@@ -1,5 +1,10 @@
 /* Ring operations, in the thread that submits or completes them: the worker, or a thread of the
- * kernel that serves it (io-wq, SQPOLL), which may run at the same time, so counts are atomic.
+ * kernel that serves it (io-wq, SQPOLL).
+ *
+ * These are the events that come with every request, so what a worker does itself is tallied in
+ * plain memory and added to the map when it leaves io_uring_enter or the core: before anybody can
+ * see it idle. The kernel's threads, and all that is rare, go to the map at once; several may, so
+ * additions there are atomic.
  *
  * A completion bears its request but for those a request posts before its last (multishot) and
  * messages of other rings. Their opcode is in covet's user_data, and for a ring whose user_data
@@ -20,6 +25,7 @@ static const uint64_t completing_often = OP_BIT(POLL_ADD) | OP_BIT(RECVMSG) | OP
                                          OP_BIT(URING_CMD) | OP_BIT(SEND_ZC) | OP_BIT(SENDMSG_ZC) |
                                          OP_BIT(READ_MULTISHOT) | OP_BIT(RECV_ZC);
 
+struct covet_tally covet_tallies[COVET_WORKERS_MAX][COVET_TALLY_OPS];
 struct covet_noted covet_noted[COVET_NOTED_MAX];
 uint32_t covet_noted_count;
 
@@ -123,6 +129,45 @@ static __always_inline void add(uint64_t *counter) {
     __sync_fetch_and_add(counter, 1);
 }
 
+/* Where the current thread may count without the map; NULL: it may not. */
+static __always_inline struct covet_tally *tally_of(const struct covet_thread *thread,
+                                                    uint32_t opcode) {
+    uint32_t index = thread->worker;
+    if (thread->role != COVET_WORKER || index >= COVET_WORKERS_MAX || opcode >= COVET_TALLY_OPS)
+        return NULL;
+    struct covet_worker *worker = &covet_workers[index];
+    struct covet_tally *tally = &covet_tallies[index][opcode];
+    if (!tally->is_dirty) {
+        uint32_t place = worker->dirty_count;
+        if (place >= COVET_TALLY_DIRTY_MAX)
+            return NULL;
+        worker->dirty[place] = (uint8_t)opcode;
+        worker->dirty_count = place + 1;
+        tally->is_dirty = 1;
+    }
+    return tally;
+}
+
+__noinline int covet_uring_flush(uint32_t index) {
+    if (index >= COVET_WORKERS_MAX)
+        return 0;
+    struct covet_worker *worker = &covet_workers[index];
+    for (uint32_t i = 0; i < COVET_TALLY_DIRTY_MAX && i < worker->dirty_count; i++) {
+        struct covet_uring_key key = {.worker = index, .opcode = worker->dirty[i]};
+        struct covet_tally *tally = &covet_tallies[index][key.opcode & (COVET_TALLY_OPS - 1)];
+        struct covet_uring_stats *stats = covet_entry(&uring_stats, &key, &no_stats);
+        if (stats != NULL) {
+            __sync_fetch_and_add(&stats->submitted, tally->submitted);
+            __sync_fetch_and_add(&stats->completed, tally->completed);
+            __sync_fetch_and_add(&stats->multishot_cqes, tally->more);
+        }
+        worker->completions += tally->completed;
+        tally->submitted = tally->completed = tally->more = tally->is_dirty = 0;
+    }
+    worker->dirty_count = 0;
+    return 0;
+}
+
 static __always_inline void start_clock(uint64_t request) {
     uint32_t index = hash(request) & (STARTS_MAX - 1);
     struct covet_start *start = bpf_map_lookup_elem(&covet_starts, &index);
@@ -157,10 +202,15 @@ static __always_inline int on_submit(const struct io_kiocb *request) {
     if (thread == NULL)
         return 0;
     struct covet_uring_key key = {.opcode = request->opcode};
-    struct covet_uring_stats *stats = stats_of(thread, &key);
-    if (stats == NULL)
-        return 0;
-    add(&stats->submitted);
+    struct covet_tally *tally = tally_of(thread, key.opcode);
+    if (tally != NULL) {
+        tally->submitted++;
+    } else {
+        struct covet_uring_stats *stats = stats_of(thread, &key);
+        if (stats == NULL)
+            return 0;
+        add(&stats->submitted);
+    }
     note(request->cqe.user_data, key.opcode);
     if (covet_level >= 3) {
         /* Through memory the address becomes a number, with which one may calculate. */
@@ -207,17 +257,22 @@ static __always_inline int on_complete(uint64_t request, uint64_t user_data, int
     } else {
         key.opcode = opcode_by_user_data(user_data);
     }
+    struct covet_tally *tally = tally_of(thread, key.opcode);
+    if (tally != NULL) {
+        tally->completed++;
+        tally->more += (flags & CQE_MORE) / CQE_MORE;
+        if (result >= 0 && covet_level < 3)
+            return 0;
+    }
     struct covet_uring_stats *stats = stats_of(thread, &key);
     if (stats == NULL)
         return 0;
-    struct covet_worker *worker = &covet_workers[thread->worker & (COVET_WORKERS_MAX - 1)];
-    if (thread->role == COVET_WORKER)
-        worker->completions++;
-    else
-        add(&worker->completions_elsewhere);
-    add(&stats->completed);
-    if (flags & CQE_MORE)
-        add(&stats->multishot_cqes);
+    if (tally == NULL) {
+        add(&covet_workers[thread->worker & (COVET_WORKERS_MAX - 1)].completions_elsewhere);
+        add(&stats->completed);
+        if (flags & CQE_MORE)
+            add(&stats->multishot_cqes);
+    }
     if (result < 0) {
         add(&stats->errors);
         stats->last_error = result;
@@ -280,8 +335,10 @@ SEC("tp_btf/io_uring_local_work_run")
 int covet_local_work_run(uint64_t *ctx) {
     (void)ctx;
     struct covet_thread *thread = covet_thread_current();
-    if (thread != NULL && thread->role == COVET_WORKER)
+    if (thread != NULL && thread->role == COVET_WORKER) {
+        covet_uring_flush(thread->worker);
         covet_worker_publish(thread->worker);
+    }
     return 0;
 }
 

@@ -248,6 +248,7 @@ void cv_snapshot_total(const struct cv_snapshot *snapshot, struct cv_snapshot_wo
         step_histogram(&total->handler_time, &worker->handler_time, add);
         total->has_proc |= worker->has_proc;
         step_proc(total, worker, add);
+        total->allowed_cpus = CV_MAX(total->allowed_cpus, worker->allowed_cpus);
         total->has_bpf |= worker->has_bpf;
         step_bpf(&total->bpf, &worker->bpf, add);
         step_sched(&total->sched, &worker->sched, add);

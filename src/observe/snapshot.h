@@ -87,7 +87,7 @@ struct cv_snapshot {
     uint64_t interval_ns;  // of a difference: how long between the two; else 0
     struct covet_stats_header server;
     bool has_bpf;        // a profiler is attached: `info` is its own
-    char bpf_note[128];  // why none is used though something is pinned; "" when nothing is
+    char bpf_note[256];  // why none is used though something is pinned; "" when nothing is
     struct covet_profile_info info;
 
     uint32_t worker_count;

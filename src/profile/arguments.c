@@ -68,15 +68,16 @@ static void print_help(const char *name, unsigned accepted) {
         if ((accepted & row->kind) == 0 || row->help == NULL) {
             continue;
         }
-        snprintf(left, sizeof(left), "--%s %s", row->name,
+        snprintf(left, sizeof(left), "%c%c%s--%s %s", row->letter != 0 ? '-' : ' ',
+                 row->letter != 0 ? row->letter : ' ', row->letter != 0 ? ", " : "  ", row->name,
                  row->argument != NULL ? row->argument : "");
-        printf("  %-16s", left);
+        printf("  %-19s ", left);
         for (const char *line = row->help; *line != '\0';) {
             size_t length = strcspn(line, "\n");
             printf("%.*s\n", (int)length, line);
             line += length;
             if (*line == '\n') {
-                printf("  %-16s", "");
+                printf("  %-19s ", "");
                 line++;
             }
         }

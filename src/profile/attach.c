@@ -369,8 +369,10 @@ int cv_attach_clean(const char *pin_dir, int *holder_pid) {
 }
 
 // Following.
-static void pause_programs(struct cv_attach *self) {
-    __atomic_store_n(&self->bpf->data->covet_target.tgid, COVET_NO_TGID, __ATOMIC_SEQ_CST);
+static void set_target(struct cv_attach *self, uint32_t tgid) {
+    struct covet_target *target = &self->bpf->data->covet_target;
+    __atomic_store_n(&target->tgid, tgid, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&target->generation, 1, __ATOMIC_SEQ_CST);
 }
 
 // Runs an iterator once, over the threads of one process where the kernel can choose (6.1), else
@@ -485,7 +487,7 @@ static void set_ports(struct cv_attach *self, const struct cv_running *running) 
 }
 
 int cv_attach_follow(struct cv_attach *attach, const struct cv_running *running) {
-    pause_programs(attach);
+    set_target(attach, COVET_NO_TGID);
     if (running->server_pid == 0) {
         return update_info(attach, running);
     }
@@ -497,7 +499,6 @@ int cv_attach_follow(struct cv_attach *attach, const struct cv_running *running)
     find_counters(attach, running);
     set_ports(attach, running);
     attach->target_count++;
-    __atomic_store_n(&attach->bpf->data->covet_target.tgid, attach->bpf->bss->covet_scan.tgid,
-                     __ATOMIC_SEQ_CST);
+    set_target(attach, attach->bpf->bss->covet_scan.tgid);
     return update_info(attach, running);
 }

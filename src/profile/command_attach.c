@@ -13,6 +13,7 @@
 #include "profile/commands.h"
 #include "profile/control.h"
 #include "profile/session.h"
+#include "profile/successor.h"
 
 #define LOOK_MS 250
 
@@ -30,41 +31,35 @@ static int open_signals(void) {
     return fd < 0 ? -errno : fd;
 }
 
-// The covet that `current` hands over to (USR2), a child of its supervisor with pages of its own.
-static bool find_successor(const struct cv_running *current, struct cv_running *next) {
-    char path[64];
-    char ignored[256];
-    int pid;
-    bool is_found = false;
-    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)current->supervisor_pid,
-             (int)current->supervisor_pid);
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return false;
-    }
-    while (!is_found && fscanf(file, "%d", &pid) == 1) {
-        is_found = pid != current->server_pid &&
-                   cv_running_find(next, pid, ignored, sizeof(ignored)) == 0 &&
-                   next->supervisor_pid == pid && next->server_pid > 0;
-    }
-    fclose(file);
-    return is_found;
+// Whom to look at. `before` is who handed over to the running one, in case that fails; no
+// supervisor: nobody.
+struct target {
+    struct cv_running running;
+    struct cv_running before;
+    uint64_t start_ns;  // Of the running one.
+};
+
+static void aim(struct target *target, const struct cv_running *running) {
+    target->running = *running;
+    target->start_ns = cv_successor_start_ns(running);
 }
 
-// Who is to be measured now: the running covet, its successor, or the one before when the
-// successor failed. Returns false when all are gone.
-static bool look(struct cv_running *current, struct cv_running *before) {
+// Brings the target up to date. Returns false when nobody is left.
+static bool look(struct target *target) {
     struct cv_running next;
-    if (cv_running_refresh(current) != 0) {
-        if (before->supervisor_pid == 0 || cv_running_refresh(before) != 0) {
-            return false;
-        }
-        *current = *before;
-        *before = (struct cv_running){0};
-    }
-    if (find_successor(current, &next)) {
-        *before = *current;
-        *current = next;
+    bool is_there = cv_running_refresh(&target->running) == 0;
+    bool has_successor = is_there
+                             ? cv_successor_find_child(&target->running, &next)
+                             : cv_successor_find_heir(&target->running, target->start_ns, &next);
+    if (has_successor) {
+        target->before = is_there ? target->running : (struct cv_running){0};
+        aim(target, &next);
+    } else if (!is_there && target->before.supervisor_pid > 0 &&
+               cv_running_refresh(&target->before) == 0) {
+        aim(target, &target->before);
+        target->before = (struct cv_running){0};
+    } else {
+        return is_there;
     }
     return true;
 }
@@ -78,17 +73,16 @@ static void follow(struct cv_session *session, const struct cv_running *running,
     }
 }
 
-static void watch(struct cv_session *session, struct cv_running *running, int signal_fd,
+static void watch(struct cv_session *session, struct target *target, int signal_fd,
                   bool is_verbose) {
     struct pollfd poll_fd = {.fd = signal_fd, .events = POLLIN};
-    struct cv_running before = {0};
     while (poll(&poll_fd, 1, LOOK_MS) <= 0) {
-        if (!look(running, &before)) {
+        if (!look(target)) {
             fprintf(stderr, "covet-prof: covet has ended\n");
             return;
         }
-        if (running->server_pid != session->server_pid) {
-            follow(session, running, is_verbose);
+        if (target->running.server_pid != session->server_pid) {
+            follow(session, &target->running, is_verbose);
         }
     }
 }
@@ -97,6 +91,7 @@ static int attach(const struct cv_arguments *arguments) {
     char message[256];
     char text[COVET_PROFILE_LINE_BYTES_MAX];
     struct cv_running running;
+    struct target target = {0};
     struct cv_session session = {0};
     if (cv_running_find(&running, arguments->pid, message, sizeof(message)) != 0) {
         fprintf(stderr, "covet-prof: %s\n", message);
@@ -115,7 +110,8 @@ static int attach(const struct cv_arguments *arguments) {
     }
     follow(&session, &running, arguments->is_verbose);
     fprintf(stderr, "covet-prof: %s\n", cv_session_on_line(&session, "--level 1", text));
-    watch(&session, &running, signal_fd, arguments->is_verbose);
+    aim(&target, &running);
+    watch(&session, &target, signal_fd, arguments->is_verbose);
     cv_session_close(&session);
     return 0;
 }

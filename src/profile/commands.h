@@ -21,4 +21,13 @@ CV_MUST_USE int cv_check_main(int argc, char **argv);
 // Removes what a killed profiler has left.
 CV_MUST_USE int cv_clean_main(int argc, char **argv);
 
+// Shows figures of a running covet.
+CV_MUST_USE int cv_stat_main(int argc, char **argv);
+// Holds them to a file of limits.
+CV_MUST_USE int cv_budget_main(int argc, char **argv);
+// Compares two of its outputs.
+CV_MUST_USE int cv_diff_main(int argc, char **argv);
+// Says what is wrong.
+CV_MUST_USE int cv_doctor_main(int argc, char **argv);
+
 #endif

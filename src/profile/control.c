@@ -1,12 +1,13 @@
-// Nobody waits for this process and nobody tells it to end: the end of the line is the only word
-// that counts, so that signals meant for covet's process group (Ctrl-C, a terminal that closes) do
-// not end it before covet has drained.
+// Nobody waits for this process. It ends with its line, or of a TERM meant for it alone (a newer
+// covet-prof is to take its place); signals that a terminal sends to all of covet's process group
+// do not end it before covet has drained.
 #include "profile/control.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -61,11 +62,34 @@ static int try_open(struct cv_session *session, const struct cv_attach_options *
     return is_held ? -EAGAIN : cv_session_exit_code(error);
 }
 
-static void ignore_signals(void) {
-    static const int numbers[] = {SIGINT, SIGHUP, SIGUSR2, SIGPIPE};
-    for (size_t i = 0; i < CV_ARRAY_COUNT(numbers); i++) {
-        signal(numbers[i], SIG_IGN);
+static volatile sig_atomic_t is_told_to_end;
+
+static void on_term(int number) {
+    (void)number;
+    is_told_to_end = 1;
+}
+
+// TERM comes in while we wait and at no other time.
+static void set_signals(void) {
+    static const int ignored[] = {SIGINT, SIGHUP, SIGUSR2, SIGPIPE};
+    struct sigaction action = {.sa_handler = on_term};
+    sigset_t term;
+    for (size_t i = 0; i < CV_ARRAY_COUNT(ignored); i++) {
+        signal(ignored[i], SIG_IGN);
     }
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigprocmask(SIG_BLOCK, &term, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+// Whether something can be read within this time, -1: any.
+static bool wait_for_line(int fd, int limit_ms) {
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    struct timespec limit = {.tv_nsec = limit_ms * 1000000L};
+    sigset_t none;
+    sigemptyset(&none);
+    return ppoll(&poll_fd, 1, limit_ms < 0 ? NULL : &limit, &none) > 0;
 }
 
 int cv_control_run(int fd, const struct cv_attach_options *options) {
@@ -74,9 +98,9 @@ int cv_control_run(int fd, const struct cv_attach_options *options) {
     struct waiting waiting = {.since_ns = cv_clock_monotonic_ns()};
     int is_open = -EAGAIN;
     int alive = 1;
-    ignore_signals();
+    set_signals();
     cv_session_step_back();
-    while (alive > 0) {
+    while (alive > 0 && !is_told_to_end) {
         if (session.attach == NULL) {
             is_open = try_open(&session, options, &line, &waiting);
             if (is_open > 0) {
@@ -84,8 +108,7 @@ int cv_control_run(int fd, const struct cv_attach_options *options) {
             }
         }
         cv_line_follow(&line, &session);
-        struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-        if (poll(&poll_fd, 1, is_open == 0 ? -1 : RETRY_MS) > 0) {
+        if (wait_for_line(fd, is_open == 0 ? -1 : RETRY_MS)) {
             alive = cv_line_receive(&line);
         }
     }
@@ -93,5 +116,5 @@ int cv_control_run(int fd, const struct cv_attach_options *options) {
         say_off(&line, CV_LINE_FOREIGN_REASON, CV_LINE_FOREIGN_REMEDY);
     }
     cv_session_close(&session);
-    return alive == 0 ? 0 : CV_EXIT_FAILED;
+    return alive < 0 ? CV_EXIT_FAILED : 0;
 }

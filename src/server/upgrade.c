@@ -166,15 +166,20 @@ static int take_single(const char *variable) {
     return fd;
 }
 
+// A number that somebody else may have given: what it names is looked at before it is touched.
 static int take_profile(void) {
-    int fd = take_single(COVET_PROFILE_FD);
+    const char *list = getenv(COVET_PROFILE_FD);
+    int fd = next_fd(&list);
     int type = 0;
     socklen_t type_bytes = sizeof(type);
-    if (fd >= 0 &&
-        (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_bytes) < 0 || type != SOCK_SEQPACKET)) {
+    unsetenv(COVET_PROFILE_FD);
+    if (fd < 0) {
+        return -1;
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_bytes) < 0 || type != SOCK_SEQPACKET ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
         cv_log(CV_LOG_WARN, "profile_refused", "fd=%d reason=\"not a profiler's line\"", fd);
-        close(fd);
-        fd = -1;
+        return -1;
     }
     return fd;
 }
