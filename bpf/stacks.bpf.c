@@ -37,6 +37,15 @@ struct {
     __type(value, struct covet_stack_record);
 } covet_stack_asleep SEC(".maps");
 
+/* Where the stack of a thread ends, by thread, as the profiler learned from its first records. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, COVET_THREADS_MAX);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, uint32_t);
+    __type(value, uint64_t);
+} covet_stack_tops SEC(".maps");
+
 static __always_inline void fill_head(struct covet_stack_head *head, uint32_t event,
                                       const struct task_struct *task) {
     head->event = event;
@@ -70,8 +79,7 @@ static __always_inline void fill_task(struct covet_stack_record *record, uint32_
     to[15] = from->r15;
     to[16] = from->ip;
     record->stack_start = from->sp & ~(uint64_t)(COVET_STACK_CHUNK_BYTES - 1);
-    record->stack_bytes = 0;
-    record->kernel_count = 0;
+    record->stack_top = 0;
 }
 
 static __always_inline void set_kernel_bytes(struct covet_stack_record *record, long bytes) {
@@ -80,6 +88,8 @@ static __always_inline void set_kernel_bytes(struct covet_stack_record *record, 
 
 /* `bytes` of stack[] are filled. The profiler looks often enough, and needs no waking. */
 static __always_inline void send_record(struct covet_stack_record *record, uint32_t bytes) {
+    if (bytes > sizeof(record->stack))
+        return;
     record->stack_bytes = bytes;
     if (bpf_ringbuf_output(&covet_stack_ring, record,
                            offsetof(struct covet_stack_record, stack) + bytes,
@@ -87,24 +97,51 @@ static __always_inline void send_record(struct covet_stack_record *record, uint3
         __sync_fetch_and_add(&covet_stack_lost, 1);
 }
 
-/* The current thread's. Chunks are aligned, so none of them reaches from a mapped page into one
- * that is not: what can be read is read. */
+/* Where to stop; UINT64_MAX when that is not known, or when the thread is on another stack now. */
+static __always_inline uint64_t find_top(struct covet_stack_record *record) {
+    uint64_t *top = bpf_map_lookup_elem(&covet_stack_tops, &record->head.thread_id);
+
+    record->stack_top = top == NULL ? 0 : *top;
+    return record->stack_top > record->stack_start ? record->stack_top : UINT64_MAX;
+}
+
+/* A copy in the making: a loop that is verified once, however often it runs. */
+struct copying {
+    struct covet_stack_record *record;
+    uint64_t top;
+    uint32_t bytes;
+};
+
+/* Chunks are aligned, so none of them reaches from one page into another. What cannot be read is
+ * left out: beyond the end of the stack, which is why that is worth knowing, but also pages in the
+ * middle that nobody has touched yet. */
+static long copy_chunk(uint32_t index, struct copying *copying) {
+    uint32_t offset = (index & (COVET_STACK_CHUNKS - 1)) * COVET_STACK_CHUNK_BYTES;
+    uint8_t *to = copying->record->stack + offset;
+    uint64_t from = copying->record->stack_start + offset;
+
+    if (from >= copying->top)
+        return 1;
+    if (bpf_probe_read_user(to, COVET_STACK_CHUNK_BYTES, (void *)from) == 0)
+        copying->bytes = offset + COVET_STACK_CHUNK_BYTES;
+    return 0;
+}
+
+/* The current thread's. */
 static __always_inline void send_current(void *context, struct task_struct *task, uint32_t event) {
-    uint32_t cpu = bpf_get_smp_processor_id(), chunk;
-    struct covet_stack_record *record = bpf_map_lookup_elem(&covet_stack_scratch, &cpu);
+    uint32_t cpu = bpf_get_smp_processor_id();
+    struct copying copying = {.record = bpf_map_lookup_elem(&covet_stack_scratch, &cpu)};
+    struct covet_stack_record *record = copying.record;
 
     if (record == NULL)
         return;
     fill_task(record, event, task);
     set_kernel_bytes(record, bpf_get_stack(context, record->kernel, sizeof(record->kernel), 0));
-    for (chunk = 0; chunk < COVET_STACK_CHUNKS; chunk++) {
-        uint32_t offset = chunk * COVET_STACK_CHUNK_BYTES;
-        if (record->registers[COVET_STACK_RIP] == 0 ||
-            bpf_probe_read_user(record->stack + offset, COVET_STACK_CHUNK_BYTES,
-                                (void *)(record->stack_start + offset)) != 0)
-            break;
+    if (record->registers[COVET_STACK_RIP] != 0) {
+        copying.top = find_top(record);
+        bpf_loop(COVET_STACK_CHUNKS, copy_chunk, &copying, 0);
     }
-    send_record(record, chunk * COVET_STACK_CHUNK_BYTES);
+    send_record(record, copying.bytes);
 }
 
 SEC("?perf_event")

@@ -38,10 +38,10 @@ struct covet_stack_record {
     char name[COVET_THREAD_NAME_BYTES];
     uint64_t registers[COVET_STACK_REGISTERS]; /* rip 0: a kernel thread, no user's side */
     uint64_t stack_start;                      /* address of stack[0] */
-    uint32_t stack_bytes;
+    uint64_t stack_top;                        /* as covet_stack_tops has it; 0: not known */
+    uint32_t stack_bytes;                      /* up to the last chunk that could be read */
     uint32_t kernel_count;
     uint64_t kernel[COVET_STACK_KERNEL_MAX]; /* innermost first */
-    uint64_t unused;                         /* keeps `stack` on a cache line's boundary */
     uint8_t stack[COVET_STACK_CHUNKS * COVET_STACK_CHUNK_BYTES];
 };
 

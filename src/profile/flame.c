@@ -65,7 +65,13 @@ static uint64_t own_cpu_ns(void) {
 }
 
 static void take_record(void *context, const struct covet_stack_record *record) {
-    cv_flame_stacks_add(context, record);
+    struct run *run = context;
+
+    cv_flame_stacks_add(&run->stacks, record);
+    if (record->head.event == COVET_STACK_RESUMED)
+        return;
+    if (record->stack_top == 0 && run->stacks.stack_top != 0)
+        cv_samples_set_top(run->samples, record->head.thread_id, run->stacks.stack_top);
 }
 
 // A second Ctrl-C ends the program as usual.
@@ -83,11 +89,11 @@ static void measure(struct run *run) {
 
     while (!is_interrupted && now_ns() < deadline && kill(run->server_pid, 0) == 0) {
         nanosleep(&pause, NULL);
-        cv_samples_read(run->samples, take_record, &run->stacks);
+        cv_samples_read(run->samples, take_record, run);
     }
     run->end_ns = now_ns();
     cv_samples_stop(run->samples);
-    cv_samples_read(run->samples, take_record, &run->stacks);
+    cv_samples_read(run->samples, take_record, run);
     cv_flame_stacks_end(&run->stacks, run->end_ns);
     run->lost = cv_samples_lost(run->samples);
     double elapsed = (double)(run->end_ns - run->start_ns);

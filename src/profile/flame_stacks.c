@@ -59,12 +59,16 @@ static uint32_t descend_user(struct cv_flame_stacks *stacks, uint32_t node,
     };
     bool is_complete;
 
+    stacks->stack_top = 0;
     if (record->registers[COVET_STACK_RIP] == 0)
         return node;  // One of the kernel's own threads for the server.
     memcpy(thread.registers, record->registers, sizeof(thread.registers));
     size_t count = cv_unwind(stacks->symbols, &thread, frames, &is_complete);
     if (count == 0)
         return 0;
+    // The first function of a thread begins where its stack does. Failing that, what could be read.
+    stacks->stack_top =
+        is_complete ? thread.registers[COVET_STACK_RSP] : record->stack_start + thread.stack_bytes;
     if (!is_complete) {
         stacks->incomplete_count++;
         node = descend_named(stacks, node, "[incomplete]", CV_ORIGIN_UNKNOWN);

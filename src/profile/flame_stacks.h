@@ -27,6 +27,7 @@ struct cv_flame_stacks {
     size_t sleeper_count;
     uint64_t stack_count;       // samples or sleeps in the tree
     uint64_t incomplete_count;  // of them, those whose outermost functions are missing
+    uint64_t stack_top;         // where the stack of the last record ends; 0: it has none
     bool is_out_of_memory;      // something is missing in the tree
 };
 

@@ -263,6 +263,12 @@ void cv_samples_read(struct cv_samples *samples, cv_samples_fn on_record, void *
     (void)ring_buffer__consume(samples->ring);
 }
 
+void cv_samples_set_top(struct cv_samples *samples, uint32_t thread_id, uint64_t top) {
+    // Without it stacks are copied all the same, only more of them.
+    (void)bpf_map__update_elem(samples->bpf->maps.covet_stack_tops, &thread_id, sizeof(thread_id),
+                               &top, sizeof(top), BPF_ANY);
+}
+
 uint64_t cv_samples_lost(const struct cv_samples *samples) {
     return samples->bpf->bss->covet_stack_lost;
 }

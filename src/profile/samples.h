@@ -40,6 +40,9 @@ void cv_samples_stop(struct cv_samples *samples);
 // times a second.
 void cv_samples_read(struct cv_samples *samples, cv_samples_fn on_record, void *context);
 
+// Tells where the stack of a thread ends, so that no more of it is copied.
+void cv_samples_set_top(struct cv_samples *samples, uint32_t thread_id, uint64_t top);
+
 // Records that found the ring full.
 uint64_t cv_samples_lost(const struct cv_samples *samples);
 

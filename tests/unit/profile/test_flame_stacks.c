@@ -56,6 +56,7 @@ static void test_flame_stacks_count_samples_by_thread(void **state) {
     assert_string_equal(folded(), "covet-w0;[incomplete];own_address 2\na name of 16 by! 1\n");
     assert_int_equal(stacks.stack_count, 3);
     assert_int_equal(stacks.incomplete_count, 2);
+    assert_int_equal(stacks.stack_top, 0);
 }
 
 static void test_flame_stacks_take_wanted_workers_alone(void **state) {
