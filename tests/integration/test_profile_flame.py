@@ -179,14 +179,15 @@ def test_server_in_a_pid_namespace(env):
 def workers_below(pid):
     """The processes below this one that have a worker."""
     children = procfs.children(pid)
-    found = [child for child in children if "covet-w0" in [procfs.name(child, t) for t in procfs.tasks(child)]]
+    found = [pid for pid in children if "covet-w0" in [procfs.name(pid, task) for task in procfs.tasks(pid)]]
     return found + [deeper for child in children for deeper in workers_below(child)]
 
 
 @needs_root
 def test_interrupt_ends_early_and_leaves_no_program(env):
     with Server(env, "--profile", "off") as server, Load(server.address, threads=2):
-        command = [profile.program(env), "flame", "-p", str(server.pid), "-d", "60", "-o", env.path("flame.svg")]
+        command = [profile.program(env), "flame", "-p", str(server.pid), "-d", "60"]
+        command += ["-o", env.path("flame.svg")]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         numbers = procfs.wait_for(lambda: programs(process.pid), 5)
         assert numbers, "no program was attached"
@@ -202,7 +203,8 @@ def test_interrupt_ends_early_and_leaves_no_program(env):
 def test_server_that_ends_meanwhile_ends_the_measurement(env):
     profile.program(env)
     with Server(env, "--profile", "off") as server:
-        command = [profile.program(env), "flame", "-p", str(server.pid), "-d", "60", "--off-cpu", "-o", "-"]
+        command = [profile.program(env), "flame", "-p", str(server.pid), "-d", "60"]
+        command += ["--off-cpu", "-o", "-"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert procfs.wait_for(lambda: programs(process.pid), 5), "no program was attached"
         time.sleep(0.2)
@@ -247,7 +249,8 @@ def test_rights_that_are_missing_are_named(env):
 @limit_s(90)
 def test_picture_works_in_a_browser(env):
     profile.program(env)
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    browser = next(filter(None, map(shutil.which, names)), None)
     if not browser:
         raise Skip("no Chromium")
     with spinning(env) as server, Load(server.address, threads=4):
@@ -255,9 +258,8 @@ def test_picture_works_in_a_browser(env):
         assert code == 0, stderr
     with open(env.path("flame.svg")) as file, open(env.path("probed.svg"), "w") as probed:
         probed.write(file.read().replace("</svg>", PROBE))
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={env.path('browser')}"]
-    done = subprocess.run(
-        [*command, "--dump-dom", f"file://{env.path('probed.svg')}"], capture_output=True, text=True, timeout=60
-    )
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += [f"--user-data-dir={env.path('browser')}", f"file://{env.path('probed.svg')}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     seen = re.search(r'data-seen="([a-z,]*)"', done.stdout)
     assert seen and set(seen.group(1).split(",")) == {"true"}, (seen, done.stderr[-500:])
