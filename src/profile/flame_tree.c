@@ -63,33 +63,32 @@ void cv_flame_tree_weigh(struct cv_flame_tree *tree, uint32_t node, uint64_t wei
     tree->nodes[0].total += weight;
 }
 
-static int compare_nodes(const void *a, const void *b) {
-    const struct cv_flame_node *left = *(const struct cv_flame_node *const *)a;
-    const struct cv_flame_node *right = *(const struct cv_flame_node *const *)b;
+static int compare_nodes(const void *a, const void *b, void *nodes) {
+    const struct cv_flame_node *left = (struct cv_flame_node *)nodes + *(const uint32_t *)a;
+    const struct cv_flame_node *right = (struct cv_flame_node *)nodes + *(const uint32_t *)b;
     int order = strverscmp(left->frame.name, right->frame.name);
 
     return order != 0 ? order : (int)left->frame.origin - (int)right->frame.origin;
 }
 
-static void sort_children(struct cv_flame_tree *tree, uint32_t parent,
-                          struct cv_flame_node **children) {
+static void sort_children(struct cv_flame_tree *tree, uint32_t parent, uint32_t *children) {
     uint32_t *link = &tree->nodes[parent].first_child;
     size_t count = 0;
 
     for (uint32_t child = *link; child != 0; child = tree->nodes[child].next_sibling)
-        children[count++] = &tree->nodes[child];
+        children[count++] = child;
     if (count < 2)
         return;
-    qsort(children, count, sizeof(*children), compare_nodes);
+    qsort_r(children, count, sizeof(*children), compare_nodes, tree->nodes);
     for (size_t i = 0; i < count; i++) {
-        *link = (uint32_t)(children[i] - tree->nodes);
-        link = &children[i]->next_sibling;
+        *link = children[i];
+        link = &tree->nodes[children[i]].next_sibling;
     }
     *link = 0;
 }
 
 void cv_flame_tree_sort(struct cv_flame_tree *tree) {
-    struct cv_flame_node **children = calloc(tree->count, sizeof(struct cv_flame_node *));
+    uint32_t *children = calloc(tree->count, sizeof(*children));
 
     if (children == NULL)
         return;  // Any order shows the same.

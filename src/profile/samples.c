@@ -14,24 +14,20 @@
 
 #include "profile/skeleton.h"
 
+// What runs a program.
+struct clock {
+    struct bpf_link *link;  // owned; NULL for a core that is off
+};
+
 struct cv_samples {
-    struct covet_bpf *bpf;    // owned
-    struct bpf_link **links;  // owned, one per core; NULL for a core that is off
-    int link_count;
+    struct covet_bpf *bpf;  // owned
+    struct clock *clocks;   // owned, one per core, or the one switch of threads
+    int clock_count;
     int stats_fd;  // owned; as long as it is open the kernel measures programs. -1: it does not
     struct ring_buffer *ring;  // owned
     cv_samples_fn on_record;   // of the cv_samples_read that runs
     void *context;
 };
-
-CV_PRINTF(3, 4)
-static void say(char *message, size_t message_bytes, const char *format, ...) {
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(message, message_bytes, format, arguments);
-    va_end(arguments);
-}
 
 static int be_silent(enum libbpf_print_level level, const char *format, va_list arguments) {
     (void)level;
@@ -53,18 +49,19 @@ static int explain(int error, char *message, size_t message_bytes) {
     switch (error) {
     case -EPERM:
     case -EACCES:
-        say(message, message_bytes,
-            "the kernel refuses BPF programs: needs CAP_BPF and CAP_PERFMON; try sudo");
+        snprintf(message, message_bytes,
+                 "the kernel refuses BPF programs: needs CAP_BPF and CAP_PERFMON; try sudo");
         return -EPERM;
     case -ENOENT:
     case -ESRCH:
     case -EINVAL:
-        say(message, message_bytes,
+        snprintf(
+            message, message_bytes,
             "this kernel cannot: needs BPF type information (/sys/kernel/btf/vmlinux) and Linux "
             "5.18 or newer");
         return -EOPNOTSUPP;
     default:
-        say(message, message_bytes, "BPF programs: %s", strerror(-error));
+        snprintf(message, message_bytes, "BPF programs: %s", strerror(-error));
         return error;
     }
 }
@@ -134,7 +131,7 @@ static int load(struct cv_samples *samples, const struct cv_samples_options *opt
         return explain(error, message, message_bytes);
     error = find_server(samples->bpf, options->server_pid);
     if (error == -ESRCH)
-        say(message, message_bytes, "process %d is gone", (int)options->server_pid);
+        snprintf(message, message_bytes, "process %d is gone", (int)options->server_pid);
     if (error != 0)
         return message[0] != '\0' ? error : explain(error, message, message_bytes);
     samples->ring = ring_buffer__new(bpf_map__fd(samples->bpf->maps.covet_stack_ring),
@@ -158,19 +155,21 @@ static int open_clock(int cpu, uint32_t hz) {
 
 static int explain_clock(int error, uint32_t hz, char *message, size_t message_bytes) {
     if (error == -EPERM || error == -EACCES) {
-        say(message, message_bytes,
+        snprintf(
+            message, message_bytes,
             "perf_event_open is refused: needs CAP_PERFMON, or kernel.perf_event_paranoid at 0 "
             "(sysctl); try sudo");
         return -EPERM;
     }
     if (error == -EINVAL) {
-        say(message, message_bytes,
+        snprintf(
+            message, message_bytes,
             "%u samples per second are more than kernel.perf_event_max_sample_rate allows; take a "
             "lower -F",
             hz);
         return error;
     }
-    say(message, message_bytes, "perf_event_open: %s", strerror(-error));
+    snprintf(message, message_bytes, "perf_event_open: %s", strerror(-error));
     return error;
 }
 
@@ -179,19 +178,19 @@ static int attach_clocks(struct cv_samples *samples, uint32_t hz, char *message,
     int cpu_count = libbpf_num_possible_cpus();
     int attached = 0, error = 0;
 
-    samples->links = calloc((size_t)CV_MAX(cpu_count, 1), sizeof(*samples->links));
-    if (samples->links == NULL)
+    samples->clocks = calloc((size_t)CV_MAX(cpu_count, 1), sizeof(*samples->clocks));
+    if (samples->clocks == NULL)
         return -ENOMEM;
-    samples->link_count = CV_MAX(cpu_count, 0);
+    samples->clock_count = CV_MAX(cpu_count, 0);
     for (int cpu = 0; cpu < cpu_count; cpu++) {
         int fd = open_clock(cpu, hz);
         if (fd == -ENODEV)
             continue;  // The core is off.
         if (fd < 0)
             return explain_clock(fd, hz, message, message_bytes);
-        samples->links[cpu] =
+        samples->clocks[cpu].link =
             bpf_program__attach_perf_event(samples->bpf->progs.covet_stack_sample, fd);
-        if (samples->links[cpu] == NULL) {
+        if (samples->clocks[cpu].link == NULL) {
             error = -errno;
             close(fd);
             return explain_clock(error, hz, message, message_bytes);
@@ -202,12 +201,12 @@ static int attach_clocks(struct cv_samples *samples, uint32_t hz, char *message,
 }
 
 static int attach_switches(struct cv_samples *samples, char *message, size_t message_bytes) {
-    samples->links = calloc(1, sizeof(*samples->links));
-    if (samples->links == NULL)
+    samples->clocks = calloc(1, sizeof(*samples->clocks));
+    if (samples->clocks == NULL)
         return -ENOMEM;
-    samples->link_count = 1;
-    samples->links[0] = bpf_program__attach(samples->bpf->progs.covet_stack_switch);
-    int error = samples->links[0] == NULL
+    samples->clock_count = 1;
+    samples->clocks[0].link = bpf_program__attach(samples->bpf->progs.covet_stack_switch);
+    int error = samples->clocks[0].link == NULL
                     ? -errno
                     : run_iterator(samples->bpf->progs.covet_stack_find_asleep);
     return error == 0 ? 0 : explain(error, message, message_bytes);
@@ -218,7 +217,7 @@ int cv_samples_open(struct cv_samples **samples, const struct cv_samples_options
     struct cv_samples *made = calloc(1, sizeof(*made));
 
     if (made == NULL) {
-        say(message, message_bytes, "out of memory");
+        snprintf(message, message_bytes, "out of memory");
         return -ENOMEM;
     }
     message[0] = '\0';
@@ -231,7 +230,7 @@ int cv_samples_open(struct cv_samples **samples, const struct cv_samples_options
     }
     if (error != 0) {
         if (message[0] == '\0')
-            say(message, message_bytes, "%s", strerror(-error));
+            snprintf(message, message_bytes, "%s", strerror(-error));
         cv_samples_close(made);
         return error;
     }
@@ -240,16 +239,16 @@ int cv_samples_open(struct cv_samples **samples, const struct cv_samples_options
 }
 
 void cv_samples_stop(struct cv_samples *samples) {
-    for (int i = 0; i < samples->link_count; i++)
-        bpf_link__destroy(samples->links[i]);
-    samples->link_count = 0;
+    for (int i = 0; i < samples->clock_count; i++)
+        bpf_link__destroy(samples->clocks[i].link);
+    samples->clock_count = 0;
 }
 
 void cv_samples_close(struct cv_samples *samples) {
     if (samples == NULL)
         return;
     cv_samples_stop(samples);
-    free(samples->links);
+    free(samples->clocks);
     ring_buffer__free(samples->ring);
     if (samples->stats_fd >= 0)
         close(samples->stats_fd);
