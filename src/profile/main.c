@@ -6,6 +6,7 @@
 
 #include "base/compiler.h"
 #include "profile/commands.h"
+#include "profile/flame.h"
 
 struct subcommand {
     const char *name;
@@ -23,6 +24,7 @@ static const struct subcommand subcommands[] = {
     {"doctor", cv_doctor_main, "say what is wrong, the evidence and what to do"},
     {"check", cv_check_main, "say what this kernel and these rights allow, and why not"},
     {"clean", cv_clean_main, "remove the maps that a killed profiler has left"},
+    {"flame", cv_flame_main, "show where the threads spend their time, as one picture (SVG)"},
 };
 
 static void print_help(FILE *out) {
