@@ -228,6 +228,8 @@ $(B)/observe.a: $(call objects_of,$(observe_sources))
 profile_objects := $(call objects_of,$(profile_sources))
 $(profile_objects) $(patsubst %,$(B)/obj/%.o,$(basename $(filter tests/unit/profile/%,$(test_sources)))): | $(B)/gen/covet.skel.h
 $(B)/obj/src/profile/flame_svg.o: src/profile/flame_svg.js src/profile/flame_svg.css
+# The assembler copies these in, so the compiler knows nothing of them.
+$(B)/obj/src/profile/page_assets.o: $(wildcard src/profile/page/*)
 $(B)/profile.a: $(filter-out %/main.o,$(profile_objects))
 	$(call quiet,AR,$@)$(archive)
 $(B)/covet-prof: $(B)/obj/src/profile/main.o $(B)/profile.a $(B)/observe.a $(B)/libcovet.a

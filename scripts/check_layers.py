@@ -22,7 +22,7 @@ SERVER = ["serve", "files", "upload", "db", "net", "app", "http"] + CORE
 TABLE = [
     (5, ["cli"], ["server", "demo", "tls", "ws", "json"] + SERVER),
     (5, ["pybridge"], ["server", "app"] + L1),
-    (5, ["profile"], ["observe", "json", "metrics"] + L1),
+    (5, ["profile"], ["observe", "http", "json", "metrics"] + L1),
     (5, ["demo"], []),
     (4, ["server"], SERVER),
     (3, ["serve"], SERVE),

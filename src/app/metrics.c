@@ -29,7 +29,8 @@ int covet_metrics_respond(struct covet_response *response) {
     if (result == 0) {
         struct cv_span text = cv_buffer_span(&gathering.buffer);
 
-        result = covet_response_bytes(response, CV_EXPOSITION_CONTENT_TYPE, text.data, text.length);
+        result =
+            covet_response_bytes(response, CV_OPENMETRICS_CONTENT_TYPE, text.data, text.length);
     } else {
         result = covet_response_error(response, 500);
     }

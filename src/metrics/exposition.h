@@ -6,18 +6,13 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
-#include "base/span.h"
 #include "metrics/counter.h"
-
-#define CV_EXPOSITION_CONTENT_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
-
-// Takes the next piece of text, borrowed for the call. Returns 0, or a negative value to stop.
-typedef int (*cv_exposition_fn)(void *context, struct cv_span text);
+#include "metrics/openmetrics.h"
 
 // Writes the whole exposition in pieces of at most 1 KiB; nothing is allocated. `version` is that
 // of the program, at most 64 bytes without quotes, backslashes or newlines; `now_ns` is
 // CLOCK_MONOTONIC now. Workers may go on counting. Returns 0 or what `write` returned to stop.
 CV_MUST_USE int cv_exposition_write(const struct cv_stats *stats, const char *version,
-                                    uint64_t now_ns, cv_exposition_fn write, void *context);
+                                    uint64_t now_ns, cv_openmetrics_fn write, void *context);
 
 #endif

@@ -20,6 +20,9 @@ CV_MUST_USE int cv_run_main(int argc, char **argv);
 CV_MUST_USE int cv_check_main(int argc, char **argv);
 // Removes what a killed profiler has left.
 CV_MUST_USE int cv_clean_main(int argc, char **argv);
+// Shows it all to browsers and monitors, until SIGINT or SIGTERM, or until the covet named with -p
+// is gone.
+CV_MUST_USE int cv_serve_main(int argc, char **argv);
 
 // Shows figures of a running covet.
 CV_MUST_USE int cv_stat_main(int argc, char **argv);

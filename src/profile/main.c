@@ -22,6 +22,7 @@ static const struct subcommand subcommands[] = {
     {"budget", cv_budget_main, "hold it to a file of limits; the exit code is the verdict"},
     {"diff", cv_diff_main, "compare two outputs of stat --json"},
     {"doctor", cv_doctor_main, "say what is wrong, the evidence and what to do"},
+    {"serve", cv_serve_main, "show it all live on a web page, and to Prometheus"},
     {"check", cv_check_main, "say what this kernel and these rights allow, and why not"},
     {"clean", cv_clean_main, "remove the maps that a killed profiler has left"},
     {"flame", cv_flame_main, "show where the threads spend their time, as one picture (SVG)"},

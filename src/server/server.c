@@ -476,7 +476,7 @@ static int write_metrics(void *context, struct cv_span text) {
 static void answer_metrics(struct server *server, uint16_t method, struct cv_span query,
                            struct cv_admin_reply *reply) {
     (void)method, (void)query;
-    reply->content_type = CV_SPAN(CV_EXPOSITION_CONTENT_TYPE);
+    reply->content_type = CV_SPAN(CV_OPENMETRICS_CONTENT_TYPE);
     int result = cv_exposition_write(server->options->stats, COVET_VERSION, cv_clock_monotonic_ns(),
                                      write_metrics, reply);
     reply->status = result == 0 ? 200 : 500;

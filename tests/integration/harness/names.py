@@ -41,6 +41,15 @@ MEMORY_PEAK = "covet_memory_peak_bytes"
 MEMORY_REFILLS = "covet_memory_refills_total"
 MEMORY_SLABS = "covet_memory_slabs"
 
+# The same of covet-prof serve's /metrics.
+PROFILE_UP = "covet_profile_up"
+PROFILE_LEVEL = "covet_profile_level"
+PROFILE_REQUESTS = "covet_profile_requests_total"
+PROFILE_SYSCALLS = "covet_profile_syscalls_total"
+PROFILE_RING_COMPLETED = "covet_profile_ring_completed_total"
+PROFILE_TCP_EVENTS = "covet_profile_tcp_events_total"
+PROFILE_CPU = "covet_profile_cpu_seconds_total"
+
 # Words in the log (regular expressions).
 STARTED = r"event=start\b"
 RELOADED = "event=reloaded"
