@@ -1,10 +1,11 @@
 """covet-tune bench: does a setting do anything here?
 
-Each setting is off and on in turns, in an order that changes from round to round, so that a drift of the machine falls
-on both. A half starts a covet of its own (many settings are read when a socket is made), loads it over loopback and
-ends it. A ratio is taken inside a round; told are the median of the rounds and an interval that holds the true median
-with 99 %, whatever the noise looks like: ranks of the ordered ratios, from the binomial distribution. It takes eight
-rounds to say anything. The first step changes nothing: what it shows is what the method shows of nothing.
+Each setting is off and on in turns, in an order that changes from round to round, so that a drift of the
+machine falls on both. A half starts a covet of its own (many settings are read when a socket is made), loads
+it over loopback and ends it. A ratio is taken inside a round; told are the median of the rounds and an
+interval that holds the true median with 99 %, whatever the noise looks like: ranks of the ordered ratios,
+from the binomial distribution. It takes eight rounds to say anything. The first step changes nothing: what it
+shows is what the method makes of nothing.
 """
 import json
 import math
@@ -17,8 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from tune import table
+
 HERE = Path(__file__).resolve().parent
 STEP_S = 30.0
+START_S_MAX = 5.0
 HALF_S_MAX = 0.75
 HALVES = 40  # Into so many a step's time is cut, less what starting and stopping takes of it.
 ERROR = 0.01
@@ -32,13 +36,15 @@ LOADS = {
     "many-connections": ("64 connections, a new one for each request", "-c 64 --reconnect 1 {url}"),
 }
 # Name, what less of it is called, what more.
-FIGURES = {"cpu_ns": ("CPU per request", "less", "more"), "requests_per_s": ("requests/s", "fewer", "more"),
+FIGURES = {"cpu_ns": ("CPU per request", "less", "more"),
+           "requests_per_s": ("requests/s", "fewer", "more"),
            "p99_us": ("p99", "shorter", "longer")}
 
 
 def program(name, folder):
-    """In `folder` where one is given; else the one built in the source tree, or installed beside covet-tune."""
-    folders = [folder] if folder else [HERE.parent.parent / "build/release", Path(sys.argv[0]).resolve().parent]
+    """In `folder` where one is given; else that of the source tree, or that installed beside covet-tune."""
+    known = [HERE.parent.parent / "build/release", Path(sys.argv[0]).resolve().parent]
+    folders = [folder] if folder else known
     for path in (Path(folder) / name for folder in folders):
         if path.is_file():
             return str(path)
@@ -51,15 +57,16 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_for(port, server):
-    deadline = time.monotonic() + 5
+def wait_for(port, server, log):
+    deadline = time.monotonic() + START_S_MAX
     while server.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
             return
         except ConnectionRefusedError:
             time.sleep(0.01)
-    raise RuntimeError("covet did not come up")
+    log.seek(0)
+    raise RuntimeError(f"covet did not come up: {log.read().decode(errors='replace').strip()}")
 
 
 def interval(ratios):
@@ -86,108 +93,104 @@ def verdict(figures):
     return ", ".join(differences(figures)) or "shows nothing here"
 
 
+class Refused(Exception):
+    """A setting that cannot be made here."""
+
+
 class Bench:
-    def __init__(self, run):
-        self.run, self.seconds = run, run.options.seconds or STEP_S
-        self.covet, self.load = (program(name, run.options.programs) for name in ("covet", "covet-load"))
-        self.title, self.load_options = LOADS[run.options.profile]
-        machine = run.machine
-        self.server_core = machine.cores[0]
-        self.load_core = max(machine.others or machine.cores)
+    """The halves and rounds of one command (command_line.Run)."""
+
+    def __init__(self, command):
+        options, machine = command.options, command.machine
+        self.changes = command.changes
+        self.seconds = options.seconds or STEP_S
+        self.half_s = min(self.seconds / HALVES, HALF_S_MAX)
+        self.covet, self.load = (program(name, options.programs) for name in ("covet", "covet-load"))
+        self.title, self.load_options = LOADS[options.profile]
+        self.server_core, self.load_core = machine.cores[0], max(machine.others or machine.cores)
 
     def half(self):
         """One server, loaded for a moment: its figures."""
         port = free_port()
-        with tempfile.TemporaryFile() as log:
-            server = subprocess.Popen([self.covet, "--cores", str(self.server_core), "--admin", "off",
-                                       "--listen", f"127.0.0.1:{port}"], stdout=log, stderr=log)
+        url = f"http://127.0.0.1:{port}/"
+        serve = [self.covet, "--cores", str(self.server_core), "--admin", "off", "--listen", url[7:-1]]
+        load = [self.load, "--json", "--quiet", "--cores", str(self.load_core), "-d", f"{self.half_s:.3f}",
+                *self.load_options.format(url=url).split()]
+        with tempfile.TemporaryFile() as log, subprocess.Popen(serve, stdout=log, stderr=log) as server:
             try:
-                wait_for(port, server)
-                options = self.load_options.format(url=f"http://127.0.0.1:{port}/").split()
-                half_s = min(self.seconds / HALVES, HALF_S_MAX)
-                done = subprocess.run([self.load, "--json", "--quiet", "--cores", str(self.load_core),
-                                       "--duration", f"{half_s:.3f}", *options],
-                                      capture_output=True, text=True, timeout=half_s + 20)
+                wait_for(port, server, log)
+                done = subprocess.run(load, capture_output=True, text=True, timeout=self.half_s + 20)
             finally:
                 server.terminate()
-                server.wait(40)
         if not done.stdout:
-            raise RuntimeError(f"covet-load: {done.stderr.strip()}")
+            raise RuntimeError(done.stderr.strip())
         report = json.loads(done.stdout)
-        share, requests = report["server_cpu_share"], report["requests"]
+        busy_s = (report["server_cpu_share"] or 0) * report["seconds"]
         return {"requests_per_s": report["requests_per_s"], "p99_us": report["latency_us"]["p99"],
-                "cpu_ns": share and requests and share * report["seconds"] * 1e9 / requests}
+                "cpu_ns": busy_s * 1e9 / max(report["requests"], 1)}
 
     def half_with(self, row):
-        changes = self.run.changes
         try:
-            failed = [outcome for outcome in changes.apply([row]) if outcome.state == "failed"] if row else []
-            if failed:
-                raise OSError(f"cannot be set: {failed[0].note}")
+            for outcome in self.changes.apply([row]):
+                if outcome.state == "failed":
+                    raise Refused(f"cannot be set: {outcome.note}")
             return self.half()
         finally:
-            for outcome in changes.revert():
+            for outcome in self.changes.revert():
                 if outcome.state in ("failed", "left"):
                     print(f"covet-tune: {outcome.path}: {outcome.note}", file=sys.stderr)
 
     def step(self, row):
         """{"step", "rounds", "figures", "verdict"} of one row; None: the control."""
-        result = {"step": row.path if row else CONTROL, "rounds": 0, "figures": {}}
-        ratios, deadline = {name: [] for name in FIGURES}, time.monotonic() + self.seconds
+        ratios, rounds, deadline = {name: [] for name in FIGURES}, 0, time.monotonic() + self.seconds
         try:
             while time.monotonic() < deadline:
                 halves = {}
-                for is_on in (False, True) if result["rounds"] % 2 == 0 else (True, False):
-                    halves[is_on] = self.half_with(row) if is_on else self.half()
-                result["rounds"] += 1
+                for is_on in (False, True) if rounds % 2 == 0 else (True, False):
+                    halves[is_on] = self.half_with(row) if is_on and row else self.half()
+                rounds += 1
                 for name, values in ratios.items():
                     if halves[False][name] and halves[True][name]:
                         values.append(halves[True][name] / halves[False][name])
-        except OSError as error:
-            return {**result, "verdict": str(error)}
-        result["figures"] = {name: interval(values) for name, values in ratios.items() if values}
-        return {**result, "verdict": verdict(result["figures"])}
+            figures = {name: interval(values) for name, values in ratios.items() if values}
+            words = verdict(figures)
+        except Refused as why:
+            figures, words = {}, str(why)
+        return {"step": row.path if row else CONTROL, "rounds": rounds, "figures": figures, "verdict": words}
 
 
-def figure_text(ratio):
-    if ratio is None:
-        return "-"
-    bounds = f" ({ratio['low']:.2f} to {ratio['high']:.2f})" if ratio["low"] is not None else ""
-    return f"{ratio['median']:.3f}{bounds}"
-
-
-def show(result):
-    columns = "".join(f"{figure_text(result['figures'].get(name)):<24}" for name in FIGURES)
-    print(f"{result['step']}\n    {columns}{result['rounds']} rounds   {result['verdict']}", flush=True)
+def print_step(result):
+    print(result["step"])
+    for name, (title, *_) in FIGURES.items():
+        if ratio := result["figures"].get(name):
+            low, high = ratio["low"], ratio["high"]
+            print(f"    {title:<16} {ratio['median']:.3f}" + (f"  {low:.3f} to {high:.3f}" if low else ""))
+    print(f"    {result['rounds']} rounds: {result['verdict']}", flush=True)
 
 
 def run(command):
     """The verb: gives the exit code."""
     bench, is_json = Bench(command), command.options.json
-    rows = [row for row in command.rows(command.selection()) if row.is_file and row.kind != "advice"]
+    rows = [row for row in table.select(**command.selection()) if row.is_file and row.kind != "advice"]
     # An end that is asked for politely still takes back what is on at that moment.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     with command.journal.locked():
         if command.journal.entries:
             raise RuntimeError("settings are applied: covet-tune revert first, so that off is off")
-        states = {row: {outcome.state for outcome in command.changes.plan([row])} for row in rows}
-        steps = [None] + [row for row in rows if "change" in states[row]]
+        changing = {outcome.row.path for outcome in command.changes.plan(rows) if outcome.state == "change"}
+        steps = [None] + [row for row in rows if command.machine.fill(row).path in changing]
         if not is_json:
-            print(f"{bench.title}; server on core {bench.server_core}, load on core {bench.load_core}; "
-                  f"{len(steps)} steps of {bench.seconds:g} s\non / off, and 99 % interval: "
-                  + ", ".join(title for title, *_ in FIGURES.values()))
-            for row in rows:
-                if row not in steps:
-                    print(f"{row.path}\n    {'absent' if states[row] == {'absent'} else 'as wanted already'}")
+            print(f"{bench.title}; server on core {bench.server_core}, load on core {bench.load_core}.\n"
+                  f"{len(steps)} steps of {bench.seconds:g} s; {len(rows) + 1 - len(steps)} settings are as "
+                  "wanted or absent: covet-tune verify. Ratios on / off, with 99 % intervals:", flush=True)
         results = []
         for row in steps:
             results.append(bench.step(row))
             if not is_json:
-                show(results[-1])
+                print_step(results[-1])
     if any(differences(results[0]["figures"])):
-        print("covet-tune: the control differs from itself: too much else goes on here to believe small changes",
-              file=sys.stderr)
+        command.say("the control differs from itself: too much else goes on here to believe small changes")
     if is_json:
         print(json.dumps({"verb": "bench", "load": bench.title, "results": results}))
     else:

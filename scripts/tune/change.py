@@ -44,7 +44,8 @@ class Changes:
             try:
                 row = self.machine.fill(row)
                 if row.is_file and row.kind != "advice":
-                    yield from (self.plan_file(row, path, Want(value)) for path, value in self.machine.expand(row))
+                    for path, value in self.machine.expand(row):
+                        yield self.plan_file(row, path, Want(value))
                 else:
                     yield from self.advise(row)
             except Absent as why:
@@ -132,14 +133,16 @@ class Changes:
         if namespace != self.machine.namespace(path):
             is_alive = self.machine.is_namespace_alive(namespace)
             outcome.state = "elsewhere" if is_alive else "gone"
-            outcome.note = f"set in network namespace {namespace}" + (": revert there" if is_alive else ", now gone")
+            then = ": revert there" if is_alive else ", now gone"
+            outcome.note = f"set in network namespace {namespace}{then}"
             return outcome
         try:
             current = self.machine.read(path)
             if same(current, old, kind):
                 outcome.state = "already"
             elif not any(same(current, one, kind) for one in ours):
-                outcome.state, outcome.note = "left", f"is {plain(current, kind)}, not what was set: left alone"
+                outcome.state = "left"
+                outcome.note = f"is {plain(current, kind)}, not what was set: left alone"
             else:
                 self.machine.write(path, old)
                 became = self.machine.read(path)

@@ -1,8 +1,8 @@
 """What was there before: the first old value of every setting that was changed, in /run/covet-tune/journal.
 
-/run ends with the boot, and so do the settings. The file is replaced as a whole (written aside, synced, renamed), so
-a crash leaves either the old or the new one; it is written before the setting is, so a crash never leaves a changed
-setting without its old value. A lock keeps two covet-tune from mixing their steps.
+/run ends with the boot, and so do the settings. The file is replaced as a whole (written aside, synced,
+renamed), so a crash leaves either the old or the new one; it is written before the setting is, so a crash
+never leaves a changed setting without its old value. A lock keeps two covet-tune from mixing their steps.
 """
 import fcntl
 import json
@@ -14,9 +14,10 @@ EMPTY = {"entries": [], "selection": None, "trial": None, "note": None}
 
 
 class Journal:
-    """entries: [{path, namespace, kind, old, ours}], in the order of the first change, values in their plain form. ours:
-    what was written, or about to be, over the old one; any of them may be there after a crash.
-    selection: what the last apply was asked for; trial: one that is not confirmed yet; note: for whoever looks next."""
+    """entries: {(path, namespace): {path, namespace, kind, old, ours}} in the order of the first change,
+    values in their plain form; ours: all that was written, or about to be, over the old one.
+    selection: what the last apply was asked for. trial: one that is not confirmed yet.
+    note: for whoever looks next."""
 
     def __init__(self, machine):
         self.folder = machine.at(FOLDER)
@@ -49,16 +50,16 @@ class Journal:
     def save(self):
         aside = self.path.with_suffix(".new")
         with open(aside, "w") as file:
-            json.dump({"boot": self.boot, "entries": list(self.entries.values()), "selection": self.selection,
-                       "trial": self.trial, "note": self.note}, file, indent=1)
+            json.dump({"boot": self.boot, "entries": list(self.entries.values()),
+                       "selection": self.selection, "trial": self.trial, "note": self.note}, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         os.rename(aside, self.path)
 
     def record(self, path, namespace, kind, old, new):
         """Before `new` is written over `old`. The first old value stays, whatever is applied on top."""
-        entry = self.entries.setdefault((path, namespace), {"path": path, "namespace": namespace, "kind": kind,
-                                                            "old": old, "ours": []})
+        first = {"path": path, "namespace": namespace, "kind": kind, "old": old, "ours": []}
+        entry = self.entries.setdefault((path, namespace), first)
         if new not in entry["ours"]:
             entry["ours"].append(new)
         self.save()

@@ -5,9 +5,9 @@ Everything goes through one root directory, so that all of it can be tried on a 
 Placeholders in a row of the table, and what they stand for:
     {cores} {others}  all worker cores, and all that are not, as lists
     {core}            each worker's core, a path for each
-    {irq}             the interrupt of each queue of each NIC; {queue core} in its value: the core it belongs to
     {nic}             each NIC
-    {nic} {tx}        each transmit queue of each NIC; {queue cores} in its value: the cores that send through it
+    {irq}             the interrupt of each queue of each NIC; {queue core} in its value: whose it shall be
+    {nic} {tx}        each transmit queue of each NIC; {queue cores} in its value: who shall send through it
 """
 import glob
 import os
@@ -33,7 +33,9 @@ def order_of_limit(limit):
 class Machine:
     def __init__(self, root="/", cores=None):
         """cores: the workers' as a list such as 0-3; None: a running covet's, else all there are."""
-        self.root = Path(root)
+        self.root = Path(root).resolve()
+        if not self.root.is_dir():
+            raise ValueError(f"no directory {root}")
         self.online = parse_cpus(self.read_or("/sys/devices/system/cpu/online", "0"))
         self.cores = sorted(parse_cpus(cores) if cores else self.worker_cores() or self.online)
         if missing := set(self.cores) - self.online:
@@ -69,8 +71,7 @@ class Machine:
 
     def find(self, pattern):
         """Paths below the root, as absolute ones of that machine."""
-        found = glob.glob(str(self.at(pattern)))
-        return sorted("/" + os.path.relpath(path, self.root) for path in found)
+        return sorted("/" + path for path in glob.glob(pattern.lstrip("/"), root_dir=self.root))
 
     def processes(self, name):
         """The directories in /proc of the processes called `name`."""
@@ -87,7 +88,7 @@ class Machine:
                         cores |= parse_cpus(allowed.group(1))
         return cores
 
-    # What is no setting but can be looked at: boot:WORD, process:NAME, limit:NAME. "" means that it is not there.
+    # What is no setting but can be looked at: boot:WORD, process:NAME, limit:NAME; "" where it is not there.
 
     def thing(self, name):
         kind, _, what = name.partition(":")
@@ -108,8 +109,8 @@ class Machine:
     def limit(self, name):
         """The smallest hard limit of all running covet processes."""
         title = {"nofile": "Max open files", "memlock": "Max locked memory"}[name]
-        found = [re.search(rf"^{title}\s+\S+\s+(\S+)", self.read_or(process + "/limits", ""), re.MULTILINE)
-                 for process in self.processes("covet")]
+        limits = (self.read_or(process + "/limits", "") for process in self.processes("covet"))
+        found = [re.search(rf"^{title}\s+\S+\s+(\S+)", text, re.MULTILINE) for text in limits]
         return min((match.group(1) for match in found if match), key=order_of_limit, default="")
 
     # Network namespaces: /proc/sys/net is the namespace's in which one looks.
@@ -122,7 +123,8 @@ class Machine:
         """Whether any process is in it or a name is bound to it (ip netns)."""
         if any(self.link(path) == namespace for path in self.find("/proc/[0-9]*/ns/net")):
             return True
-        return any(f"net:[{os.stat(self.at(path)).st_ino}]" == namespace for path in self.find("/run/netns/*"))
+        bound = (os.stat(self.at(path)).st_ino for path in self.find("/run/netns/*"))
+        return any(namespace == f"net:[{inode}]" for inode in bound)
 
     # NICs
 
@@ -167,8 +169,8 @@ class Machine:
         elif "{core}" in row.path:
             pairs = [(row.path.replace("{core}", str(core)), row.value) for core in self.cores]
         else:
-            patterns = [row.path.replace("{nic}", nic) for nic in self.nics()] if "{nic}" in row.path else [row.path]
-            pairs = [(path, row.value) for pattern in patterns for path in self.find(pattern)]
+            nics = self.nics() if "{nic}" in row.path else [""]
+            pairs = [(path, row.value) for nic in nics for path in self.find(row.path.replace("{nic}", nic))]
         pairs = [(path, value) for path, value in pairs if self.at(path).exists()]
         if not pairs:
             raise Absent(self.why_absent(row))

@@ -69,3 +69,22 @@ def named(rows, name):
     """Rows that go by that name, or that have it in their path where none does."""
     exact = [row for row in rows if name in row.names]
     return exact or [row for row in rows if name in row.path]
+
+
+def select(profile, classes, steps, cores):
+    """The rows that are meant. A setting called by its name is meant whatever its class; a myth is refused.
+
+    cores: of no concern here; a selection (journal.py) has them too."""
+    del cores
+    rows = load(profile)
+    if not steps:
+        return [row for row in rows if row.kind in (*classes, "advice")]
+    chosen = [row for step in steps for row in named(rows, step) or refuse(step)]
+    return [row for row in rows if row in chosen]
+
+
+def refuse(name):
+    if myths := named(read("never"), name):
+        raise LookupError(f"{name} is refused: {myths[0].why}")
+    profiles = sorted({row.profile for row in named(everything(), name)})
+    raise LookupError(f"no setting {name}" + (f" but in --profile {', '.join(profiles)}" if profiles else ""))

@@ -1,8 +1,9 @@
 """apply --for 60s: the settings go back unless somebody confirms them.
 
-A guard process waits beside: it is there before the first setting is written and belongs to no terminal, so it also
-undoes an apply that crashed, or that cut the connection it was typed over. It waits at a FIFO: a byte tells it
-that the trial is over (confirmed or reverted), and whether the FIFO can be opened tells others if there is a guard.
+A guard process waits beside: it is there before the first setting is written and belongs to no terminal, so
+it also undoes an apply that crashed, or that cut the connection it was typed over. It waits at a FIFO: a byte
+tells it that the trial is over (confirmed or reverted), and whether the FIFO can be opened tells others if
+there is a guard.
 """
 import errno
 import os
@@ -19,8 +20,8 @@ def start(machine, journal, seconds):
     fifo = journal.folder / FIFO
     fifo.unlink(missing_ok=True)
     os.mkfifo(fifo, 0o600)
-    wake = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)  # A writer of its own, so that others' closing is no event.
-    journal.trial = {"seconds": seconds, "until": time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))}
+    wake = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)  # Its own writer, so that others' closing is no event.
+    journal.trial = {"until": time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))}
     journal.save()
     if os.fork() != 0:
         os.close(wake)
@@ -49,7 +50,8 @@ def watch(machine, journal, wake, seconds):
             return
         outcomes = list(Changes(machine, journal).revert())
         restored = sum(outcome.state in ("restored", "already") for outcome in outcomes)
-        journal.note = f"nobody confirmed within {seconds:g} s: {restored} of {len(outcomes)} settings restored"
+        journal.note = (f"nobody confirmed within {seconds:g} s: "
+                        f"{restored} of {len(outcomes)} settings restored")
         journal.save()
 
 

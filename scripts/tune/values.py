@@ -76,7 +76,7 @@ class Want:
         self.text = text if self.kind == "words" else rest
 
     def target(self, current):
-        """What must be in the file in place of `current`, which is plain; `current` itself when that will do."""
+        """What must be in the file in place of `current` (plain); `current` itself when that will do."""
         if self.kind == "list":
             return plain(self.text, "list")
         if self.kind == "mask":
