@@ -178,8 +178,8 @@ def run(command):
     with command.journal.locked():
         if command.journal.entries:
             raise RuntimeError("settings are applied: covet-tune revert first, so that off is off")
-        changing = {outcome.row.path for outcome in command.changes.plan(rows) if outcome.state == "change"}
-        steps = [None] + [row for row in rows if command.machine.fill(row).path in changing]
+        plans = {row: [outcome.state for outcome in command.changes.plan([row])] for row in rows}
+        steps = [None] + [row for row in rows if "change" in plans[row]]
         if not is_json:
             print(f"{bench.title}; server on core {bench.server_core}, load on core {bench.load_core}.\n"
                   f"{len(steps)} steps of {bench.seconds:g} s; {len(rows) + 1 - len(steps)} settings are as "

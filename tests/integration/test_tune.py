@@ -34,7 +34,7 @@ INTERRUPTS = """            CPU0       CPU1       CPU2       CPU3
   40:          1          0          0          0  PCI-MSIX-0000:00:03.0   0-edge      eth0-config
   41:       1000          0          0          0  PCI-MSIX-0000:00:03.0   1-edge      eth0-TxRx-0
   42:          0       1000          0          0  PCI-MSIX-0000:00:03.0   2-edge      eth0-TxRx-1
-  43:          0          0       1000          0  PCI-MSIX-0000:00:03.0   3-edge      mlx5_comp2@pci:0000:00:3
+  43:          0          0       1000          0  PCI-MSIX-0000:00:03.0   3-edge      mlx5_comp2@pci:00:03
   44:          0          0          0       1000  PCI-MSIX-0000:00:03.0   4-edge      virtio2-input.3
   50:          0          0          0          7  PCI-MSIX-0000:00:04.0   0-edge      nvme0q3
  LOC:    8119128    7318714          0          0   Local timer interrupts
