@@ -88,9 +88,12 @@ def differences(figures):
 
 
 def verdict(figures):
-    if all(ratio["low"] is None for ratio in figures.values()):
+    first = next(iter(figures.values()))
+    if first["low"] is None:
         return "too few rounds: give it more time (--for)"
-    return ", ".join(differences(figures)) or "shows nothing here"
+    # Nothing seen means little where little could have been seen.
+    reach = max(1 - first["low"], first["high"] - 1)
+    return ", ".join(differences(figures)) or f"shows nothing here; {reach:.0%} would have been seen"
 
 
 class Refused(Exception):
@@ -141,7 +144,7 @@ class Bench:
                     print(f"covet-tune: {outcome.path}: {outcome.note}", file=sys.stderr)
 
     def step(self, row):
-        """{"step", "rounds", "figures", "verdict"} of one row; None: the control."""
+        """{"step", "rounds", "figures", "verdict", "ratios"} of one row; None: the control."""
         ratios, rounds, deadline = {name: [] for name in FIGURES}, 0, time.monotonic() + self.seconds
         try:
             while time.monotonic() < deadline:
@@ -156,7 +159,8 @@ class Bench:
             words = verdict(figures)
         except Refused as why:
             figures, words = {}, str(why)
-        return {"step": row.path if row else CONTROL, "rounds": rounds, "figures": figures, "verdict": words}
+        return {"step": row.path if row else CONTROL, "rounds": rounds, "figures": figures, "verdict": words,
+                "ratios": ratios}
 
 
 def print_step(result):
@@ -171,7 +175,7 @@ def print_step(result):
 def run(command):
     """The verb: gives the exit code."""
     bench, is_json = Bench(command), command.options.json
-    rows = [row for row in table.select(**command.selection()) if row.is_file and row.kind != "advice"]
+    rows = [row for row in table.select(command.selection()) if row.is_file and row.kind != "advice"]
     # An end that is asked for politely still takes back what is on at that moment.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))

@@ -9,7 +9,7 @@ from tune.values import Want, plain, same
 REFUSED = {
     errno.EROFS: "read-only here (a container?): set it on the host",
     errno.EACCES: "not allowed: run as root",
-    errno.EPERM: "not allowed: run as root, outside of a container",
+    errno.EPERM: "not allowed: run as root, or not in a container or network namespace of one's own",
     errno.ENOENT: "the kernel has no such choice (a module that is not loaded?)",
     errno.EBUSY: "in use, or fixed by another setting",
     errno.EIO: "the driver keeps it to itself",

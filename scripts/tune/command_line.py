@@ -1,6 +1,5 @@
 """The command line: verbs and exit codes."""
 import argparse
-import difflib
 import json
 import os
 import re
@@ -96,15 +95,12 @@ class Run:
 
     def __init__(self, options):
         self.options = options
-        self.journal = None
-        self.use_cores(options.cores)
-        self.journal = self.changes.journal
-
-    def use_cores(self, chosen):
-        self.machine = Machine(self.options.root, chosen)
-        self.changes = Changes(self.machine, self.journal or Journal(self.machine))
+        self.machine = Machine(options.root, options.cores)
+        self.journal = Journal(self.machine)
+        self.changes = Changes(self.machine, self.journal)
 
     def selection(self):
+        """What is asked for: of table.select, and the cores."""
         options = self.options
         return {"profile": options.profile, "classes": options.classes or ["do"],
                 "steps": options.step or [], "cores": options.cores}
@@ -132,7 +128,7 @@ class Run:
 
     def plan(self):
         self.notice()
-        outcomes = list(self.changes.plan(table.select(**self.selection())))
+        outcomes = list(self.changes.plan(table.select(self.selection())))
         if not self.options.step:
             outcomes += self.changes.myths(table.read("never"))
         changes, fine, absent = (count(outcomes, state) for state in ("change", "ok", "absent"))
@@ -144,15 +140,16 @@ class Run:
         options, selection = self.options, self.selection()
         if not (options.profile or options.classes or options.step or options.cores):
             selection = self.journal.selection or selection
-            self.use_cores(selection["cores"])
-        outcomes = list(self.changes.plan(table.select(**selection)))
+            self.machine = Machine(options.root, selection["cores"])
+            self.changes = Changes(self.machine, self.journal)
+        outcomes = list(self.changes.plan(table.select(selection)))
         different, fine, absent = (count(outcomes, state) for state in ("change", "ok", "absent"))
         self.report(outcomes, f"{different} differ, {fine} as wanted, {absent} absent")
         return DIFFERENT if different else OK
 
     def apply(self):
         selection, seconds = self.selection(), self.options.seconds
-        rows = table.select(**selection)
+        rows = table.select(selection)
         with self.journal.locked():
             if self.journal.trial:
                 raise RuntimeError("a trial is under way: covet-tune confirm or covet-tune revert first")
@@ -195,11 +192,9 @@ class Run:
 
     def explain(self):
         name, everything = self.options.name, table.everything()
-        found = table.named(everything, name)
+        found = table.named(everything, name) or [row for row in everything if name in row.path]
         if not found:
-            names = sorted(set().union(*(row.names for row in everything)))
-            near = ", ".join(difflib.get_close_matches(name, names, 3))
-            raise LookupError(f"nothing is known about {name}" + (f"; is it {near}?" if near else ""))
+            raise LookupError(f"nothing is known about {name}{table.near(name)}")
         if self.options.json:
             print(json.dumps({"verb": "explain", "rows": [vars(row) for row in found]}))
             return OK

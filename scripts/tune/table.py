@@ -9,6 +9,7 @@ class: do         right for every covet
        never      refused, and said so where it is found in force
 Lines of a profile's file come after those of all.tune and replace what that says of the same path.
 """
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,20 +67,23 @@ def everything():
 
 
 def named(rows, name):
-    """Rows that go by that name, or that have it in their path where none does."""
-    exact = [row for row in rows if name in row.names]
-    return exact or [row for row in rows if name in row.path]
+    return [row for row in rows if name in row.names]
 
 
-def select(profile, classes, steps, cores):
-    """The rows that are meant. A setting called by its name is meant whatever its class; a myth is refused.
+def near(name):
+    """"; is it ...?" with names that are spelt alike; "" where there are none."""
+    names = sorted(set().union(*(row.names for row in everything())))
+    close = difflib.get_close_matches(name, names, 3)
+    return f"; is it {', '.join(close)}?" if close else ""
 
-    cores: of no concern here; a selection (journal.py) has them too."""
-    del cores
-    rows = load(profile)
-    if not steps:
-        return [row for row in rows if row.kind in (*classes, "advice")]
-    chosen = [row for step in steps for row in named(rows, step) or refuse(step)]
+
+def select(selection):
+    """The rows that are meant: {profile, classes, steps}. A setting called by its name is meant whatever its
+    class; a myth is refused."""
+    rows = load(selection["profile"])
+    if not selection["steps"]:
+        return [row for row in rows if row.kind in (*selection["classes"], "advice")]
+    chosen = [row for step in selection["steps"] for row in named(rows, step) or refuse(step)]
     return [row for row in rows if row in chosen]
 
 
@@ -87,4 +91,5 @@ def refuse(name):
     if myths := named(read("never"), name):
         raise LookupError(f"{name} is refused: {myths[0].why}")
     profiles = sorted({row.profile for row in named(everything(), name)})
-    raise LookupError(f"no setting {name}" + (f" but in --profile {', '.join(profiles)}" if profiles else ""))
+    where = f" but in --profile {', '.join(profiles)}" if profiles else near(name)
+    raise LookupError(f"no setting {name}{where}")

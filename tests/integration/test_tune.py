@@ -400,23 +400,22 @@ def test_a_journal_of_an_earlier_boot_says_nothing(env):
 def test_a_trial_goes_back_by_itself(env):
     tree = Tree(env)
     started = time.monotonic()
-    assert "unless: covet-tune confirm" in tree.tune("apply", "--for", "700ms", *steps(SOMAXCONN))
+    assert "unless: covet-tune confirm" in tree.tune("apply", "--for", "2s", *steps(SOMAXCONN))
     assert tree.read(SOMAXCONN) == "4096"
     assert "on trial until" in tree.tune("plan", *steps(SOMAXCONN))
-    assert procfs.wait_for(lambda: tree.read(SOMAXCONN) == "128", 5)
-    assert time.monotonic() - started > 0.7
+    assert procfs.wait_for(lambda: tree.read(SOMAXCONN) == "128", 10)
+    assert time.monotonic() - started > 2
     seen = tree.tune("plan", *steps(SOMAXCONN), status=DIFFERENT)
-    assert "nobody confirmed within 0.7 s: 1 of 1 settings restored" in seen, seen
-    assert "nothing to confirm: nobody confirmed within 0.7 s" in tree.tune("confirm", status=FAILED)
+    assert "nobody confirmed within 2 s: 1 of 1 settings restored" in seen, seen
+    assert "nothing to confirm: nobody confirmed within 2 s" in tree.tune("confirm", status=FAILED)
 
 
 def test_a_confirmed_trial_stays(env):
     tree = Tree(env)
-    tree.tune("apply", "--for", "1s", *steps(SOMAXCONN))
+    tree.tune("apply", "--for", "60s", *steps(SOMAXCONN))
     assert "trial is under way" in tree.tune("apply", *steps(SLOW_START), status=FAILED)
     assert tree.tune("confirm").startswith("kept;")
-    assert procfs.wait_for(lambda: not guards(tree), 0.8), "a guard with nothing to guard ends at once"
-    time.sleep(1.2)
+    assert procfs.wait_for(lambda: not guards(tree), 10), "a guard with nothing to guard ends at once"
     assert tree.read(SOMAXCONN) == "4096"
     said = tree.tune("apply", "--for", "9s", *steps(SLOW_START), status=FAILED)
     assert "take back earlier changes too" in said
@@ -444,7 +443,7 @@ def test_a_guard_undoes_an_apply_that_was_killed(env):
     tree = Tree(env)
     os.remove(tree.at(SYN_BACKLOG))
     os.mkfifo(tree.at(SYN_BACKLOG))
-    child = subprocess.Popen([*TUNE, "apply", "--for", "1s", "--root", tree.root,
+    child = subprocess.Popen([*TUNE, "apply", "--for", "2s", "--root", tree.root,
                               *steps(SOMAXCONN, SYN_BACKLOG)])
     assert procfs.wait_for(lambda: tree.read(SOMAXCONN) == "4096", 5)
     child.kill()
@@ -609,7 +608,8 @@ def test_an_interval_needs_eight_ratios_and_keeps_its_ranks(env):
 
 def test_a_verdict_is_plain(env):
     nothing, better = ({"median": 0.9, "low": 0.85, "high": high} for high in (1.01, 0.95))
-    assert bench.verdict({"cpu_ns": nothing, "p99_us": nothing}) == "shows nothing here"
+    expected = "shows nothing here; 15% would have been seen"
+    assert bench.verdict({"cpu_ns": nothing, "p99_us": nothing}) == expected
     assert bench.verdict({"cpu_ns": better, "p99_us": nothing}) == "CPU per request 10.0% less"
     assert bench.verdict({"requests_per_s": better}) == "requests/s 10.0% fewer"
     assert bench.verdict({"cpu_ns": {"median": 0.5, "low": None, "high": None}}).startswith("too few rounds")
