@@ -1,11 +1,11 @@
 """covet-tune bench: does a setting do anything here?
 
-Each setting is off and on in turns, in an order that changes from round to round, so that a drift of the
-machine falls on both. A half starts a covet of its own (many settings are read when a socket is made), loads
-it over loopback and ends it. A ratio is taken inside a round; told are the median of the rounds and an
-interval that holds the true median with 99 %, whatever the noise looks like: ranks of the ordered ratios,
-from the binomial distribution. It takes eight rounds to say anything. The first step changes nothing: what it
-shows is what the method makes of nothing.
+A round has a setting off, on, on, off, the next one on, off, off, on: a drift of the machine, and an
+advantage of whoever comes second, fall on both. Each of these runs starts a covet of its own (many settings
+are read when a socket is made), loads it over loopback and ends it. A ratio is taken inside a round; told are
+the median of the rounds and an interval that holds the true median with 99 %, whatever the noise looks like:
+ranks of the ordered ratios, from the binomial distribution. It takes eight rounds to say anything. The first
+step changes nothing: what it shows is what the method makes of nothing.
 """
 import json
 import math
@@ -23,8 +23,9 @@ from tune import table
 HERE = Path(__file__).resolve().parent
 STEP_S = 30.0
 START_S_MAX = 5.0
-HALF_S_MAX = 0.75
-HALVES = 40  # Into so many a step's time is cut, less what starting and stopping takes of it.
+LOADED_S_MAX = 0.75  # Of one run.
+RUNS = 80  # Into so many a step's time is cut, of which starting and stopping take their part.
+ROUNDS = ((False, True, True, False), (True, False, False, True))  # Whether it is on.
 ERROR = 0.01
 CONTROL = "(control: nothing is changed)"
 
@@ -101,28 +102,28 @@ class Refused(Exception):
 
 
 class Bench:
-    """The halves and rounds of one command (command_line.Run)."""
+    """Runs and rounds of one command (command_line.Run)."""
 
     def __init__(self, command):
         options, machine = command.options, command.machine
         self.changes = command.changes
         self.seconds = options.seconds or STEP_S
-        self.half_s = min(self.seconds / HALVES, HALF_S_MAX)
+        self.loaded_s = min(self.seconds / RUNS, LOADED_S_MAX)
         self.covet, self.load = (program(name, options.programs) for name in ("covet", "covet-load"))
         self.title, self.load_options = LOADS[options.profile]
         self.server_core, self.load_core = machine.cores[0], max(machine.others or machine.cores)
 
-    def half(self):
+    def measure(self):
         """One server, loaded for a moment: its figures."""
         port = free_port()
         url = f"http://127.0.0.1:{port}/"
         serve = [self.covet, "--cores", str(self.server_core), "--admin", "off", "--listen", url[7:-1]]
-        load = [self.load, "--json", "--quiet", "--cores", str(self.load_core), "-d", f"{self.half_s:.3f}",
+        load = [self.load, "--json", "--quiet", "--cores", str(self.load_core), "-d", f"{self.loaded_s:.3f}",
                 *self.load_options.format(url=url).split()]
         with tempfile.TemporaryFile() as log, subprocess.Popen(serve, stdout=log, stderr=log) as server:
             try:
                 wait_for(port, server, log)
-                done = subprocess.run(load, capture_output=True, text=True, timeout=self.half_s + 20)
+                done = subprocess.run(load, capture_output=True, text=True, timeout=self.loaded_s + 20)
             finally:
                 server.terminate()
         if not done.stdout:
@@ -132,12 +133,12 @@ class Bench:
         return {"requests_per_s": report["requests_per_s"], "p99_us": report["latency_us"]["p99"],
                 "cpu_ns": busy_s * 1e9 / max(report["requests"], 1)}
 
-    def half_with(self, row):
+    def measure_with(self, row):
         try:
             for outcome in self.changes.apply([row]):
                 if outcome.state == "failed":
                     raise Refused(f"cannot be set: {outcome.note}")
-            return self.half()
+            return self.measure()
         finally:
             for outcome in self.changes.revert():
                 if outcome.state in ("failed", "left"):
@@ -148,13 +149,14 @@ class Bench:
         ratios, rounds, deadline = {name: [] for name in FIGURES}, 0, time.monotonic() + self.seconds
         try:
             while time.monotonic() < deadline:
-                halves = {}
-                for is_on in (False, True) if rounds % 2 == 0 else (True, False):
-                    halves[is_on] = self.half_with(row) if is_on and row else self.half()
+                measured = {False: [], True: []}
+                for is_on in ROUNDS[rounds % 2]:
+                    measured[is_on].append(self.measure_with(row) if is_on and row else self.measure())
                 rounds += 1
                 for name, values in ratios.items():
-                    if halves[False][name] and halves[True][name]:
-                        values.append(halves[True][name] / halves[False][name])
+                    off, on = (sum(run[name] for run in measured[is_on]) for is_on in (False, True))
+                    if off and on:
+                        values.append(on / off)
             figures = {name: interval(values) for name, values in ratios.items() if values}
             words = verdict(figures)
         except Refused as why:

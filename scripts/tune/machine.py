@@ -18,7 +18,7 @@ from pathlib import Path
 from tune.values import UNLIMITED, format_cpus, parse_cpus
 
 # The last part of an interrupt's name where it is a queue's: eth0-TxRx-3, virtio2-input.0, mlx5_comp3@pci:...
-QUEUE = re.compile(r"(?:rx|tx|input|output|comp|fp|blk|queue)[-_.]?(\d+)(?:@\S*)?$", re.IGNORECASE)
+QUEUE = re.compile(r"(?:rx|tx|input|output|comp|fp|blk|queue|q)[-_.]?(\d+)(?:@\S*)?$", re.IGNORECASE)
 ETHERNET = "1"
 
 

@@ -40,7 +40,7 @@ def serve_reload_upgrade(env, profile):
     """A whole life under a filter: everything in it is the kernel's answer to covet's own calls."""
     log = env.path("access.log")
     how = {"seccomp": profile}
-    with Server(env, "--access-log", log, "--user", "nobody", cores="0-1", how=how) as server:
+    with Server(env, "--access-log", log, cores="0-1", how=how) as server:
         assert get_once(server.address).status == 200
         with server.client() as client:
             assert client.request(post_bytes("/echo", b"x" * 100000)).body == b"x" * 100000
