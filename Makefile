@@ -101,7 +101,7 @@ bpf_missing := $(strip $(if $(BPF_CLANG),,clang) $(if $(BPFTOOL),,bpftool) \
 	$(if $(shell pkg-config --exists 'libbpf >= 0.8' libelf 2>/dev/null && echo yes),,libbpf-dev))
 bpf_sources := $(wildcard bpf/*.bpf.c)
 profile_sources := $(if $(bpf_missing),,$(wildcard src/profile/*.c))
-profiler := $(if $(profile_sources),$(B)/covet-prof)
+profiler := $(if $(filter %/main.c,$(profile_sources)),$(B)/covet-prof)
 
 test_sources := $(filter-out $(if $(profiler),,tests/unit/profile/%),$(wildcard tests/unit/*/test_*.c))
 bench_sources := $(wildcard perf/bench/*.c)
@@ -215,7 +215,7 @@ bpf_objects := $(patsubst bpf/%.c,$(B)/bpf/%.o,$(bpf_sources))
 $(B)/bpf/%.o: bpf/%.c
 	@mkdir -p $(@D)
 	$(call quiet,BPF,$<)$(BPF_CLANG) --target=bpf -mcpu=v3 -O2 -g -std=gnu17 -ffreestanding -Wall -Wextra -Werror \
-		-D__TARGET_ARCH_x86 -Iinclude -c $< -o $@ -MMD -MP
+		-D__TARGET_ARCH_x86 -Iinclude -idirafter /usr/include/x86_64-linux-gnu -c $< -o $@ -MMD -MP
 $(B)/bpf/covet.o: $(bpf_objects)
 	$(call quiet,BPF,$@)$(BPFTOOL) gen object $@ $^
 $(B)/gen/covet.skel.h: $(B)/bpf/covet.o

@@ -172,6 +172,22 @@ struct covet_stats_header {
     uint16_t port[COVET_STATS_PORTS_MAX]; /* TCP ports it listens on, ascending, each once */
 } __attribute__((aligned(64)));
 
+/* The line between covet and a profiler, a SOCK_SEQPACKET pair: covet sends a target whenever one
+ * begins or ends; the profiler answers with lines of text, "on key=value..." or "off key=value...",
+ * which covet logs. The end of one is an end of file for the other. A profiler that starts covet
+ * names covet's end of the pair, a descriptor, in this variable of its environment: */
+#define COVET_PROFILE_FD "COVET_PROFILE_FD"
+#define COVET_PROFILE_LINE_BYTES_MAX 900u
+
+struct covet_profile_target {
+    uint32_t abi_version; /* of the sender; first in every version */
+    uint32_t supervisor_pid;
+    uint32_t server_pid; /* 0: between servers */
+    uint32_t port_count;
+    uint16_t port[COVET_STATS_PORTS_MAX]; /* as in the counter pages */
+    char stats_path[112];                 /* the counter pages; empty: they have no file */
+};
+
 #ifndef __cplusplus
 _Static_assert(sizeof(struct covet_stats_header) == 64 || sizeof(struct covet_stats_header) == 128,
                "the header fills whole cache lines");

@@ -39,8 +39,14 @@ class Covet(Peer):
         return version_of([self.program, "--version"], r"covet (\S+)")
 
     def command(self, place):
+        # Without its profiler, which would slow everybody's system calls; an earlier build has none.
+        profile = ["--profile", "off"] if self.has_profile() else []
         return [self.program, "--cores", ",".join(map(str, place.cores)),
-                "--listen", f"127.0.0.1:{place.port}", "--log-level", "warn"]
+                "--listen", f"127.0.0.1:{place.port}", *profile, "--log-level", "warn"]
+
+    def has_profile(self):
+        done = subprocess.run([self.program, "--help"], capture_output=True, text=True, timeout=20)
+        return "--profile" in done.stdout
 
 
 class Limit(Peer):

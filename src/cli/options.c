@@ -35,6 +35,7 @@ enum kind {
     KIND_LISTEN,
     KIND_MODULE,
     KIND_ADMIN,
+    KIND_PROFILE,
     KIND_CORES,
     KIND_WORKERS,
     KIND_USER,
@@ -47,6 +48,7 @@ enum kind {
 #define LIMIT(member) offsetof(struct cv_settings, limits.member)
 #define DAY_MS 86400000u
 #define GIB (1u << 30)
+#define PROFILE_MAX 3u
 
 static const struct cv_option table[] = {
     {"cores", "LIST", KIND_CORES,
@@ -67,6 +69,11 @@ static const struct cv_option table[] = {
     {"admin", "ADDRESS|off", KIND_ADMIN,
      .help = "Where /metrics, /healthz, /routes, /reload and /drain are\n"
              "(default: unix:/run/covet/PID/admin)"},
+    {"profile", "off|0|1|2|3", KIND_PROFILE, .initial = "2",
+     .help = "How much covet-prof measures beside the server: 1 rings,\n"
+             "scheduling, TCP; 2 system calls too, each of which takes a\n"
+             "little longer then, in every process; 3 latencies too; off\n"
+             "or 0: it is not started (counter pages are there always)"},
     {"drain", "SECONDS", KIND_SECONDS, .offset = SETTING(drain_ms), .max = DAY_MS, .initial = "30",
      .help = "How long a stop waits for requests in progress"},
     {"access-log", "FILE|-", KIND_PATH, .offset = SETTING(access_log),
@@ -313,6 +320,15 @@ static int set_admin(struct draft *draft, const char *text, struct reason reason
     return 0;
 }
 
+static int set_profile(struct draft *draft, const char *text, struct reason reason) {
+    uint64_t level = 0;
+    if (strcmp(text, "off") != 0 && !cv_span_to_uint64(cv_span_of(text), PROFILE_MAX, &level)) {
+        return refuse(reason, "'%s' is not off, 0, 1, 2 or 3", text);
+    }
+    draft->settings.profile_level = (uint32_t)level;
+    return 0;
+}
+
 static int set_user(struct draft *draft, const char *text, struct reason reason) {
     if (text[0] == '\0' || strlen(text) >= sizeof(draft->settings.user_name)) {
         return refuse(reason, "'%s' is not a user name", text);
@@ -352,6 +368,8 @@ static int set_value(struct draft *draft, const struct cv_option *option, const 
         return set_module(draft, text, reason);
     case KIND_ADMIN:
         return set_admin(draft, text, reason);
+    case KIND_PROFILE:
+        return set_profile(draft, text, reason);
     case KIND_CORES:
         return set_cores(draft, text, reason);
     case KIND_USER:
@@ -669,11 +687,13 @@ int cv_options_read(int argc, char *const argv[], struct cv_settings *settings,
 }
 
 void cv_options_print_usage(FILE *out) {
-    fputs("usage: covet [--cores LIST] [--workers N] [--listen ADDR:PORT|[v6]:PORT|unix:PATH]...\n"
-          "             [--module FILE.so]... [--config FILE] [--user NAME]\n"
-          "             [--admin unix:PATH|ADDR:PORT|off] [--drain SECONDS] [--access-log FILE|-]\n"
-          "             [--log-level LEVEL] [--LIMIT VALUE]... [--check] [--version] [--help]\n",
-          out);
+    fputs(
+        "usage: covet [--cores LIST] [--workers N] [--listen ADDR:PORT|[v6]:PORT|unix:PATH]...\n"
+        "             [--module FILE.so]... [--config FILE] [--user NAME]\n"
+        "             [--admin unix:PATH|ADDR:PORT|off] [--profile off|0|1|2|3] [--drain SECONDS]\n"
+        "             [--access-log FILE|-] [--log-level LEVEL] [--LIMIT VALUE]... [--check]\n"
+        "             [--version] [--help]\n",
+        out);
 }
 
 #define HELP_COLUMN 40

@@ -50,13 +50,14 @@ struct cv_snapshot_uring_latency {
     struct covet_latency latency;
 };
 
-// A listening socket of the server: the accept queue, from the profiler's `listeners` file or
-// from inet_diag(7) where there is none (drops are then unknown: UINT64_MAX).
+// The listening sockets of one port, one per worker, from sock_diag(7): sums, and the fullest one.
 struct cv_snapshot_listener {
     uint16_t port;
-    uint32_t queue;      // connections that wait for accept
-    uint32_t queue_max;  // the backlog
-    uint64_t drops;
+    uint32_t sockets;
+    uint32_t queue;            // connections that wait for accept
+    uint32_t queue_max;        // the backlog
+    uint32_t fullest_percent;  // of the socket whose queue is the fullest
+    uint64_t drops;            // connections refused, most of them because the queue was full
 };
 
 // One worker. Members below `has_bpf` are from the profiler's maps and 0 without it; those of /proc
@@ -73,6 +74,7 @@ struct cv_snapshot_worker {
     uint64_t runq_ns;  // second number
     uint64_t voluntary_switches;
     uint64_t involuntary_switches;
+    uint32_t allowed_cpus;  // cores it may run on; 1: pinned
 
     bool has_bpf;
     struct covet_worker_stats bpf;
@@ -84,7 +86,8 @@ struct cv_snapshot {
     uint64_t taken_ns;     // CLOCK_MONOTONIC; of a difference: the later one's
     uint64_t interval_ns;  // of a difference: how long between the two; else 0
     struct covet_stats_header server;
-    bool has_bpf;  // a profiler is attached: `info` is its own
+    bool has_bpf;        // a profiler is attached: `info` is its own
+    char bpf_note[256];  // why none is used though something is pinned; "" when nothing is
     struct covet_profile_info info;
 
     uint32_t worker_count;
@@ -107,8 +110,9 @@ struct cv_snapshot {
 
     struct cv_snapshot_listener listeners[COVET_STATS_PORTS_MAX];
     size_t listener_count;
-    uint64_t host_listen_overflows;  // /proc/PID/net/netstat ListenOverflows: the whole network
-    uint64_t host_retransmits;       // namespace, not this server alone; RetransSegs of snmp
+    // Of the server's whole network namespace, not of this server alone (/proc/PID/net).
+    uint64_t host_listen_overflows;  // ListenOverflows of netstat
+    uint64_t host_retransmits;       // RetransSegs of snmp
 };
 
 struct cv_snapshot_source;
@@ -136,11 +140,15 @@ CV_MUST_USE int cv_snapshot_subtract(struct cv_snapshot *change, const struct cv
 // for a snapshot without workers: all 0.
 void cv_snapshot_total(const struct cv_snapshot *snapshot, struct cv_snapshot_worker *total);
 
+// Fills `merged` (as above) with the same snapshot as if its workers were one: worker 0 is the
+// total, and the lists have one entry for each system call and operation. Returns 0 or -ENOMEM.
+CV_MUST_USE int cv_snapshot_merge(struct cv_snapshot *merged, const struct cv_snapshot *snapshot);
+
 // Releases what a snapshot owns and zeroes it.
 void cv_snapshot_deinit(struct cv_snapshot *snapshot);
 
 // Names as the kernel's tools write them: "io_uring_enter", "RECV", "TCP_RETRANSMIT", "NO_SOCKET";
-// "?" for an unknown number. The second gives -errno's name ("EAGAIN").
+// "?" for an unknown number. The second takes an errno of either sign ("EAGAIN").
 const char *cv_snapshot_syscall_name(uint32_t number);
 const char *cv_snapshot_errno_name(int64_t error);
 const char *cv_snapshot_uring_op_name(uint32_t opcode);
@@ -148,7 +156,8 @@ const char *cv_snapshot_net_event_name(uint32_t event);
 const char *cv_snapshot_drop_reason_name(uint32_t reason);
 
 // The value below which a share `share` (0 to 1) of what a histogram counted lies, in nanoseconds:
-// the upper end of that bucket, 0 when it is empty.
+// the upper end of that bucket (UINT64_MAX of the last, which has none), 0 when nothing was
+// counted.
 uint64_t cv_snapshot_latency_ns(const struct covet_latency *latency, double share);
 uint64_t cv_snapshot_handler_ns(const struct covet_histogram *histogram, double share);
 

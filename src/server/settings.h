@@ -41,8 +41,9 @@ struct cv_settings {
     gid_t group;
     char user_name[64];
     bool allow_root;
-    bool core_dumps;    // --core
-    uint32_t drain_ms;  // Hard limit of a drain.
+    bool core_dumps;         // --core
+    uint32_t profile_level;  // 1 to 3; 0: no profiler is started.
+    uint32_t drain_ms;       // Hard limit of a drain.
     enum cv_log_level log_level;
     struct cv_limits limits;
 };

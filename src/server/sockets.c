@@ -420,6 +420,40 @@ void cv_sockets_close(struct cv_sockets *sockets, enum cv_sockets_paths paths) {
     sockets->group_count = 0;
 }
 
+// Port 0: not TCP.
+static uint16_t port_of(const struct cv_address *address) {
+    const struct sockaddr *any = (const struct sockaddr *)&address->socket;
+    switch (any->sa_family) {
+    case AF_INET:
+        return ntohs(((const struct sockaddr_in *)any)->sin_port);
+    case AF_INET6:
+        return ntohs(((const struct sockaddr_in6 *)any)->sin6_port);
+    default:
+        return 0;
+    }
+}
+
+uint32_t cv_sockets_ports(const struct cv_sockets *sockets, uint16_t port[COVET_STATS_PORTS_MAX]) {
+    uint32_t count = 0;
+    uint16_t last = 0;
+    while (count < COVET_STATS_PORTS_MAX) {
+        uint16_t next = UINT16_MAX;
+        bool is_found = false;
+        for (uint32_t i = 0; i < sockets->group_count; i++) {
+            uint16_t candidate = port_of(&sockets->group[i].address);
+            if (sockets->group[i].is_wanted && candidate > last && candidate <= next) {
+                next = candidate;
+                is_found = true;
+            }
+        }
+        if (!is_found) {
+            break;
+        }
+        port[count++] = last = next;
+    }
+    return count;
+}
+
 const char *cv_sockets_text(const struct cv_sockets *sockets, char *out, size_t out_bytes) {
     size_t length = 0;
     out[0] = '\0';

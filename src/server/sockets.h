@@ -60,6 +60,10 @@ enum cv_sockets_paths {
 // Closes everything and removes unix paths as told.
 void cv_sockets_close(struct cv_sockets *sockets, enum cv_sockets_paths paths);
 
+// Writes the TCP ports of the wanted addresses, ascending and each once; the highest are left out
+// where more than COVET_STATS_PORTS_MAX are in use. Returns how many were written.
+uint32_t cv_sockets_ports(const struct cv_sockets *sockets, uint16_t port[COVET_STATS_PORTS_MAX]);
+
 // Writes the wanted addresses, separated by commas; returns `out`.
 const char *cv_sockets_text(const struct cv_sockets *sockets, char *out, size_t out_bytes);
 

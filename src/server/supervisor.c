@@ -1,5 +1,6 @@
 // The supervisor's life: open everything, start a server, then sleep in poll(2) on signals
-// (signalfd), the server's control line and, during a hand-over, the new supervisor's pipe.
+// (signalfd), the server's control line, the profiler's and, during a hand-over, the new
+// supervisor's pipe.
 //
 // Invariants: there is at most one server process, and it dies with us (PR_SET_PDEATHSIG and the
 // end of file on its control line). Sockets and descriptors here are the originals; every server
@@ -31,6 +32,7 @@
 #include "server/bundle.h"
 #include "server/control.h"
 #include "server/notify.h"
+#include "server/profiler.h"
 #include "server/rundir.h"
 #include "server/server.h"
 #include "server/sockets.h"
@@ -48,6 +50,8 @@
 
 _Static_assert(sizeof(struct cv_settings) <= CV_CONTROL_PAYLOAD_BYTES_MAX,
                "settings fit a control message");
+_Static_assert(CV_RUNDIR_PATH_BYTES + 8 <= sizeof(((struct covet_profile_target *)0)->stats_path),
+               "the profiler can be told where the counter pages are");
 _Static_assert(CV_SETTINGS_MODULES_MAX <= CV_CONTROL_FDS_MAX, "so do the modules");
 
 struct supervisor {
@@ -65,6 +69,7 @@ struct supervisor {
     struct cv_sockets sockets;
     struct cv_rundir rundir;
     struct cv_stats stats;
+    char stats_path[CV_RUNDIR_PATH_BYTES + 8];  // Empty: they have no file.
     struct cv_upgrade_inherited inherited;
 
     pid_t server_pid;  // 0: none
@@ -74,6 +79,8 @@ struct supervisor {
     uint64_t started_ns;
     uint64_t restart_at_ns;  // While there is no server.
     uint32_t backoff_ms;
+
+    struct cv_profiler profiler;
 
     struct cv_upgrade upgrade;  // pid 0: none
     uint64_t upgrade_until_ns;
@@ -100,18 +107,20 @@ static void log_failure(const char *event, const char *reason) {
 // Opening.
 
 static void open_pages(struct supervisor *self) {
-    char path[CV_RUNDIR_PATH_BYTES + 8];
     uint32_t worker_count = self->current.settings.worker_count;
     int error = cv_rundir_create(&self->rundir);
     if (error == 0) {
-        snprintf(path, sizeof(path), "%s/stats", self->rundir.path);
-        error = cv_stats_create(&self->stats, path, worker_count);
+        snprintf(self->stats_path, sizeof(self->stats_path), "%s/stats", self->rundir.path);
+        error = cv_stats_create(&self->stats, self->stats_path, worker_count);
     }
     if (error != 0) {
         cv_log(CV_LOG_WARN, "no_run_directory", "reason=\"%s; no counter file\"", strerror(-error));
+        self->stats_path[0] = '\0';
         error = cv_stats_create(&self->stats, NULL, worker_count);
         CV_ASSERT(error == 0);
     }
+    struct covet_stats_header *header = self->stats.header;
+    header->port_count = cv_sockets_ports(&self->sockets, header->port);
 }
 
 // The admin address: the user's, perhaps inherited, or the one in the run directory.
@@ -185,6 +194,7 @@ static int open_all(struct supervisor *self, char *message, size_t message_bytes
         self->program[0] = '\0';
     }
     cv_upgrade_inherit(&self->sockets, &self->inherited);
+    cv_profiler_adopt(&self->profiler, self->inherited.profile_fd);
     int exit_code =
         cv_sockets_open(&self->sockets, &self->current.settings, message, message_bytes);
     if (exit_code != 0) {
@@ -220,6 +230,7 @@ static void close_all(struct supervisor *self) {
             close(fds[i]);
         }
     }
+    cv_profiler_close(&self->profiler);
     cv_bundle_close(&self->current);
     if (self->is_pending) {
         cv_bundle_close(&self->pending);
@@ -233,7 +244,7 @@ static void close_all(struct supervisor *self) {
 
 static _Noreturn void become_server(struct supervisor *self, int control_fd, pid_t supervisor) {
     const int unwanted[] = {self->signal_fd, self->inherited.ready_fd, self->inherited.admin_fd,
-                            self->upgrade.ready_fd};
+                            self->upgrade.ready_fd, self->profiler.fd};
     for (size_t i = 0; i < CV_ARRAY_COUNT(unwanted); i++) {
         if (unwanted[i] >= 0) {
             close(unwanted[i]);
@@ -252,6 +263,23 @@ static _Noreturn void become_server(struct supervisor *self, int control_fd, pid
     memcpy(options.module_fd, self->current.module_fd, sizeof(options.module_fd));
     // Not exit(3): what runs there belongs to the supervisor's image.
     _exit(cv_server_run(&options));
+}
+
+// The profiler's target. Until the supervisor before us has let go, its server is the one that an
+// adopted profiler measures.
+static void tell_profiler(struct supervisor *self) {
+    const struct covet_stats_header *header = self->stats.header;
+    struct covet_profile_target target = {
+        .abi_version = COVET_ABI_VERSION,
+        .supervisor_pid = (uint32_t)getpid(),
+        .server_pid = (uint32_t)self->server_pid,
+        .port_count = header->port_count,
+    };
+    memcpy(target.port, header->port, sizeof(target.port));
+    memcpy(target.stats_path, self->stats_path, sizeof(self->stats_path));
+    if (self->inherited.ready_fd < 0) {
+        cv_profiler_tell(&self->profiler, &target);
+    }
 }
 
 static void store_pid(struct supervisor *self, pid_t pid) {
@@ -291,6 +319,7 @@ static void start_server(struct supervisor *self) {
     self->is_ready = false;
     store_pid(self, self->server_pid);
     __atomic_add_fetch(&self->stats.header->server_starts, 1, __ATOMIC_RELAXED);
+    tell_profiler(self);
 }
 
 static const char *signal_name(int number) {
@@ -355,6 +384,7 @@ static void on_server_end(struct supervisor *self, int status) {
         log_end(self, status, now_ns);
     }
     self->server_pid = 0;
+    tell_profiler(self);
 }
 
 // The start-up line.
@@ -370,12 +400,16 @@ static void log_start(struct supervisor *self) {
     }
     snprintf(features, sizeof(features), "%.*s", (int)self->message.payload_bytes,
              self->message.payload);
-    cv_log(CV_LOG_INFO, self->stats.header->server_starts > 1 ? "restart" : "start",
-           "address=%s cores=%s workers=%u kernel=%.32s features=%s simd=%s user=%s run=%s",
-           cv_sockets_text(&self->sockets, addresses, sizeof(addresses)),
-           cv_settings_cores_text(settings, cores, sizeof(cores)), settings->worker_count,
-           kernel.release, features, cv_cpu_simd_name(cv_cpu_simd()), settings->user_name,
-           self->rundir.path[0] != '\0' ? self->rundir.path : "none");
+    static const char *const levels[] = {"off", "1", "2", "3"};
+    const char *profile =
+        cv_profiler_is_adopted(&self->profiler) ? "run" : levels[settings->profile_level];
+    cv_log(
+        CV_LOG_INFO, self->stats.header->server_starts > 1 ? "restart" : "start",
+        "address=%s cores=%s workers=%u kernel=%.32s features=%s simd=%s user=%s run=%s profile=%s",
+        cv_sockets_text(&self->sockets, addresses, sizeof(addresses)),
+        cv_settings_cores_text(settings, cores, sizeof(cores)), settings->worker_count,
+        kernel.release, features, cv_cpu_simd_name(cv_cpu_simd()), settings->user_name,
+        self->rundir.path[0] != '\0' ? self->rundir.path : "none", profile);
 }
 
 // Stopping.
@@ -392,6 +426,9 @@ static void begin_stop(struct supervisor *self) {
     self->kill_at_ns = cv_clock_monotonic_ns() + (drain_ms + KILL_MARGIN_MS) * MS_NS;
     if (!self->is_handed_over) {
         cv_notify_send("STOPPING=1");
+    }
+    if (self->is_handed_over) {
+        cv_profiler_close(&self->profiler);  // The new one's waits for its maps.
     }
     cv_log(CV_LOG_INFO, "drain", "limit_ms=%llu", (unsigned long long)drain_ms);
     // Without our copies a listener ends with the server's: new clients are refused, not left
@@ -450,12 +487,19 @@ static int recv_bundle_open_log(struct supervisor *self, const struct cv_setting
     return 0;
 }
 
+// Starts the profiler where there is none (yet, or any more), with the level that is asked for.
+static void apply_profile(struct supervisor *self) {
+    cv_profiler_set_level(&self->profiler, self->current.settings.profile_level);
+    tell_profiler(self);
+}
+
 static void adopt_pending(struct supervisor *self) {
     cv_bundle_close(&self->current);
     self->current = self->pending;
     self->is_pending = false;
     cv_log_set_level(self->current.settings.log_level);
     cv_log(CV_LOG_INFO, "reloaded", "modules=%u", self->current.settings.module_count);
+    apply_profile(self);
     cv_notify_send("READY=1");
 }
 
@@ -549,6 +593,7 @@ static void on_ready(struct supervisor *self) {
         cv_notify_format("READY=1\nMAINPID=%d", (int)getpid());
         cv_upgrade_say_ready(&self->inherited);
         cv_sockets_close_unwanted(&self->sockets);
+        apply_profile(self);
         if (self->inherited.admin_fd >= 0) {  // Its address is not ours any more.
             close(self->inherited.admin_fd);
             self->inherited.admin_fd = -1;
@@ -579,6 +624,7 @@ static void begin_upgrade(struct supervisor *self) {
         .argv = self->options->argv,
         .sockets = &self->sockets,
         .admin_fd = self->admin_is_given ? self->admin_fd : -1,
+        .profile_fd = cv_profiler_is_adopted(&self->profiler) ? self->profiler.fd : -1,
     };
     int error = cv_upgrade_start(&self->upgrade, &order);
     if (error != 0) {
@@ -619,6 +665,8 @@ static void reap(struct supervisor *self) {
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == self->server_pid) {
             on_server_end(self, status);
+        } else if (cv_profiler_reap(&self->profiler, pid, status)) {
+            continue;
         } else if (pid == self->upgrade.pid) {
             on_upgrade_pipe(self);  // Ready and gone at once, or never ready.
             if (self->upgrade.pid == pid) {
@@ -711,6 +759,7 @@ static void run_loop(struct supervisor *self) {
             {.fd = self->signal_fd, .events = POLLIN},
             {.fd = self->control_fd, .events = POLLIN},
             {.fd = self->upgrade.ready_fd, .events = POLLIN},
+            {.fd = self->profiler.fd, .events = cv_profiler_events(&self->profiler)},
         };
         int timeout_ms = next_timeout_ms(self, cv_clock_monotonic_ns());
         if (poll(polls, CV_ARRAY_COUNT(polls), timeout_ms) < 0) {
@@ -722,6 +771,9 @@ static void run_loop(struct supervisor *self) {
         }
         if (polls[2].revents != 0) {
             on_upgrade_pipe(self);
+        }
+        if (polls[3].revents != 0) {
+            cv_profiler_run(&self->profiler);
         }
         if (polls[0].revents != 0) {
             on_signals(self);
@@ -742,7 +794,8 @@ int cv_supervisor_run(const struct cv_supervisor_options *options) {
         .admin_fd = -1,
         .signal_fd = -1,
         .control_fd = -1,
-        .inherited = {.ready_fd = -1, .admin_fd = -1},
+        .inherited = {.ready_fd = -1, .admin_fd = -1, .profile_fd = -1},
+        .profiler = CV_PROFILER_NONE,
         .upgrade = {.ready_fd = -1},
     };
     self.current.settings = *options->settings;

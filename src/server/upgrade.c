@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -62,31 +63,34 @@ int cv_upgrade_find_program(const char *argv0, char *path, size_t path_bytes) {
 }
 
 // In the child: lets a descriptor live through exec and adds its number to a list.
-static void pass_fd(char *list, int fd) {
+static void pass_fd(char *list, size_t list_bytes, int fd) {
     size_t length = strlen(list);
-    snprintf(list + length, LIST_BYTES - length, "%s%d", length > 0 ? "," : "", fd);
+    snprintf(list + length, list_bytes - length, "%s%d", length > 0 ? "," : "", fd);
     fcntl(fd, F_SETFD, 0);
+}
+
+static void pass_single(const char *variable, int fd) {
+    char text[16] = "";
+    if (fd >= 0) {
+        pass_fd(text, sizeof(text), fd);
+        setenv(variable, text, 1);
+    }
 }
 
 static _Noreturn void execute(const struct cv_upgrade_order *order, int ready_fd) {
     static char listeners[LIST_BYTES];
     static char activated[LIST_BYTES];
-    static char single[LIST_BYTES];
     sigset_t none;
     for (uint32_t i = 0; i < order->sockets->count; i++) {
         uint8_t group = order->sockets->group_index[i];
-        pass_fd(order->sockets->group[group].is_activated ? activated : listeners,
+        pass_fd(order->sockets->group[group].is_activated ? activated : listeners, LIST_BYTES,
                 order->sockets->fd[i]);
     }
     setenv(ENV_LISTENERS, listeners, 1);
     setenv(ENV_ACTIVATED, activated, 1);
-    if (order->admin_fd >= 0) {
-        pass_fd(single, order->admin_fd);
-        setenv(ENV_ADMIN, single, 1);
-        single[0] = '\0';
-    }
-    pass_fd(single, ready_fd);
-    setenv(ENV_READY, single, 1);
+    pass_single(ENV_ADMIN, order->admin_fd);
+    pass_single(COVET_PROFILE_FD, order->profile_fd);
+    pass_single(ENV_READY, ready_fd);
     signal(SIGPIPE, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -162,6 +166,24 @@ static int take_single(const char *variable) {
     return fd;
 }
 
+// A number that somebody else may have given: what it names is looked at before it is touched.
+static int take_profile(void) {
+    const char *list = getenv(COVET_PROFILE_FD);
+    int fd = next_fd(&list);
+    int type = 0;
+    socklen_t type_bytes = sizeof(type);
+    unsetenv(COVET_PROFILE_FD);
+    if (fd < 0) {
+        return -1;
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_bytes) < 0 || type != SOCK_SEQPACKET ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+        cv_log(CV_LOG_WARN, "profile_refused", "fd=%d reason=\"not a profiler's line\"", fd);
+        return -1;
+    }
+    return fd;
+}
+
 static void take_activated(struct cv_sockets *sockets) {
     const char *pid = getenv("LISTEN_PID");
     const char *count_text = getenv("LISTEN_FDS");
@@ -185,6 +207,7 @@ void cv_upgrade_inherit(struct cv_sockets *sockets, struct cv_upgrade_inherited 
     take_list(sockets, ENV_ACTIVATED, true);
     inherited->admin_fd = take_single(ENV_ADMIN);
     inherited->ready_fd = take_single(ENV_READY);
+    inherited->profile_fd = take_profile();
 }
 
 void cv_upgrade_say_ready(struct cv_upgrade_inherited *inherited) {

@@ -2,8 +2,9 @@
 // a pipe to say "ready" on; the new one takes the sockets over by their addresses.
 //
 // The descriptors are named in the environment: COVET_UPGRADE_LISTENERS, COVET_UPGRADE_ACTIVATED
-// (those that came from a service manager), COVET_UPGRADE_ADMIN and COVET_UPGRADE_READY, as decimal
-// numbers separated by commas. Their addresses are asked of the kernel.
+// (those that came from a service manager), COVET_UPGRADE_ADMIN, COVET_UPGRADE_READY and
+// COVET_PROFILE_FD (<covet/abi.h>), as decimal numbers separated by commas. Their addresses are
+// asked of the kernel.
 #ifndef CV_SERVER_UPGRADE_H
 #define CV_SERVER_UPGRADE_H
 
@@ -21,7 +22,8 @@ struct cv_upgrade_order {
     const char *program;  // absolute
     char *const *argv;
     const struct cv_sockets *sockets;
-    int admin_fd;  // -1: not handed over
+    int admin_fd;    // -1: not handed over
+    int profile_fd;  // The line to a profiler that started us; -1: there is none.
 };
 
 struct cv_upgrade {
@@ -33,13 +35,14 @@ struct cv_upgrade {
 CV_MUST_USE int cv_upgrade_start(struct cv_upgrade *upgrade, const struct cv_upgrade_order *order);
 
 struct cv_upgrade_inherited {
-    int ready_fd;  // owned; -1: nobody waits
-    int admin_fd;  // owned; -1: none
+    int ready_fd;    // owned; -1: nobody waits
+    int admin_fd;    // owned; -1: none
+    int profile_fd;  // owned; -1: none. From the profiler that started us, or the one before.
 };
 
 // In a new process: takes what a supervisor before us, or a service manager (LISTEN_FDS of
 // sd_listen_fds(3)), left open, and clears the environment of it. Descriptors that are not
-// listening sockets are refused with a log line.
+// listening sockets, or not a profiler's line, are refused with a log line.
 void cv_upgrade_inherit(struct cv_sockets *sockets, struct cv_upgrade_inherited *inherited);
 
 // Says "ready" to the old supervisor, if there is one.

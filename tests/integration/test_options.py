@@ -26,6 +26,7 @@ def test_help_names_every_option(env):
         "--config",
         "--user",
         "--admin",
+        "--profile",
         "--drain",
         "--access-log",
         "--log-level",

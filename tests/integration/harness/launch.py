@@ -5,8 +5,9 @@ denied.
 
 Keys: nofile, memlock (bytes), core: both limits. uid: user and group. listen_fd: descriptor moved
 to 3 with LISTEN_FDS=1 and LISTEN_PID set. deny_io_uring: errno that the three io_uring calls shall
-return. seccomp: a container's profile (seccomp.py). It is a program of its own so that the test
-process is never changed and nothing runs between fork and exec.
+return. seccomp: a container's profile (seccomp.py). setpriv: arguments for setpriv(1), run last. It
+is a program of its own so that the test process is never changed and nothing runs between fork and
+exec.
 """
 
 import ctypes
@@ -70,6 +71,8 @@ def main():
         seccomp.install(how["seccomp"])
     if "deny_io_uring" in how:
         deny_io_uring(how["deny_io_uring"])
+    if "setpriv" in how:
+        command = ["/usr/bin/setpriv", *how["setpriv"], *command]
     os.execv(command[0], command)
 
 

@@ -77,6 +77,9 @@ class Server:
         self.options = [word for item in listen for word in ("--listen", item)]
         self.options += ["--cores", cores] if cores is not None else []
         self.options += list(options)
+        # A profiler costs a start-up's worth of CPU and slows everybody's system calls: only when asked for.
+        if "--profile" not in options:
+            self.options += ["--profile", "off"]
 
     def __enter__(self):
         self.start()
@@ -171,7 +174,8 @@ class Server:
         found, waiting = [], procfs.children(os.getpid())
         while waiting:
             pid = waiting.pop()
-            if self.env.covet in procfs.read(f"/proc/{pid}/cmdline") and not has_workers(pid):
+            words = procfs.read(f"/proc/{pid}/cmdline").split("\0")
+            if words[0] == self.env.covet and not has_workers(pid):
                 found.append(pid)
             waiting += procfs.children(pid)
         return found

@@ -71,6 +71,7 @@ static void test_options_have_the_documented_defaults(void **state) {
     assert_int_equal(settings.module_count, 0);
     assert_int_equal(settings.drain_ms, 30000);
     assert_int_equal(settings.log_level, CV_LOG_INFO);
+    assert_int_equal(settings.profile_level, 2);
     assert_int_equal(settings.worker_count, settings.cpu_count);
     assert_int_equal(limits->header_timeout_ms, 10000);
     assert_int_equal(limits->idle_timeout_ms, 15000);
@@ -125,6 +126,18 @@ static void test_options_read_lists_and_names(void **state) {
     assert_int_equal(settings.worker_count, 3);
 }
 
+static void test_options_read_the_profile_level(void **state) {
+    (void)state;
+    static const struct {
+        const char *line;
+        uint32_t level;
+    } cases[] = {{"--profile off", 0}, {"--profile 0", 0}, {"--profile 1", 1}, {"--profile=3", 3}};
+    for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
+        assert_int_equal(read_line(cases[i].line), 0);
+        assert_int_equal(settings.profile_level, cases[i].level);
+    }
+}
+
 static void test_options_refuse_bad_command_lines_with_64(void **state) {
     (void)state;
     static const char *const cases[] = {
@@ -148,6 +161,10 @@ static void test_options_refuse_bad_command_lines_with_64(void **state) {
         "--workers 1x",
         "--admin nowhere",
         "--log-level loud",
+        "--profile 4",
+        "--profile on",
+        "--profile -1",
+        "--profile=",
         "--header-timeout 0",
         "--header-timeout 0.0001",
         "--header-timeout 1.",
@@ -173,7 +190,6 @@ static void test_options_refuse_bad_command_lines_with_64(void **state) {
         "--user no-such-user-here",
         // Parts that are not built do not exist.
         "--root .",
-        "--profile 1",
         "--seccomp off",
     };
     for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
@@ -349,6 +365,7 @@ int main(void) {
         cmocka_unit_test(test_options_have_the_documented_defaults),
         cmocka_unit_test(test_options_read_times_and_sizes),
         cmocka_unit_test(test_options_read_lists_and_names),
+        cmocka_unit_test(test_options_read_the_profile_level),
         cmocka_unit_test(test_options_refuse_bad_command_lines_with_64),
         cmocka_unit_test(test_options_say_what_else_is_wanted),
         cmocka_unit_test(test_options_leave_missing_cores_out_with_one_warning),

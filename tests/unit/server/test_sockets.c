@@ -252,6 +252,43 @@ static void test_sockets_are_dealt_to_workers_without_a_gap(void **state) {
     }
 }
 
+static void test_sockets_tell_their_tcp_ports_ascending_and_once(void **state) {
+    (void)state;
+    uint16_t port[COVET_STATS_PORTS_MAX] = {0};
+    const char *const addresses[] = {"127.0.0.1:8443", "[::1]:80", "unix:/tmp/s", "127.0.0.2:8443",
+                                     "127.0.0.1:65535"};
+    assert_int_equal(cv_sockets_ports(&sockets, port), 0);
+    for (size_t i = 0; i < CV_ARRAY_COUNT(addresses); i++) {
+        const char *why = "";
+        struct cv_sockets_group *group = &sockets.group[sockets.group_count++];
+        assert_true(cv_address_parse(addresses[i], &group->address, &why));
+        group->is_wanted = true;
+    }
+    assert_int_equal(cv_sockets_ports(&sockets, port), 3);
+    assert_int_equal(port[0], 80);
+    assert_int_equal(port[1], 8443);
+    assert_int_equal(port[2], 65535);
+    sockets.group[1].is_wanted = false;  // Kept until a hand-over is sure; nobody serves it.
+    assert_int_equal(cv_sockets_ports(&sockets, port), 2);
+    assert_int_equal(port[0], 8443);
+}
+
+static void test_sockets_leave_out_ports_that_do_not_fit(void **state) {
+    (void)state;
+    uint16_t port[COVET_STATS_PORTS_MAX] = {0};
+    for (uint32_t i = 0; i < COVET_STATS_PORTS_MAX + 4; i++) {
+        char text[32];
+        const char *why = "";
+        struct cv_sockets_group *group = &sockets.group[sockets.group_count++];
+        snprintf(text, sizeof(text), "127.0.0.1:%u", 9000 - i);
+        assert_true(cv_address_parse(text, &group->address, &why));
+        group->is_wanted = true;
+    }
+    assert_int_equal(cv_sockets_ports(&sockets, port), COVET_STATS_PORTS_MAX);
+    assert_int_equal(port[0], 9000 - COVET_STATS_PORTS_MAX - 3);
+    assert_int_equal(port[COVET_STATS_PORTS_MAX - 1], 9000 - 4);
+}
+
 int main(void) {
 #define WITH_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -265,6 +302,8 @@ int main(void) {
         WITH_DIRECTORY(test_sockets_keep_unwanted_groups_until_told),
         WITH_DIRECTORY(test_sockets_of_a_service_manager_replace_the_default_only),
         WITH_DIRECTORY(test_sockets_refuse_descriptors_that_do_not_listen),
+        WITH_DIRECTORY(test_sockets_tell_their_tcp_ports_ascending_and_once),
+        WITH_DIRECTORY(test_sockets_leave_out_ports_that_do_not_fit),
         cmocka_unit_test(test_sockets_are_dealt_to_workers_without_a_gap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
