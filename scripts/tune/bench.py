@@ -89,7 +89,9 @@ def differences(figures):
 
 
 def verdict(figures):
-    first = next(iter(figures.values()))
+    first = next(iter(figures.values()), None)
+    if first is None:
+        return "nothing was answered"
     if first["low"] is None:
         return "too few rounds: give it more time (--for)"
     # Nothing seen means little where little could have been seen.
@@ -117,7 +119,9 @@ class Bench:
         """One server, loaded for a moment: its figures."""
         port = free_port()
         url = f"http://127.0.0.1:{port}/"
-        serve = [self.covet, "--cores", str(self.server_core), "--admin", "off", "--listen", url[7:-1]]
+        # No profiler: starting and stopping it is no part of what is compared.
+        serve = [self.covet, "--cores", str(self.server_core), "--admin", "off", "--profile", "off",
+                 "--listen", url[7:-1]]
         load = [self.load, "--json", "--quiet", "--cores", str(self.load_core), "-d", f"{self.loaded_s:.3f}",
                 *self.load_options.format(url=url).split()]
         with tempfile.TemporaryFile() as log, subprocess.Popen(serve, stdout=log, stderr=log) as server:
@@ -130,7 +134,7 @@ class Bench:
             raise RuntimeError(done.stderr.strip())
         report = json.loads(done.stdout)
         busy_s = (report["server_cpu_share"] or 0) * report["seconds"]
-        return {"requests_per_s": report["requests_per_s"], "p99_us": report["latency_us"]["p99"],
+        return {"requests_per_s": report["requests_per_s"], "p99_us": report["latency_us"]["p99"] or 0,
                 "cpu_ns": busy_s * 1e9 / max(report["requests"], 1)}
 
     def measure_with(self, row):

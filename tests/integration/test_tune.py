@@ -613,6 +613,7 @@ def test_a_verdict_is_plain(env):
     assert bench.verdict({"cpu_ns": better, "p99_us": nothing}) == "CPU per request 10.0% less"
     assert bench.verdict({"requests_per_s": better}) == "requests/s 10.0% fewer"
     assert bench.verdict({"cpu_ns": {"median": 0.5, "low": None, "high": None}}).startswith("too few rounds")
+    assert bench.verdict({}) == "nothing was answered"
 
 
 def bench_command(env, tree):
