@@ -30,6 +30,8 @@ class Journal:
             kept = json.loads(self.path.read_text())
         except FileNotFoundError:
             kept = EMPTY
+        except ValueError as error:
+            raise RuntimeError(f"{self.path} holds old values but is damaged: {error}") from None
         if kept.get("boot", self.boot) != self.boot:
             kept = EMPTY  # A /run that outlives the boot: its settings are gone.
         self.entries = {(one["path"], one["namespace"]): one for one in kept["entries"]}

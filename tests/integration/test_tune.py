@@ -395,6 +395,14 @@ def test_a_journal_of_an_earlier_boot_says_nothing(env):
     assert tree.read(SOMAXCONN) == "4096"
 
 
+def test_a_damaged_journal_is_not_written_over(env):
+    tree = Tree(env)
+    tree.write(JOURNAL, '{"entries": [')
+    for verb in ("plan", "apply", "revert"):
+        assert "is damaged" in tree.tune(verb, status=FAILED)
+    assert tree.read(JOURNAL) == '{"entries": [' and tree.read(SOMAXCONN) == "128"
+
+
 # apply --for
 
 def test_a_trial_goes_back_by_itself(env):
