@@ -360,6 +360,10 @@ install: program $(addprefix $(B)/covet-,$(tools)) $(profiler) ## Install below 
 	install -d $(lib_dir)/systemd/system
 	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' scripts/covet.service \
 		>$(lib_dir)/systemd/system/covet.service
+	install -d $(DESTDIR)$(PREFIX)/share/covet/tune
+	install -m 755 scripts/covet-tune $(DESTDIR)$(PREFIX)/bin/covet-tune
+	install -m 644 $(wildcard scripts/tune/*.py scripts/tune/*.tune) $(DESTDIR)$(PREFIX)/share/covet/tune
+	install -m 644 examples/container/seccomp-covet.json $(DESTDIR)$(PREFIX)/share/covet
 	install -m 755 $(addprefix $(B)/covet-,$(tools)) $(profiler) $(DESTDIR)$(PREFIX)/bin
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 $(wildcard docs/*.1) $(DESTDIR)$(PREFIX)/share/man/man1

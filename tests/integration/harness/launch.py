@@ -5,8 +5,9 @@ denied.
 
 Keys: nofile, memlock (bytes), core: both limits. uid: user and group. listen_fd: descriptor moved
 to 3 with LISTEN_FDS=1 and LISTEN_PID set. deny_io_uring: errno that the three io_uring calls shall
-return. setpriv: arguments for setpriv(1), run last. It is a program of its own so that the test
-process is never changed and nothing runs between fork and exec.
+return. seccomp: a container's profile (seccomp.py). setpriv: arguments for setpriv(1), run last. It
+is a program of its own so that the test process is never changed and nothing runs between fork and
+exec.
 """
 
 import ctypes
@@ -15,6 +16,8 @@ import os
 import resource
 import struct
 import sys
+
+import seccomp
 
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
 SECCOMP_MODE_FILTER = 2
@@ -64,6 +67,8 @@ def main():
         os.setgroups([])
         os.setresgid(how["uid"], how["uid"], how["uid"])
         os.setresuid(how["uid"], how["uid"], how["uid"])
+    if "seccomp" in how:
+        seccomp.install(how["seccomp"])
     if "deny_io_uring" in how:
         deny_io_uring(how["deny_io_uring"])
     if "setpriv" in how:

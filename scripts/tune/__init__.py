@@ -1,0 +1,1 @@
+"""covet-tune: system settings as a table, applied with a journal."""
