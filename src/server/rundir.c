@@ -1,14 +1,17 @@
 // The run directory. Only names that covet itself puts there are ever removed, so a directory that
-// holds anything else stays.
+// holds anything else stays. A process that we do not see may be one of another PID namespace with
+// the same /run: a lock on its directory says that it lives.
 #include "server/rundir.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +26,29 @@ static void remove_directory(const char *path) {
         unlink(file);
     }
     rmdir(path);
+}
+
+// Locks a directory as long as the descriptor, and what a fork inherits of it, is open. Returns it
+// or -errno.
+static int lock_directory(const char *path) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+static bool is_locked(const char *path) {
+    int fd = lock_directory(path);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd == -EWOULDBLOCK;
 }
 
 static void remove_stale(const char *base) {
@@ -40,7 +66,7 @@ static void remove_stale(const char *base) {
         int length = snprintf(path, sizeof(path), "%s/%s", base, entry->d_name);
         // A directory with our own number is that of a process that had it before us.
         bool is_gone = (pid_t)pid == getpid() || (kill((pid_t)pid, 0) < 0 && errno == ESRCH);
-        if (is_gone && length > 0 && (size_t)length < sizeof(path)) {
+        if (is_gone && length > 0 && (size_t)length < sizeof(path) && !is_locked(path)) {
             remove_directory(path);
         }
     }
@@ -86,6 +112,11 @@ static int try_base(struct cv_rundir *rundir, const char *base) {
     if (error != 0) {
         return error;
     }
+    rundir->lock_fd = lock_directory(path);
+    if (rundir->lock_fd < 0) {
+        remove_directory(path);
+        return rundir->lock_fd;
+    }
     memcpy(rundir->path, path, sizeof(path));
     return 0;
 }
@@ -117,6 +148,7 @@ int cv_rundir_create(struct cv_rundir *rundir) {
 void cv_rundir_destroy(struct cv_rundir *rundir) {
     if (rundir->path[0] != '\0') {
         remove_directory(rundir->path);
+        close(rundir->lock_fd);
         rundir->path[0] = '\0';
     }
 }

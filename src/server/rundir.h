@@ -10,6 +10,7 @@
 
 struct cv_rundir {
     char path[CV_RUNDIR_PATH_BYTES];  // Empty: there is none.
+    int lock_fd;                      // Owned with a path: the directory, locked while we live.
 };
 
 // Makes this process's directory, and removes those of processes that are gone. Returns 0 or -errno

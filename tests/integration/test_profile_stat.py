@@ -136,7 +136,9 @@ def test_stat_uses_the_profiler_that_is_there(env):
         assert figures["profile"]["profiler_pid"] == profile.pid_of(server.pid), figures["profile"]
         assert figures["server"]["supervisor_pid"] == server.pid, figures["server"]
         enter = figures["total"]["syscalls"]["io_uring_enter"]
-        assert sum(enter["latency"]["buckets"].values()) == enter["count"] > 0, enter
+        # Two maps, read one after the other while calls go on.
+        assert abs(sum(enter["latency"]["buckets"].values()) - enter["count"]) <= enter["count"] / 20, enter
+        assert enter["count"] > 0, enter
 
 
 def test_stat_without_a_profiler_says_so_and_shows_the_rest(env):
@@ -172,6 +174,7 @@ def test_stat_finds_a_covet_in_a_pid_namespace(env):
                                  env={**os.environ, "RUNTIME_DIRECTORY": env.path("run")})
     try:
         assert procfs.wait_for(lambda: "event=start" in procfs.read(env.path("log")), 5 * env.slack)
+        assert f"run={env.path('run')}/1 " in procfs.read(env.path("log")), procfs.read(env.path("log"))
         [supervisor] = procfs.children(outer.pid)
         with Client(("127.0.0.1", port)) as client:
             budget = budget_file(env, "[load]\nrequests = 1\n[absolute]\nread = 0\nio_uring_enter = 100\n")
@@ -278,7 +281,7 @@ def test_diff_shows_what_changed_for_each_1000_requests(env):
         rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line}
         assert rows["responses_4xx/1000"] == ["0.00", "1000.00", "new"], text
         assert rows["responses_2xx/1000"] == ["1000.00", "0.00", "0.00x"], text
-        assert all(len(line) <= WIDTH for line in text.splitlines() if not line.startswith(("A:", "B:"))), text
+        assert all(len(line) <= WIDTH for line in text.splitlines() if line[:2] not in ("A:", "B:")), text
         status, text, _ = prof(env, "diff", paths[0], paths[0])
         assert status == 0 and "/1000" not in text, text
         # Without requests there is nothing to divide by; what is no such file is named.
