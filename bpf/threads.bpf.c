@@ -156,9 +156,11 @@ __noinline int covet_worker_publish(uint32_t index) {
     stats->syscalls = worker->syscalls;
     stats->io_uring_enters = worker->enters;
     if (stats->requests != 0)
-        stats->syscalls_per_1000_requests = stats->syscalls * 1000 / stats->requests;
+        stats->syscalls_per_1000_requests =
+            (stats->syscalls * 1000 + stats->requests / 2) / stats->requests;
     if (stats->io_uring_enters != 0)
-        stats->completions_per_100_enters = stats->completions * 100 / stats->io_uring_enters;
+        stats->completions_per_100_enters =
+            (stats->completions * 100 + stats->io_uring_enters / 2) / stats->io_uring_enters;
     return 0;
 }
 
