@@ -185,8 +185,10 @@ int covet_process_exit(uint64_t *ctx) {
     struct covet_thread *thread = covet_thread_find((uint32_t)task->pid);
     if (thread == NULL)
         return 0;
-    if (thread->role == COVET_WORKER && thread->worker < COVET_WORKERS_MAX)
+    if (thread->role == COVET_WORKER) {
+        covet_uring_flush(thread->worker);
         covet_workers[thread->worker & (COVET_WORKERS_MAX - 1)].owner = 0;
+    }
     thread->tid = 0;
     return 0;
 }
