@@ -220,7 +220,7 @@ $(B)/bpf/covet.o: $(bpf_objects)
 	$(call quiet,BPF,$@)$(BPFTOOL) gen object $@ $^
 $(B)/gen/covet.skel.h: $(B)/bpf/covet.o
 	@mkdir -p $(@D)
-	$(call quiet,BPF,$@)$(BPFTOOL) gen skeleton $< name covet_bpf >$@
+	$(call quiet,BPF,$@){ echo '#pragma GCC system_header'; $(BPFTOOL) gen skeleton $< name covet_bpf; } >$@
 
 $(B)/observe.a: $(call objects_of,$(observe_sources))
 	$(call quiet,AR,$@)$(archive)
