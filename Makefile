@@ -220,7 +220,8 @@ $(B)/bpf/covet.o: $(bpf_objects)
 	$(call quiet,BPF,$@)$(BPFTOOL) gen object $@ $^
 $(B)/gen/covet.skel.h: $(B)/bpf/covet.o
 	@mkdir -p $(@D)
-	$(call quiet,BPF,$@){ echo '#pragma GCC system_header'; $(BPFTOOL) gen skeleton $< name covet_bpf; } >$@
+	$(call quiet,BPF,$@){ printf '%s\n' '#pragma GCC system_header' '// NOLINTBEGIN'; \
+		$(BPFTOOL) gen skeleton $< name covet_bpf; echo '// NOLINTEND'; } >$@
 
 $(B)/observe.a: $(call objects_of,$(observe_sources))
 	$(call quiet,AR,$@)$(archive)
