@@ -98,7 +98,7 @@ BPF_CLANG ?= $(firstword $(shell command -v clang clang-19 clang-18 clang-17 cla
 BPFTOOL ?= $(shell for tool in bpftool /usr/sbin/bpftool /usr/lib/linux-tools*/*/bpftool /usr/lib/linux-tools*/bpftool; do \
 	$$tool version >/dev/null 2>&1 && echo $$tool && break; done)
 bpf_missing := $(strip $(if $(BPF_CLANG),,clang) $(if $(BPFTOOL),,bpftool) \
-	$(if $(shell pkg-config --exists 'libbpf >= 0.8' libelf 2>/dev/null && echo yes),,libbpf-dev))
+	$(if $(shell pkg-config --exists 'libbpf >= 1.0' libelf 2>/dev/null && echo yes),,libbpf-dev))
 bpf_sources := $(wildcard bpf/*.bpf.c)
 profile_sources := $(if $(bpf_missing),,$(wildcard src/profile/*.c))
 profiler := $(if $(filter %/main.c,$(profile_sources)),$(B)/covet-prof)
@@ -221,7 +221,8 @@ $(B)/bpf/covet.o: $(bpf_objects)
 	$(call quiet,BPF,$@)$(BPFTOOL) gen object $@ $^
 $(B)/gen/covet.skel.h: $(B)/bpf/covet.o
 	@mkdir -p $(@D)
-	$(call quiet,BPF,$@)$(BPFTOOL) gen skeleton $< name covet_bpf >$@
+	$(call quiet,BPF,$@){ printf '%s\n' '#pragma GCC system_header' '// NOLINTBEGIN'; \
+		$(BPFTOOL) gen skeleton $< name covet_bpf; echo '// NOLINTEND'; } >$@
 
 $(B)/observe.a: $(call objects_of,$(observe_sources))
 	$(call quiet,AR,$@)$(archive)

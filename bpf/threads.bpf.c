@@ -156,9 +156,11 @@ __noinline int covet_worker_publish(uint32_t index) {
     stats->syscalls = worker->syscalls;
     stats->io_uring_enters = worker->enters;
     if (stats->requests != 0)
-        stats->syscalls_per_1000_requests = stats->syscalls * 1000 / stats->requests;
+        stats->syscalls_per_1000_requests =
+            (stats->syscalls * 1000 + stats->requests / 2) / stats->requests;
     if (stats->io_uring_enters != 0)
-        stats->completions_per_100_enters = stats->completions * 100 / stats->io_uring_enters;
+        stats->completions_per_100_enters =
+            (stats->completions * 100 + stats->io_uring_enters / 2) / stats->io_uring_enters;
     return 0;
 }
 
@@ -183,8 +185,10 @@ int covet_process_exit(uint64_t *ctx) {
     struct covet_thread *thread = covet_thread_find((uint32_t)task->pid);
     if (thread == NULL)
         return 0;
-    if (thread->role == COVET_WORKER && thread->worker < COVET_WORKERS_MAX)
+    if (thread->role == COVET_WORKER) {
+        covet_uring_flush(thread->worker);
         covet_workers[thread->worker & (COVET_WORKERS_MAX - 1)].owner = 0;
+    }
     thread->tid = 0;
     return 0;
 }

@@ -27,7 +27,7 @@ static const uint64_t completing_often = OP_BIT(POLL_ADD) | OP_BIT(RECVMSG) | OP
 
 struct covet_tally covet_tallies[COVET_WORKERS_MAX][COVET_TALLY_OPS];
 struct covet_noted covet_noted[COVET_NOTED_MAX];
-uint32_t covet_noted_count;
+uint32_t covet_has_noted;
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -103,11 +103,11 @@ static __always_inline void note(uint64_t user_data, uint32_t opcode) {
     struct covet_noted *noted = &covet_noted[hash(user_data) & (COVET_NOTED_MAX - 1)];
     noted->user_data = user_data;
     noted->opcode = opcode;
-    covet_noted_count++;
+    covet_has_noted = 1;
 }
 
 static __always_inline uint32_t opcode_by_user_data(uint64_t user_data) {
-    if (covet_noted_count != 0) {
+    if (covet_has_noted) {
         struct covet_noted *noted = &covet_noted[hash(user_data) & (COVET_NOTED_MAX - 1)];
         if (noted->user_data == user_data && noted->opcode != 0)
             return (uint32_t)noted->opcode;

@@ -76,14 +76,19 @@ static bool has_capability(unsigned capability) {
            (data[capability / 32].effective & (1u << (capability % 32))) != 0;
 }
 
+static bool has_rights(void) {
+    return has_capability(CAP_SYS_ADMIN) ||
+           (has_capability(CAP_BPF) && has_capability(CAP_PERFMON));
+}
+
 static enum cv_attach_error explain_rights(char *message, size_t message_bytes) {
-    bool may_load = has_capability(CAP_BPF), may_trace = has_capability(CAP_PERFMON);
-    if (has_capability(CAP_SYS_ADMIN) || (may_load && may_trace)) {
+    if (has_rights()) {
         snprintf(
             message, message_bytes,
             "bpf(2) is refused although the capabilities are there: a container's seccomp "
             "profile, a user namespace or kernel lockdown forbids it; run on the host as root");
     } else {
+        bool may_load = has_capability(CAP_BPF), may_trace = has_capability(CAP_PERFMON);
         snprintf(message, message_bytes, "bpf(2) is refused: needs %s%s%s; run as root (sudo)",
                  may_load ? "" : "CAP_BPF", may_load || may_trace ? "" : " and ",
                  may_trace ? "" : "CAP_PERFMON");
@@ -299,46 +304,48 @@ enum cv_attach_error cv_attach_open(struct cv_attach **attach,
     last_complaint[0] = '\0';
     libbpf_set_print(keep_complaint);
 
+    // Loading costs a tenth of a second of CPU, so what forbids it is looked for first.
+    if (!has_rights()) {
+        error = explain_rights(message, message_bytes);
+        goto fail_free;
+    }
     if (access("/sys/kernel/btf/vmlinux", R_OK) < 0) {
         snprintf(message, message_bytes,
                  "no /sys/kernel/btf/vmlinux: needs a kernel with CONFIG_DEBUG_INFO_BTF");
         error = CV_ATTACH_NO_BTF;
         goto fail_free;
     }
+    int status = cv_pins_open(&self->pins, options->pin_dir, options->readable, &holder_pid);
+    if (status < 0) {
+        error = explain_pins(options->pin_dir, status, holder_pid, message, message_bytes);
+        goto fail_free;
+    }
     self->bpf = covet_bpf__open();
     if (self->bpf == NULL) {
         error = explain(-errno, "programs", message, message_bytes);
-        goto fail_free;
+        goto fail_pins;
     }
-    int status = choose(self);
-    if (status == 0) {
-        status = load(self);
-    }
-    if (status < 0) {
+    if ((status = choose(self)) < 0 || (status = load(self)) < 0) {
         error = explain(status, "loading programs", message, message_bytes);
-        goto fail_bpf;
-    }
-    status = cv_pins_open(&self->pins, options->pin_dir, options->readable, &holder_pid);
-    if (status < 0) {
-        error = explain_pins(options->pin_dir, status, holder_pid, message, message_bytes);
         goto fail_bpf;
     }
     if ((status = begin_info(self)) < 0 || (status = pin_maps(self)) < 0 ||
         (status = pin_listeners(self)) < 0 || (status = attach_programs(self)) < 0) {
         error = explain(status, "attaching programs", message, message_bytes);
-        goto fail_pins;
+        goto fail_links;
     }
     summarize(self);
     *attach = self;
     return CV_ATTACH_OK;
 
-fail_pins:
+fail_links:
     for (uint32_t i = 0; i < self->link_count; i++) {
         bpf_link__destroy(self->links[i]);
     }
-    cv_pins_close(&self->pins, false);
 fail_bpf:
     covet_bpf__destroy(self->bpf);
+fail_pins:
+    cv_pins_close(&self->pins, false);
 fail_free:
     free(self);
     return error;

@@ -4,13 +4,9 @@
 
 #include "bpf/state.h"
 
-// Generated, and not in our style; absent where headers are checked without a build.
+// Absent where headers are checked without a build.
 #if __has_include(<covet.skel.h>)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#pragma GCC diagnostic ignored "-Wsign-conversion"
 #include <covet.skel.h>
-#pragma GCC diagnostic pop
 #endif
 
 #endif

@@ -126,9 +126,9 @@ static void take_reasons(struct cv_variants *variants, const struct btf *btf,
             strncmp(name, REASON_PREFIX, strlen(REASON_PREFIX)) != 0) {
             continue;
         }
-        for (uint8_t reason = 0; reason < DROP_OTHER; reason++) {
+        for (size_t reason = 0; reason < DROP_OTHER; reason++) {
             if (strcmp(name + strlen(REASON_PREFIX), drop_reasons[reason]) == 0) {
-                variants->reasons[entry->val] = reason;
+                variants->reasons[entry->val] = (uint8_t)reason;
             }
         }
     }
