@@ -272,7 +272,8 @@ def test_system_calls_are_shown_with_a_profiler(env):
         raise Skip("covet-prof is not built")
     with quiet_server(env) as server, Load(server.address, threads=2, pause_s=0.005):
         command = [profiler, "attach", "-p", str(server.pid), "--level", "2", "--pin-dir", pins]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as attached:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True) as attached:
             try:
                 first = attached.stdout.readline()
                 if attached.poll() is not None or "pinned=" not in first:

@@ -16,7 +16,8 @@ import termios
 import time
 
 TOKEN = re.compile(r"\x1b\[(\??)([0-9;]*)([A-Za-z])|(\x1b.?)|([^\x1b]+)", re.DOTALL)
-WHOLE = re.compile(rb"(?:\x1b\[[?0-9;]*[A-Za-z]|[\x00-\x1a\x1c-\x7f]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2})*")
+WHOLE = re.compile(rb"(?:\x1b\[[?0-9;]*[A-Za-z]|[\x00-\x1a\x1c-\x7f]"
+                   rb"|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2})*")
 ALTERNATE, CURSOR, WRAP, SYNCHRONIZED = "1049", "25", "7", "2026"
 
 

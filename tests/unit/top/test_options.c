@@ -73,16 +73,25 @@ static void test_options_are_read(void **state) {
     assert_true(options.json);
     assert_int_equal(options.view, top_view_find("latency"));
     assert_string_equal(options.pin_dir, "/x");
-    setenv("COVET_PIN_DIR", "/y", 1);
     read_line(&options, "--pid=1 --interval=3600");
-    assert_string_equal(options.pin_dir, "/y");
-    read_line(&options, "--pid=1 --interval=3600 --pin-dir /z");
-    assert_string_equal(options.pin_dir, "/z");
-    setenv("COVET_PIN_DIR", "", 1);
-    read_line(&options, "");
-    assert_null(options.pin_dir);
     assert_int_equal(options.pid, 1);
     assert_true(options.seconds == 3600);
+}
+
+static void test_options_take_the_pin_directory_of_the_environment(void **state) {
+    static const struct {
+        const char *variable, *line, *expected;
+    } cases[] = {{"/y", "", "/y"}, {"/y", "--pin-dir /z", "/z"}, {"", "", NULL}};
+    (void)state;
+    for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
+        struct top_options options;
+        setenv("COVET_PIN_DIR", cases[i].variable, 1);
+        read_line(&options, cases[i].line);
+        assert_int_equal(options.pin_dir == NULL, cases[i].expected == NULL);
+        if (options.pin_dir != NULL) {
+            assert_string_equal(options.pin_dir, cases[i].expected);
+        }
+    }
 }
 
 static void test_options_that_make_no_sense_are_refused(void **state) {
@@ -132,6 +141,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_options_have_defaults),
         cmocka_unit_test(test_options_are_read),
+        cmocka_unit_test(test_options_take_the_pin_directory_of_the_environment),
         cmocka_unit_test(test_options_that_make_no_sense_are_refused),
         cmocka_unit_test(test_options_print_help_and_version),
     };
