@@ -76,9 +76,9 @@ KERNEL void cv_ring_accept(struct cv_ring *ring, int descriptor, bool multishot,
     ring->accept = user_data;
 }
 
-KERNEL void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first,
+KERNEL void cv_ring_receive(struct cv_ring *ring, int descriptor, uint32_t mode,
                             uint64_t user_data) {
-    (void)poll_first;
+    (void)mode;
     ring->receive[descriptor] = user_data;
 }
 

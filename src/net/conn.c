@@ -173,11 +173,12 @@ static bool has_unread_room(const struct cv_conn *conn) {
 }
 
 // Arms the receive if it should be and is not.
-static void receive(struct cv_conn *conn, bool poll_first) {
+static void receive(struct cv_conn *conn, uint32_t mode) {
     const uint16_t obstacles = CV_CONN_RECEIVING | CV_CONN_ENDED | CV_CONN_STARVED | CV_CONN_LEFT;
     if ((conn->flags & obstacles) == 0 && cv_conn_is_alive(conn) && has_unread_room(conn)) {
         conn->flags |= CV_CONN_RECEIVING;
-        cv_ring_receive(conn->net->ring, conn->descriptor, poll_first,
+        cv_ring_receive(conn->net->ring, conn->descriptor,
+                        conn->is_bulk ? mode | CV_RING_BUNDLE : mode,
                         user_data(conn, COVET_OP_RECV));
     }
 }
@@ -187,6 +188,15 @@ static void stop_receiving(struct cv_conn *conn) {
         conn->flags |= CV_CONN_STOPPING;
         cv_ring_cancel(conn->net->ring, user_data(conn, COVET_OP_RECV),
                        user_data(conn, COVET_OP_CANCEL));
+    }
+}
+
+// More is waiting than a buffer holds. The receive is made anew, once in a connection's life, as
+// one that takes all there is; the ordinary one is cheaper for requests of the usual size.
+static CV_NOINLINE void expect_much(struct cv_conn *conn) {
+    if (conn->net->bundles) {
+        conn->is_bulk = true;
+        stop_receiving(conn);
     }
 }
 
@@ -287,6 +297,9 @@ void cv_conn_complete_receive(struct cv_conn *conn, const struct cv_completion *
         cv_counter_add(net->stats, COVET_COUNTER_RECEIVES, 1);
         cv_counter_add(net->stats, COVET_COUNTER_RECEIVED_BYTES, (uint64_t)result);
         CV_ASSERT(completion->buffer != CV_RING_NO_BUFFER);
+        if (CV_UNLIKELY((uint32_t)result == CV_RING_BUFFER_BYTES && !conn->is_bulk)) {
+            expect_much(conn);
+        }
         conn->transport->on_bytes(conn, cv_ring_buffer(net->ring, completion->buffer),
                                   (size_t)result);
     } else if (result == 0) {
@@ -297,7 +310,7 @@ void cv_conn_complete_receive(struct cv_conn *conn, const struct cv_completion *
     } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
         cv_conn_close(conn, COVET_COUNTER_CLOSED_RESET);
     }
-    receive(conn, true);
+    receive(conn, CV_RING_POLL_FIRST);
     settle(conn);
 }
 
@@ -631,7 +644,7 @@ void cv_conn_half_close(struct cv_conn *conn) {
     conn->state = CV_CONN_LINGERING;
     cv_ring_shutdown(net->ring, conn->descriptor, SHUT_WR);
     cv_conn_set_read_timeout(conn, net->limits->linger_timeout_ms);
-    receive(conn, true);
+    receive(conn, CV_RING_POLL_FIRST);
 }
 
 void cv_conn_finish(struct cv_conn *conn, enum covet_counter reason, bool linger) {
@@ -677,7 +690,7 @@ void cv_conn_open(struct cv_conn *conn, int descriptor) {
         cv_conn_close(conn, COVET_COUNTER_CLOSED_LIMIT);
         return;
     }
-    receive(conn, false);
+    receive(conn, CV_RING_RECEIVE);
 }
 
 void cv_conn_settle(struct cv_conn *conn) {
@@ -704,7 +717,7 @@ void cv_conn_run(struct cv_conn *conn) {
     }
     if ((todo & CV_CONN_RUN) != 0 && is_open_for_input(conn)) {
         run_input(conn);
-        receive(conn, true);
+        receive(conn, CV_RING_POLL_FIRST);
     }
     if (cv_conn_is_alive(conn)) {
         conn->transport->flush(conn);
@@ -716,5 +729,5 @@ void cv_conn_run(struct cv_conn *conn) {
 void cv_conn_feed(struct cv_conn *conn) {
     conn->flags &= (uint16_t)~CV_CONN_STARVED;
     free_if_over(conn);
-    receive(conn, true);
+    receive(conn, CV_RING_POLL_FIRST);
 }

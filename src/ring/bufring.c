@@ -30,8 +30,9 @@ int cv_bufring_init(struct cv_bufring *bufring, uint32_t count) {
     bufring->slab = map_memory(bufring->slab_bytes);
     bufring->holders = calloc(count, sizeof(*bufring->holders));
     bufring->spare = calloc(count, sizeof(*bufring->spare));
+    bufring->place = calloc(count, sizeof(*bufring->place));
     if (bufring->ring == NULL || bufring->slab == NULL || bufring->holders == NULL ||
-        bufring->spare == NULL) {
+        bufring->spare == NULL || bufring->place == NULL) {
         cv_bufring_deinit(bufring);
         return -ENOMEM;
     }
@@ -54,6 +55,7 @@ void cv_bufring_deinit(struct cv_bufring *bufring) {
     }
     free(bufring->holders);
     free(bufring->spare);
+    free(bufring->place);
     *bufring = (struct cv_bufring){0};
 }
 
@@ -102,16 +104,23 @@ void cv_bufring_give_back(struct cv_bufring *bufring, uint32_t buffer) {
     }
 }
 
+uint32_t cv_bufring_next(const struct cv_bufring *bufring, uint32_t buffer) {
+    CV_ASSERT(buffer < bufring->count);
+    return bufring->ring->bufs[(bufring->place[buffer] + 1u) & (bufring->count - 1)].bid;
+}
+
 void cv_bufring_widen(struct cv_bufring *bufring) {
     bufring->window = CV_MIN(bufring->window * 2, bufring->count);
 }
 
 void cv_bufring_publish(struct cv_bufring *bufring) {
     int added = 0;
+    uint32_t mask = bufring->count - 1;
     while (bufring->offered < bufring->window && bufring->spare_count > 0) {
         uint32_t buffer = bufring->spare[--bufring->spare_count];
+        bufring->place[buffer] = (uint16_t)((bufring->ring->tail + (uint32_t)added) & mask);
         io_uring_buf_ring_add(bufring->ring, cv_bufring_data(bufring, buffer), CV_RING_BUFFER_BYTES,
-                              (unsigned short)buffer, (int)bufring->count - 1, added++);
+                              (unsigned short)buffer, (int)mask, added++);
         bufring->offered++;
     }
     if (added > 0) {

@@ -21,6 +21,7 @@ struct cv_bufring {
     uint8_t *slab;                   // owned mapping
     uint8_t *holders;                // owned: per buffer, 0 while it is free
     uint16_t *spare;  // owned: free ones that the kernel does not have, last out first
+    uint16_t *place;  // owned: per buffer, where in the ring it was offered last
     size_t ring_bytes;
     size_t slab_bytes;
     uint32_t count;
@@ -42,6 +43,10 @@ uint8_t *cv_bufring_data(const struct cv_bufring *bufring, uint32_t buffer);
 void cv_bufring_lend(struct cv_bufring *bufring, uint32_t buffer);
 void cv_bufring_retain(struct cv_bufring *bufring, uint32_t buffer);
 void cv_bufring_give_back(struct cv_bufring *bufring, uint32_t buffer);
+
+// The buffer that was offered behind `buffer`, which has just been filled: a receive that fills
+// several takes them in this order.
+uint32_t cv_bufring_next(const struct cv_bufring *bufring, uint32_t buffer);
 
 // A receive ended for want of a buffer: the kernel gets more of them.
 void cv_bufring_widen(struct cv_bufring *bufring);

@@ -10,6 +10,9 @@
 #ifndef IORING_FEAT_RECVSEND_BUNDLE
 #define IORING_FEAT_RECVSEND_BUNDLE (1U << 14)  // Linux 6.10
 #endif
+#ifndef IORING_RECVSEND_BUNDLE
+#define IORING_RECVSEND_BUNDLE (1U << 4)  // Linux 6.10
+#endif
 #ifndef IORING_MSG_RING_CQE_SKIP
 #define IORING_MSG_RING_CQE_SKIP (1U << 0)
 #endif

@@ -181,6 +181,9 @@ size_t cv_probe_run(struct cv_probe_line *lines) {
         "zero-copy send", sends && (features & IORING_FEAT_RECVSEND_BUNDLE) != 0, false,
         "large bodies go to other machines without being copied (Linux 6.10)"};
     lines[count++] = (struct cv_probe_line){
+        "bundled receive", receives && (features & IORING_FEAT_RECVSEND_BUNDLE) != 0, false,
+        "a long body comes in one piece of work, not in one per buffer (Linux 6.10)"};
+    lines[count++] = (struct cv_probe_line){
         "operation restrictions", has_ring && restricts_operations(), false,
         "a taken-over worker cannot open files through its ring (Linux 5.10)"};
     if (has_ring) {

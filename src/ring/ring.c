@@ -25,6 +25,8 @@ struct cv_ring {
     struct cv_bufring buffers;
     struct cv_ring_features features;
     uint64_t enters;
+    uint32_t bundle_bytes;   // Of the first completion in the queue, this much is taken already,
+    uint32_t bundle_buffer;  // and this buffer is the next one of it.
     bool enabled;
     bool has_places;                                 // For registered memory.
     bool all_submitted;                              // The last submission left nothing queued.
@@ -84,6 +86,7 @@ static int set_up(struct cv_ring *ring, uint32_t completions) {
                 ring->features.defer_taskrun = (ladder[i] & IORING_SETUP_DEFER_TASKRUN) != 0;
                 ring->features.message_ring = (params.features & IORING_FEAT_MIN_TIMEOUT) != 0;
                 // Lending came with 6.0 and its report with 6.2; 6.10 made it fast enough.
+                ring->features.bundles = (params.features & IORING_FEAT_RECVSEND_BUNDLE) != 0;
                 ring->features.zero_copy = (params.features & IORING_FEAT_RECVSEND_BUNDLE) != 0;
                 ring->features.completions = params.cq_entries;
             }
@@ -200,13 +203,16 @@ void cv_ring_accept(struct cv_ring *ring, int descriptor, bool multishot, uint64
     sqe->user_data = user_data;
 }
 
-void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint64_t user_data) {
+void cv_ring_receive(struct cv_ring *ring, int descriptor, uint32_t mode, uint64_t user_data) {
     struct io_uring_sqe *sqe = next_submission(ring);
     io_uring_prep_recv_multishot(sqe, descriptor, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = CV_BUFRING_GROUP;
-    if (poll_first) {
+    if ((mode & CV_RING_POLL_FIRST) != 0) {
         sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    }
+    if ((mode & CV_RING_BUNDLE) != 0 && ring->features.bundles) {
+        sqe->ioprio |= IORING_RECVSEND_BUNDLE;
     }
     sqe->user_data = user_data;
 }
@@ -335,15 +341,53 @@ bool cv_ring_is_settled(const struct cv_ring *ring) {
            !io_uring_cq_has_overflow(&ring->uring);
 }
 
+// A receive that filled several buffers is one completion. Here it becomes one for each of them;
+// what has no room among `count_max` waits for the next call. Returns false in that case.
+static bool take_apart(struct cv_ring *ring, const struct io_uring_cqe *cqe,
+                       struct cv_completion *completions, uint32_t *count, uint32_t count_max) {
+    uint32_t bytes = (uint32_t)cqe->res;
+    uint32_t buffer =
+        ring->bundle_bytes > 0 ? ring->bundle_buffer : cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+    while (ring->bundle_bytes < bytes) {
+        uint32_t length = CV_MIN(bytes - ring->bundle_bytes, CV_RING_BUFFER_BYTES);
+        if (*count == count_max) {
+            ring->bundle_buffer = buffer;
+            return false;
+        }
+        ring->bundle_bytes += length;
+        completions[(*count)++] = (struct cv_completion){
+            .user_data = cqe->user_data,
+            .result = (int32_t)length,
+            .more = (cqe->flags & IORING_CQE_F_MORE) != 0 || ring->bundle_bytes < bytes,
+            .buffer = buffer,
+        };
+        uint32_t next = cv_bufring_next(&ring->buffers, buffer);
+        cv_bufring_lend(&ring->buffers, buffer);
+        buffer = next;
+    }
+    ring->bundle_bytes = 0;
+    return true;
+}
+
 uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, uint32_t count_max) {
     struct io_uring_cqe *cqe;
     unsigned head;
     uint32_t count = 0;
+    uint32_t taken = 0;
     bool starved = false;
     io_uring_for_each_cqe(&ring->uring, head, cqe) {
         if (count == count_max) {
             break;
         }
+        if (CV_UNLIKELY(cqe->res > (int32_t)CV_RING_BUFFER_BYTES) &&
+            (cqe->flags & IORING_CQE_F_BUFFER) != 0) {
+            if (!take_apart(ring, cqe, completions, &count, count_max)) {
+                break;
+            }
+            taken++;
+            continue;
+        }
+        taken++;
         struct cv_completion *completion = &completions[count++];
         completion->user_data = cqe->user_data;
         completion->result = cqe->res;
@@ -363,7 +407,7 @@ uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, u
     if (CV_UNLIKELY(starved)) {
         cv_bufring_widen(&ring->buffers);
     }
-    io_uring_cq_advance(&ring->uring, count);
+    io_uring_cq_advance(&ring->uring, taken);
     return count;
 }
 

@@ -38,6 +38,7 @@ struct t_operation {
     bool is_armed;
     bool is_cancelled;
     bool is_poll_first;
+    bool is_bundle;
     bool is_multishot;  // Of an accept.
     bool is_done;       // A quiet send that fell short: what it did is `result`.
     int32_t result;
@@ -395,11 +396,12 @@ void cv_ring_accept(struct cv_ring *ring, int descriptor, bool multishot, uint64
     socket->accept.is_multishot = multishot;
 }
 
-void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint64_t user_data) {
+void cv_ring_receive(struct cv_ring *ring, int descriptor, uint32_t mode, uint64_t user_data) {
     struct t_socket *socket = t_ring_open(ring, descriptor);
     ring->receives++;
     t_operation_arm(&socket->receive, user_data);
-    socket->receive.is_poll_first = poll_first;
+    socket->receive.is_poll_first = (mode & CV_RING_POLL_FIRST) != 0;
+    socket->receive.is_bundle = (mode & CV_RING_BUNDLE) != 0;
 }
 
 static inline struct t_operation *t_ring_start_send(struct cv_ring *ring, int descriptor,

@@ -291,6 +291,33 @@ static void test_conn_stops_receiving_what_nobody_reads_and_goes_on_later(void *
     assert_int_equal(cv_pool_live_bytes(&world->pool), 0);
 }
 
+static void test_conn_asks_for_bundles_once_more_comes_than_a_buffer_holds(void **state) {
+    static const struct {
+        bool bundles;
+        size_t bytes;
+        bool is_bundle;
+    } cases[] = {
+        {true, CV_RING_BUFFER_BYTES - 1, false},
+        {true, CV_RING_BUFFER_BYTES, true},
+        {false, CV_RING_BUFFER_BYTES, false},
+    };
+    static uint8_t bytes[CV_RING_BUFFER_BYTES];
+    (void)state;
+    for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
+        world->net.bundles = cases[i].bundles;
+        int client = t_world_open(world);
+        uint64_t cancels = world->ring->cancels;
+        for (int times = 0; times < 3; times++) {
+            t_client_send(world->ring, client, bytes, cases[i].bytes);
+            t_world_settle(world);
+            assert_true(socket_of(client)->receive.is_armed);
+            assert_int_equal(socket_of(client)->receive.is_bundle, cases[i].is_bundle);
+        }
+        assert_int_equal(world->ring->cancels - cancels, cases[i].is_bundle ? 1 : 0);
+        assert_int_equal(probes[i].got.length, 3 * cases[i].bytes);
+    }
+}
+
 static void test_conn_tells_the_end_behind_the_data(void **state) {
     (void)state;
     next_probe.step_bytes = 3;
@@ -899,6 +926,7 @@ int main(void) {
         TEST(test_conn_starves_in_order_and_goes_on_when_buffers_are_back),
         TEST(test_conn_may_be_closed_while_it_starves),
         TEST(test_conn_stops_receiving_what_nobody_reads_and_goes_on_later),
+        TEST(test_conn_asks_for_bundles_once_more_comes_than_a_buffer_holds),
         TEST(test_conn_tells_the_end_behind_the_data),
         TEST(test_conn_reset_closes_it),
         TEST(test_conn_sends_every_byte_once_and_in_order),
