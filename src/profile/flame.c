@@ -193,6 +193,7 @@ static int run_it(struct run *run) {
         .server_pid = run->server_pid, .hz = run->options->hz, .off_cpu = run->options->off_cpu};
     char message[256];
 
+    catch_signals();
     int error = cv_samples_open(&run->samples, &options, message, sizeof(message));
     if (error != 0)
         return fail(error == -EPERM || error == -EOPNOTSUPP ? CV_EXIT_IMPOSSIBLE : CV_EXIT_FAILED,
@@ -204,7 +205,6 @@ static int run_it(struct run *run) {
         return fail(CV_EXIT_FAILED, "out of memory");
     }
     run->stacks.is_wanted = run->options->has_workers ? run->options->is_wanted : NULL;
-    catch_signals();
     fprintf(stderr, "covet-prof flame: measuring process %d for %g s (Ctrl-C ends it earlier)\n",
             (int)run->server_pid, run->options->seconds);
     measure(run);
