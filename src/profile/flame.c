@@ -82,12 +82,17 @@ static void catch_signals(void) {
     sigaction(SIGTERM, &action, NULL);
 }
 
+// Without CAP_KILL a process that is there refuses even the question.
+static bool is_there(pid_t pid) {
+    return kill(pid, 0) == 0 || errno != ESRCH;
+}
+
 static void measure(struct run *run) {
     const struct timespec pause = {.tv_nsec = READ_EVERY_NS};
     uint64_t deadline = run->start_ns + (uint64_t)(run->options->seconds * 1e9);
     uint64_t cpu_before = own_cpu_ns();
 
-    while (!is_interrupted && now_ns() < deadline && kill(run->server_pid, 0) == 0) {
+    while (!is_interrupted && now_ns() < deadline && is_there(run->server_pid)) {
         nanosleep(&pause, NULL);
         cv_samples_read(run->samples, take_record, run);
     }

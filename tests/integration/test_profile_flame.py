@@ -243,6 +243,9 @@ def test_rights_that_are_missing_are_named(env):
             before = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
             code, stderr = flame(env, server.server_pid, before=before, seconds=0.2)
             assert code == 77 and missing in stderr, (rights, code, stderr)
+        before = [word + ",+perfmon" for word in before[1:]]
+        code, stderr = flame(env, server.server_pid, "--off-cpu", before=["setpriv", *before], seconds=0.3)
+        assert code == 0 and 0.3 <= float(REPORT.search(stderr).group(3)) < 10, (code, stderr)
 
 
 @needs_root
