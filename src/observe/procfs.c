@@ -138,7 +138,9 @@ bool cv_procfs_is_older(const char *root, pid_t pid, uint64_t moment_ns) {
 
     if (pid <= 0 || cv_procfs_process(&process, root, pid) != 0)
         return false;
-    uint64_t suspended_ns = clock_ns(CLOCK_BOOTTIME) - clock_ns(CLOCK_MONOTONIC);
+    // In this order: a pause between the two makes the moment later, and no process too young.
+    uint64_t monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+    uint64_t suspended_ns = clock_ns(CLOCK_BOOTTIME) - monotonic_ns;
     return process.start_ns <= moment_ns + suspended_ns;
 }
 

@@ -23,6 +23,7 @@
 #include "bpf/workers.h"
 #include "metrics/counter.h"
 #include "profile/attach_internal.h"
+#include "profile/iterator.h"
 #include "profile/pins.h"
 #include "profile/skeleton.h"
 #include "profile/variants.h"
@@ -380,39 +381,6 @@ static void set_target(struct cv_attach *self, uint32_t tgid) {
     __atomic_store_n(&self->bpf->data->covet_target.tgid, tgid, __ATOMIC_SEQ_CST);
 }
 
-// Runs an iterator once, over the threads of one process where the kernel can choose (6.1), else
-// over all there are: the program looks for itself.
-static int run_iterator(struct bpf_program *program, pid_t pid) {
-    union bpf_iter_link_info which = {.task = {.pid = (uint32_t)pid}};
-    DECLARE_LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &which,
-                        .link_info_len = sizeof(which));
-    if (!bpf_program__autoload(program)) {
-        return -EOPNOTSUPP;
-    }
-    struct bpf_link *link = bpf_program__attach_iter(program, &options);
-    if (link == NULL) {
-        link = bpf_program__attach_iter(program, NULL);
-    }
-    if (link == NULL) {
-        return -errno;
-    }
-    int fd = bpf_iter_create(bpf_link__fd(link));
-    int status = fd < 0 ? -errno : 0;
-    char nothing[64];
-    while (status == 0) {
-        ssize_t got = read(fd, nothing, sizeof(nothing));
-        if (got == 0) {
-            break;
-        }
-        status = got < 0 && errno != EINTR && errno != EAGAIN ? -errno : 0;
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    bpf_link__destroy(link);
-    return status;
-}
-
 static void forget_threads(struct cv_attach *self) {
     memset(self->bpf->bss->covet_threads, 0, sizeof(self->bpf->bss->covet_threads));
     for (uint32_t i = 0; i < COVET_WORKERS_MAX; i++) {
@@ -433,7 +401,7 @@ static int find_server(struct cv_attach *self, const struct cv_running *running)
     self->bpf->bss->covet_scan.tgid = 0;
     self->bpf->bss->covet_scan.net = 0;
     for (int i = 0; i < 2; i++) {
-        int status = run_iterator(self->bpf->progs.covet_scan_tasks, running->server_pid);
+        int status = cv_iterator_run(self->bpf->progs.covet_scan_tasks, running->server_pid);
         if (status < 0) {
             return status;
         }
@@ -466,7 +434,7 @@ static void find_counters(struct cv_attach *self, const struct cv_running *runni
     self->bpf->bss->covet_scan.file_bytes = (stats.header->total_bytes + page - 1) / page * page;
     if (stat(running->stats_path, &file) == 0) {
         self->bpf->bss->covet_scan.file = file.st_ino;
-        (void)run_iterator(self->bpf->progs.covet_scan_memory, running->server_pid);
+        (void)cv_iterator_run(self->bpf->progs.covet_scan_memory, running->server_pid);
     }
     uint64_t address = self->bpf->bss->covet_scan.address;
     bool is_known = strcmp(self->stats_path, running->stats_path) == 0;

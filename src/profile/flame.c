@@ -82,12 +82,17 @@ static void catch_signals(void) {
     sigaction(SIGTERM, &action, NULL);
 }
 
+// Without CAP_KILL a process that is there refuses even the question.
+static bool is_there(pid_t pid) {
+    return kill(pid, 0) == 0 || errno != ESRCH;
+}
+
 static void measure(struct run *run) {
     const struct timespec pause = {.tv_nsec = READ_EVERY_NS};
     uint64_t deadline = run->start_ns + (uint64_t)(run->options->seconds * 1e9);
     uint64_t cpu_before = own_cpu_ns();
 
-    while (!is_interrupted && now_ns() < deadline && kill(run->server_pid, 0) == 0) {
+    while (!is_interrupted && now_ns() < deadline && is_there(run->server_pid)) {
         nanosleep(&pause, NULL);
         cv_samples_read(run->samples, take_record, run);
     }
@@ -193,6 +198,7 @@ static int run_it(struct run *run) {
         .server_pid = run->server_pid, .hz = run->options->hz, .off_cpu = run->options->off_cpu};
     char message[256];
 
+    catch_signals();
     int error = cv_samples_open(&run->samples, &options, message, sizeof(message));
     if (error != 0)
         return fail(error == -EPERM || error == -EOPNOTSUPP ? CV_EXIT_IMPOSSIBLE : CV_EXIT_FAILED,
@@ -204,7 +210,6 @@ static int run_it(struct run *run) {
         return fail(CV_EXIT_FAILED, "out of memory");
     }
     run->stacks.is_wanted = run->options->has_workers ? run->options->is_wanted : NULL;
-    catch_signals();
     fprintf(stderr, "covet-prof flame: measuring process %d for %g s (Ctrl-C ends it earlier)\n",
             (int)run->server_pid, run->options->seconds);
     measure(run);

@@ -12,8 +12,9 @@
 #define HEAD 92.0  // title, subtitle, legend, tools
 #define FOOT 34.0  // what the pointer is on
 #define ROW 17.0
-#define WIDTH_MIN 0.1   // below it nothing is drawn
-#define CHARACTER 7.23  // of the 12 px monospace font
+#define WIDTH_MIN 0.1         // below it nothing is drawn
+#define CHARACTER 7.23        // of the 12 px monospace font
+#define TITLE_BYTES_MAX 116u  // as many as have room
 
 // The script and the style as they are, by the assembler; it looks for them from where make runs.
 // clang-format off
@@ -175,7 +176,9 @@ static void put_head(const struct drawing *drawing, double height) {
             "<style>\n%s</style>\n<rect class=\"back\" width=\"100%%\" height=\"100%%\"/>\n"
             "<text id=\"title\" class=\"title\" x=\"%.0f\" y=\"26\">",
             WIDTH, height, WIDTH, height, cv_flame_svg_style, MARGIN);
-    put_all(file, drawing->text->title);
+    size_t title_bytes = strlen(drawing->text->title);
+    put_text(file, drawing->text->title, CV_MIN(title_bytes, TITLE_BYTES_MAX));
+    fputs(title_bytes > TITLE_BYTES_MAX ? "…" : "", file);
     fprintf(file, "</text>\n<text id=\"subtitle\" class=\"note\" x=\"%.0f\" y=\"48\">", MARGIN);
     put_all(file, drawing->text->subtitle);
     fputs("</text>\n", file);

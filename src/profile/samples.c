@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "profile/iterator.h"
 #include "profile/skeleton.h"
 
 // What runs a program.
@@ -79,22 +80,6 @@ static void choose(struct covet_bpf *bpf, bool off_cpu) {
     }
 }
 
-// Reading an iterator is what runs it.
-static int run_iterator(struct bpf_program *program) {
-    struct bpf_link *link = bpf_program__attach_iter(program, NULL);
-    char nothing[64];
-
-    if (link == NULL)
-        return -errno;
-    int fd = bpf_iter_create(bpf_link__fd(link));
-    ssize_t got = fd < 0 ? -1 : read(fd, nothing, sizeof(nothing));
-    int error = got < 0 ? -errno : 0;
-    if (fd >= 0)
-        close(fd);
-    bpf_link__destroy(link);
-    return error;
-}
-
 // The server's number in the initial PID namespace, which is the one the kernel's side sees.
 static int find_server(struct covet_bpf *bpf, pid_t pid) {
     struct stat pid_namespace;
@@ -103,7 +88,7 @@ static int find_server(struct covet_bpf *bpf, pid_t pid) {
         return -errno;
     bpf->bss->covet_scan.pid = (uint32_t)pid;
     bpf->bss->covet_scan.pid_namespace = (uint32_t)pid_namespace.st_ino;
-    int error = run_iterator(bpf->progs.covet_scan_tasks);
+    int error = cv_iterator_run(bpf->progs.covet_scan_tasks, pid);
     if (error == 0 && bpf->bss->covet_scan.tgid == 0)
         error = -ESRCH;
     if (error == 0)
@@ -200,7 +185,8 @@ static int attach_clocks(struct cv_samples *samples, uint32_t hz, char *message,
     return attached > 0 ? 0 : explain_clock(-ENODEV, hz, message, message_bytes);
 }
 
-static int attach_switches(struct cv_samples *samples, char *message, size_t message_bytes) {
+static int attach_switches(struct cv_samples *samples, pid_t pid, char *message,
+                           size_t message_bytes) {
     samples->clocks = calloc(1, sizeof(*samples->clocks));
     if (samples->clocks == NULL)
         return -ENOMEM;
@@ -208,7 +194,7 @@ static int attach_switches(struct cv_samples *samples, char *message, size_t mes
     samples->clocks[0].link = bpf_program__attach(samples->bpf->progs.covet_stack_switch);
     int error = samples->clocks[0].link == NULL
                     ? -errno
-                    : run_iterator(samples->bpf->progs.covet_stack_find_asleep);
+                    : cv_iterator_run(samples->bpf->progs.covet_stack_find_asleep, pid);
     return error == 0 ? 0 : explain(error, message, message_bytes);
 }
 
@@ -225,8 +211,9 @@ int cv_samples_open(struct cv_samples **samples, const struct cv_samples_options
     int error = load(made, options, message, message_bytes);
     if (error == 0) {
         made->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
-        error = options->off_cpu ? attach_switches(made, message, message_bytes)
-                                 : attach_clocks(made, options->hz, message, message_bytes);
+        error = options->off_cpu
+                    ? attach_switches(made, options->server_pid, message, message_bytes)
+                    : attach_clocks(made, options->hz, message, message_bytes);
     }
     if (error != 0) {
         if (message[0] == '\0')
