@@ -28,6 +28,8 @@ __noinline int covet_sched_begin(uint32_t worker) {
 }
 
 static __always_inline void leave_core(struct covet_thread *thread, bool asleep, uint64_t now) {
+    uint64_t on_ns = thread->on_ns;
+    thread->on_ns = 0;
     thread->off_ns = now;
     thread->woken_ns = 0;
     thread->is_asleep = asleep;
@@ -41,8 +43,8 @@ static __always_inline void leave_core(struct covet_thread *thread, bool asleep,
         stats->voluntary_switches++;
     else
         stats->involuntary_switches++;
-    if (thread->on_ns != 0)
-        stats->running_ns += now - thread->on_ns;
+    if (on_ns != 0)
+        stats->running_ns += now - on_ns;
     if (covet_level < 2)
         covet_worker_publish(thread->worker);
 }
@@ -50,7 +52,7 @@ static __always_inline void leave_core(struct covet_thread *thread, bool asleep,
 static __always_inline void enter_core(struct covet_thread *thread, uint64_t now) {
     uint64_t off_ns = thread->off_ns, woken_ns = thread->woken_ns;
     uint32_t cpu = bpf_get_smp_processor_id();
-    bool moved = thread->on_ns != 0 && thread->cpu != cpu;
+    bool moved = off_ns != 0 && thread->cpu != cpu;
 
     thread->on_ns = now;
     thread->cpu = cpu;
@@ -79,21 +81,17 @@ SEC("tp_btf/sched_switch")
 int covet_sched_switch(uint64_t *ctx) {
     bool preempted = ctx[0];
     const struct task_struct *previous = (void *)ctx[1], *next = (void *)ctx[2];
-    uint32_t generation = *(volatile uint32_t *)&covet_target.generation;
     uint32_t tgid = covet_target.tgid;
-    uint32_t note = COVET_CORE_FOREIGN;
     if ((uint32_t)previous->tgid == tgid) {
         struct covet_thread *thread = covet_thread_find((uint32_t)previous->pid);
         if (thread != NULL)
             leave_core(thread, !preempted && previous->__state != 0, bpf_ktime_get_ns());
     }
     if ((uint32_t)next->tgid == tgid) {
-        int index = covet_thread_index((uint32_t)next->pid);
-        note = index < 0 ? COVET_CORE_UNKNOWN : COVET_CORE_THREAD + (uint32_t)index;
-        if (index >= 0)
-            enter_core(covet_thread_at(index), bpf_ktime_get_ns());
+        struct covet_thread *thread = covet_thread_find((uint32_t)next->pid);
+        if (thread != NULL)
+            enter_core(thread, bpf_ktime_get_ns());
     }
-    covet_core_note(generation, note);
     return 0;
 }
 

@@ -10,26 +10,13 @@
 #define COVET_NO_TGID UINT32_MAX
 #define COVET_NO_SYSCALL UINT32_MAX
 
-/* The server, as the kernel knows it; set by the profiler. `generation` is raised after every
- * change of `tgid`. */
+/* The server, as the kernel knows it; set by the profiler. */
 struct covet_target {
     uint32_t tgid; /* in the initial PID namespace; COVET_NO_TGID: nobody is measured */
-    uint32_t generation;
+    uint32_t reserved;
     uint64_t net; /* struct net * */
     uint64_t ports[65536 / 64];
 };
-
-/* Which thread a core runs, as far as it was looked up in this generation; on a cache line of its
- * own, because the core writes it at each switch. */
-#define COVET_CORES_MAX 1024u
-#define COVET_CORE_UNKNOWN 0u
-#define COVET_CORE_FOREIGN 1u /* no thread of the server's */
-#define COVET_CORE_THREAD 2u  /* plus an index of covet_threads */
-
-struct covet_core {
-    uint32_t generation;
-    uint32_t thread;
-} __attribute__((aligned(64)));
 
 /* A thread; written by itself, but for woken_ns. */
 struct covet_thread {

@@ -7,7 +7,6 @@
 
 const volatile uint32_t covet_level = 1;
 struct covet_target covet_target = {.tgid = COVET_NO_TGID};
-struct covet_core covet_cores[COVET_CORES_MAX];
 struct covet_thread covet_threads[COVET_THREADS_MAX];
 struct covet_worker covet_workers[COVET_WORKERS_MAX];
 
@@ -128,23 +127,14 @@ __noinline int covet_thread_add(uint32_t tid, uint32_t flags, struct covet_threa
     return index;
 }
 
-/* The generation is read before what it stands for: a note of an older one is looked up again. */
-__noinline int covet_thread_look(void) {
-    uint32_t generation = *(volatile uint32_t *)&covet_target.generation;
-    uint64_t id = bpf_get_current_pid_tgid();
-    int index = -1;
-    if ((uint32_t)(id >> 32) == covet_target.tgid) {
-        const struct task_struct *task = (void *)bpf_get_current_task_btf();
-        struct covet_thread_name name = {};
-        index = covet_thread_index((uint32_t)id);
-        if (index < 0 && !(task->flags & PF_EXITING)) {
-            bpf_get_current_comm(&name, sizeof(name));
-            index = covet_thread_add((uint32_t)id, task->flags, &name);
-        }
-    }
-    covet_core_note(generation,
-                    index < 0 ? COVET_CORE_FOREIGN : COVET_CORE_THREAD + (uint32_t)index);
-    return index;
+/* One that is ending would never be taken out again. */
+__noinline int covet_thread_add_current(void) {
+    const struct task_struct *task = (void *)bpf_get_current_task_btf();
+    struct covet_thread_name name = {};
+    if (task->flags & PF_EXITING)
+        return -1;
+    bpf_get_current_comm(&name, sizeof(name));
+    return covet_thread_add((uint32_t)task->pid, task->flags, &name);
 }
 
 __noinline int covet_worker_publish(uint32_t index) {
@@ -184,7 +174,7 @@ int covet_task_rename(uint64_t *ctx) {
     return 0;
 }
 
-/* In the thread that ends; it may wait and work for a while yet, which nobody counts. */
+/* What a thread does while it ends nobody counts. */
 SEC("tp_btf/sched_process_exit")
 int covet_process_exit(uint64_t *ctx) {
     const struct task_struct *task = (void *)ctx[0];
@@ -196,7 +186,6 @@ int covet_process_exit(uint64_t *ctx) {
     if (thread->role == COVET_WORKER && thread->worker < COVET_WORKERS_MAX)
         covet_workers[thread->worker & (COVET_WORKERS_MAX - 1)].owner = 0;
     thread->tid = 0;
-    covet_core_note(covet_target.generation, COVET_CORE_FOREIGN);
     return 0;
 }
 

@@ -1,9 +1,8 @@
 /* Who is measured: the server's threads, as every program here asks first. For the kernel's side.
  *
- * A program runs for every process of the machine, and each call of a helper costs as much as all
- * the rest of it. So a note per core says whether the thread that runs there is one of the
- * server's, and which. A thread that is not known yet is looked up, and puts itself into the table
- * of threads when it belongs there, so none is ever missed.
+ * A program runs for every process of the machine, so it begins with one comparison; then a thread
+ * is found in a table of plain memory, because each call of a helper costs about as much as all the
+ * rest of a program. A thread that is not in the table yet puts itself there, so none is missed.
  */
 #ifndef COVET_BPF_THREADS_H
 #define COVET_BPF_THREADS_H
@@ -23,14 +22,12 @@ struct covet_thread_name {
 /* 1 to 3; what a level does not need is left out when the programs are loaded. */
 extern const volatile uint32_t covet_level;
 extern struct covet_target covet_target;
-extern struct covet_core covet_cores[COVET_CORES_MAX];
 extern struct covet_thread covet_threads[COVET_THREADS_MAX];
 extern struct covet_worker covet_workers[COVET_WORKERS_MAX];
 
 /* Puts a thread into the table, or tells anew who it is. Returns its index or -1: no room. */
 extern int covet_thread_add(uint32_t tid, uint32_t flags, struct covet_thread_name *name);
-/* Looks up the current thread, and notes it for its core. Returns its index or -1: not ours. */
-extern int covet_thread_look(void);
+extern int covet_thread_add_current(void);
 /* Adds what a worker's ring did to `uring_stats`; called in its own thread. */
 extern int covet_uring_flush(uint32_t index);
 /* Writes the line of a worker in `worker_stats` anew; called in its own thread. */
@@ -60,26 +57,15 @@ static __always_inline struct covet_thread *covet_thread_find(uint32_t tid) {
     return index < 0 ? NULL : covet_thread_at(index);
 }
 
-static __always_inline void covet_core_note(uint32_t generation, uint32_t thread) {
-    uint32_t cpu = bpf_get_smp_processor_id();
-    if (cpu < COVET_CORES_MAX) {
-        covet_cores[cpu].thread = thread;
-        covet_cores[cpu].generation = generation;
-    }
-}
-
 /* The current thread when it is one of the server's, else NULL. For events in a thread's own
- * context, where preemption is off. */
+ * context. */
 static __always_inline struct covet_thread *covet_thread_current(void) {
-    uint32_t cpu = bpf_get_smp_processor_id();
-    if (cpu < COVET_CORES_MAX && covet_cores[cpu].generation == covet_target.generation) {
-        uint32_t noted = covet_cores[cpu].thread;
-        if (noted == COVET_CORE_FOREIGN)
-            return NULL;
-        if (noted >= COVET_CORE_THREAD)
-            return covet_thread_at((int)(noted - COVET_CORE_THREAD));
-    }
-    int index = covet_thread_look();
+    uint64_t id = bpf_get_current_pid_tgid();
+    if ((uint32_t)(id >> 32) != covet_target.tgid)
+        return NULL;
+    int index = covet_thread_index((uint32_t)id);
+    if (index < 0)
+        index = covet_thread_add_current();
     return index < 0 ? NULL : covet_thread_at(index);
 }
 

@@ -173,9 +173,11 @@ struct covet_stats_header {
 } __attribute__((aligned(64)));
 
 /* The line between covet and a profiler, a SOCK_SEQPACKET pair: covet sends a target whenever one
- * begins or ends; the profiler answers with lines of text, "on key=value..." or "off key=value...",
- * which covet logs. The end of one is an end of file for the other. A profiler that starts covet
- * names covet's end of the pair, a descriptor, in this variable of its environment: */
+ * begins or ends; once it measures that server the profiler answers with a line of text, "on
+ * key=value..." the first time and "ok" from then on, or at any time says why it does not, "off
+ * key=value..."; covet logs what is behind on and off. The end of one is an end of file for the
+ * other. A profiler that starts covet names covet's end of the pair, a descriptor, in this variable
+ * of its environment; covet's servers then wait a moment for its answer before they begin. */
 #define COVET_PROFILE_FD "COVET_PROFILE_FD"
 #define COVET_PROFILE_LINE_BYTES_MAX 900u
 

@@ -23,6 +23,7 @@ ssize_t cv_procfs_read(const char *path, char *text, size_t text_bytes) {
     size_t length = 0;
     ssize_t got;
 
+    text[0] = '\0';
     if (fd < 0)
         return -errno;
     while ((got = read(fd, text + length, text_bytes - 1 - length)) > 0)

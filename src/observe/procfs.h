@@ -29,7 +29,8 @@ struct cv_procfs_thread {
     uint32_t allowed_cpus;  // how many cores it may run on
 };
 
-// Reads a whole file as text, ended by NUL; what does not fit is cut. Returns its length or -errno.
+// Reads a whole file as text, ended by NUL; what does not fit is cut. Returns its length, or -errno
+// with an empty text.
 CV_MUST_USE ssize_t cv_procfs_read(const char *path, char *text, size_t text_bytes);
 
 CV_MUST_USE int cv_procfs_process(struct cv_procfs_process *process, const char *root, pid_t pid);

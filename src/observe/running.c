@@ -260,17 +260,20 @@ int cv_running_find(struct cv_running *running, pid_t pid, char *message, size_t
     return cv_running_find_below(running, "", pid, message, message_bytes);
 }
 
+int cv_running_refresh_from(struct cv_running *running, const struct covet_stats_header *header) {
+    if (!cv_procfs_is_older(running->root, running->supervisor_pid, header->start_ns))
+        return -ESRCH;
+    running->server_pid = server_of(running, header);
+    copy_ports(running, header);
+    return 0;
+}
+
 int cv_running_refresh(struct cv_running *running) {
     struct cv_stats stats;
 
     if (cv_stats_open(&stats, running->stats_path) != 0)
         return -ESRCH;
-    bool is_there =
-        cv_procfs_is_older(running->root, running->supervisor_pid, stats.header->start_ns);
-    if (is_there) {
-        running->server_pid = server_of(running, stats.header);
-        copy_ports(running, stats.header);
-    }
+    int result = cv_running_refresh_from(running, stats.header);
     cv_stats_close(&stats);
-    return is_there ? 0 : -ESRCH;
+    return result;
 }

@@ -32,8 +32,10 @@ CV_MUST_USE int cv_running_find(struct cv_running *running, pid_t pid, char *mes
 CV_MUST_USE int cv_running_find_below(struct cv_running *running, const char *root, pid_t pid,
                                       char *message, size_t message_bytes);
 
-// Reads server and ports anew from the pages at `running->stats_path`. Returns 0, or -ESRCH when
-// the supervisor is gone.
+// Reads server and ports anew from the pages at `running->stats_path`, or from pages that the
+// caller has mapped. Returns 0, or -ESRCH when the supervisor is gone.
 CV_MUST_USE int cv_running_refresh(struct cv_running *running);
+CV_MUST_USE int cv_running_refresh_from(struct cv_running *running,
+                                        const struct covet_stats_header *header);
 
 #endif

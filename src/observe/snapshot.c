@@ -1,4 +1,4 @@
-// Taking snapshots: the counter pages are copied first, then /proc is asked, then the maps.
+// Taking snapshots: counter pages and maps are copied, then /proc is asked.
 //
 // Numbers of processes and threads in the pages are those of the server's PID namespace; what
 // leaves here are the reader's own. Those of threads are looked up once per thread.
@@ -17,6 +17,11 @@
 #include "observe/pinned.h"
 #include "observe/procfs.h"
 #include "observe/running.h"
+
+// A reader that was put off its core between pages and maps shows one too new for the other: it
+// tries again, a few times.
+#define APART_NS_MAX 2000000u
+#define TRIES_MAX 4u
 
 struct thread_number {
     uint32_t inner;  // as the pages say
@@ -121,24 +126,36 @@ static void ask_network(struct cv_snapshot *snapshot, const struct cv_running *r
                       running->port_count);
 }
 
-int cv_snapshot_take(struct cv_snapshot_source *source, struct cv_snapshot *snapshot) {
-    struct cv_snapshot taken = {.taken_ns = cv_clock_monotonic_ns()};
-
-    if (cv_running_refresh(&source->running) != 0)
-        return -ESRCH;
-    copy_header(&taken, source);
-    taken.workers = calloc(taken.worker_count, sizeof(*taken.workers));
-    if (taken.workers == NULL)
+// Pages and maps, which are compared with each other, one right after the other.
+static int take_counts(const struct cv_snapshot_source *source, struct cv_snapshot *snapshot) {
+    snapshot->taken_ns = cv_clock_monotonic_ns();
+    copy_header(snapshot, source);
+    snapshot->workers = calloc(snapshot->worker_count, sizeof(*snapshot->workers));
+    if (snapshot->workers == NULL)
         return -ENOMEM;
-    for (uint32_t i = 0; i < taken.worker_count; i++)
-        copy_worker(&taken.workers[i], cv_stats_worker(&source->stats, i));
-    for (uint32_t i = 0; i < taken.worker_count; i++)
-        ask_proc(source, &taken.workers[i], i);
-    int result = cv_pinned_read(&taken, &source->running, source->pin_dir);
+    for (uint32_t i = 0; i < snapshot->worker_count; i++)
+        copy_worker(&snapshot->workers[i], cv_stats_worker(&source->stats, i));
+    return cv_pinned_read(snapshot, &source->running, source->pin_dir);
+}
+
+int cv_snapshot_take(struct cv_snapshot_source *source, struct cv_snapshot *snapshot) {
+    struct cv_snapshot taken = {0};
+    int result = -ESRCH;
+
+    for (unsigned tries = TRIES_MAX; tries > 0; tries--) {
+        if (cv_running_refresh_from(&source->running, source->stats.header) != 0)
+            return -ESRCH;
+        result = take_counts(source, &taken);
+        if (result != 0 || tries == 1 || cv_clock_monotonic_ns() - taken.taken_ns < APART_NS_MAX)
+            break;
+        cv_snapshot_deinit(&taken);
+    }
     if (result != 0) {
         cv_snapshot_deinit(&taken);
         return result;
     }
+    for (uint32_t i = 0; i < taken.worker_count; i++)
+        ask_proc(source, &taken.workers[i], i);
     ask_network(&taken, &source->running);
     cv_snapshot_deinit(snapshot);
     *snapshot = taken;

@@ -370,9 +370,7 @@ int cv_attach_clean(const char *pin_dir, int *holder_pid) {
 
 // Following.
 static void set_target(struct cv_attach *self, uint32_t tgid) {
-    struct covet_target *target = &self->bpf->data->covet_target;
-    __atomic_store_n(&target->tgid, tgid, __ATOMIC_SEQ_CST);
-    __atomic_add_fetch(&target->generation, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&self->bpf->data->covet_target.tgid, tgid, __ATOMIC_SEQ_CST);
 }
 
 // Runs an iterator once, over the threads of one process where the kernel can choose (6.1), else

@@ -23,7 +23,7 @@ static const char usage[] =
     "  -t, --threshold P   show what differs by more than P percent (5)\n"
     "  -h, --help";
 
-enum unit { UNIT_PER_1000, UNIT_RATIO, UNIT_TIME };
+enum unit { UNIT_PER_1000, UNIT_RATIO, UNIT_AS_IT_IS };  // A ratio is divided already.
 
 // A path is shown when it begins and ends like a row: the first that fits.
 static const struct {
@@ -34,16 +34,16 @@ static const struct {
     {"per_1000_requests.", "", UNIT_RATIO},
     {"total.syscalls.", ".count", UNIT_PER_1000},
     {"total.syscalls.", ".errors", UNIT_PER_1000},
-    {"total.syscalls.", ".avg_busy_ns", UNIT_TIME},
-    {"total.syscalls.", ".latency.p99_ns", UNIT_TIME},
+    {"total.syscalls.", ".avg_busy_ns", UNIT_AS_IT_IS},
+    {"total.syscalls.", ".latency.p99_ns", UNIT_AS_IT_IS},
     {"total.urings.", ".submitted", UNIT_PER_1000},
     {"total.urings.", ".completed", UNIT_PER_1000},
     {"total.urings.", ".errors", UNIT_PER_1000},
     {"total.urings.", ".punted", UNIT_PER_1000},
     {"total.urings.", ".poll_arms", UNIT_PER_1000},
-    {"total.urings.", ".latency.p99_ns", UNIT_TIME},
-    {"total.handler_time.p", "", UNIT_TIME},
-    {"total.sched.runq_latency.p", "", UNIT_TIME},
+    {"total.urings.", ".latency.p99_ns", UNIT_AS_IT_IS},
+    {"total.handler_time.p", "", UNIT_AS_IT_IS},
+    {"total.sched.runq_latency.p", "", UNIT_AS_IT_IS},
     {"total.counters.", "", UNIT_PER_1000},
     {"other_syscalls.", ".count", UNIT_PER_1000},
     {"net.", "", UNIT_PER_1000},
@@ -87,15 +87,13 @@ static void put_figure(double value, enum unit unit) {
     if (isnan(value))
         printf("%14s", "-");
     else
-        printf("%14.*f", unit == UNIT_TIME ? 0 : 2, value);
+        printf("%14.*f", unit == UNIT_AS_IT_IS ? 0 : 2, value);
 }
 
 static void put_row(const char *name, double before, double after, enum unit unit) {
-    static const char *const labels[] = {
-        [UNIT_PER_1000] = "/1000", [UNIT_RATIO] = "", [UNIT_TIME] = ""};
     char label[CV_FIGURES_PATH_BYTES + 8];
 
-    snprintf(label, sizeof(label), "%s%s", name, labels[unit]);
+    snprintf(label, sizeof(label), "%s%s", name, unit == UNIT_AS_IT_IS ? "" : "/1000");
     printf("%-42s", label);
     put_figure(before, unit);
     put_figure(after, unit);
@@ -125,7 +123,8 @@ static bool compare(const struct side *before, const struct side *after, const c
 
     if (!differs(old_value, new_value, threshold))
         return false;
-    put_row(without(without(path, "total."), "counters."), old_value, new_value, unit);
+    const char *name = without(without(path, "per_1000_requests."), "total.");
+    put_row(without(name, "counters."), old_value, new_value, unit);
     return true;
 }
 
@@ -168,7 +167,7 @@ static void show(const struct side *before, const struct side *after, double thr
     describe('B', after);
     printf("\n%-42s%14s%14s%10s\n", "", "A", "B", "B/A");
     put_row("requests/s", before->requests / before->seconds, after->requests / after->seconds,
-            UNIT_RATIO);
+            UNIT_AS_IT_IS);
     for (size_t i = 0; i < before->figures.count; i++) {
         const char *path = before->figures.items[i].path;
         if (find_unit(path, &unit) && !compare(before, after, path, unit, threshold))

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "profile/commands.h"
 #include "profile/line.h"
+#include "profile/rights.h"
 #include "profile/session.h"
 
 #define RETRY_MS 200
@@ -51,6 +52,7 @@ static int try_open(struct cv_session *session, const struct cv_attach_options *
     char remedy[160];
     enum cv_attach_error error = cv_session_open(session, options);
     if (error == CV_ATTACH_OK) {
+        cv_rights_reduce();
         return 0;
     }
     bool is_held = error == CV_ATTACH_HELD;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "profile/attach.h"
+#include "profile/rights.h"
 
 #define BTF_PATH "/sys/kernel/btf/vmlinux"
 #define LEVEL_MAX 3u
@@ -60,15 +61,9 @@ static void find_capabilities(struct list *list) {
         const char *what;
     } wanted[] = {{"CAP_BPF", CAP_BPF, "loads programs"},
                   {"CAP_PERFMON", CAP_PERFMON, "lets them trace"}};
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
-    if (syscall(SYS_capget, &header, data) < 0) {
-        return;
-    }
-    bool is_admin = (data[0].effective & (1u << CAP_SYS_ADMIN)) != 0;
+    bool is_admin = cv_rights_has(CAP_SYS_ADMIN);
     for (size_t i = 0; i < CV_ARRAY_COUNT(wanted); i++) {
-        unsigned number = wanted[i].number;
-        bool has_it = (data[number / 32].effective & (1u << (number % 32))) != 0;
+        bool has_it = cv_rights_has(wanted[i].number);
         add(list, wanted[i].name, has_it || is_admin, "%s%s", wanted[i].what,
             has_it     ? ""
             : is_admin ? "; CAP_SYS_ADMIN stands in for it"

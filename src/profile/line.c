@@ -43,8 +43,8 @@ void cv_line_follow(struct cv_line *line, struct cv_session *session) {
     line->has_target = false;
     // A server that is gone already is followed by news of the next one.
     int error = cv_session_follow(session, &line->running);
-    if (error == 0 && session->server_pid > 0 && !line->has_said) {
-        cv_line_say(line, cv_session_on_line(session, line->way_out, text));
+    if (error == 0 && session->server_pid > 0) {
+        cv_line_say(line, line->has_said ? "ok" : cv_session_on_line(session, line->way_out, text));
         line->has_said = true;
     }
 }

@@ -20,7 +20,7 @@ struct cv_line {
 // covet at its other end is of a version with another layout.
 CV_MUST_USE int cv_line_receive(struct cv_line *line);
 
-// Has an open session follow the last target if it is new, and says once what is on.
+// Has an open session follow the last target if it is new, and answers: what is on, the first time.
 void cv_line_follow(struct cv_line *line, struct cv_session *session);
 
 // Sends a line of text; a covet that is gone or does not read does not get it.

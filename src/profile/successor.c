@@ -28,6 +28,26 @@ static bool serves(pid_t pid, struct cv_running *found) {
            found->supervisor_pid == pid && found->server_pid > 0;
 }
 
+// Threads' names are cheap to read; finding out whose a process is is not.
+static bool has_name_of(pid_t a, pid_t b) {
+    char names[2][32] = {"", ""};
+    const pid_t pids[2] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        char path[32];
+        snprintf(path, sizeof(path), "/proc/%d/comm", (int)pids[i]);
+        FILE *file = fopen(path, "re");
+        if (file == NULL) {
+            return false;
+        }
+        bool is_read = fgets(names[i], sizeof(names[i]), file) != NULL;
+        fclose(file);
+        if (!is_read) {
+            return false;
+        }
+    }
+    return strcmp(names[0], names[1]) == 0;
+}
+
 bool cv_successor_find_child(const struct cv_running *running, struct cv_running *next) {
     char path[64];
     int pid;
@@ -39,7 +59,8 @@ bool cv_successor_find_child(const struct cv_running *running, struct cv_running
         return false;
     }
     while (!is_found && fscanf(file, "%d", &pid) == 1) {
-        is_found = pid != running->server_pid && serves(pid, next);
+        is_found = pid != running->server_pid && has_name_of(pid, running->supervisor_pid) &&
+                   serves(pid, next);
     }
     fclose(file);
     return is_found;

@@ -16,6 +16,9 @@
 #include "profile/commands.h"
 
 #define SLICE_MS 200
+// At first often, so that a load of a moment shows its connections too.
+#define SHORT_SLICE_MS 25
+#define SHORT_SLICES_NS 2000000000u
 #define MESSAGE_BYTES 256u
 
 static volatile sig_atomic_t is_interrupted;
@@ -150,14 +153,15 @@ static void look_for_peaks(struct cv_window_peak *peak, const struct cv_snapshot
 }
 
 // Whether to go on waiting.
-static bool wait_slice(uint64_t until_ns, int until_fd) {
+static bool wait_slice(uint64_t begin_ns, uint64_t until_ns, int until_fd) {
     struct pollfd watched = {.fd = until_fd, .events = POLLIN};
     uint64_t now_ns = cv_clock_monotonic_ns();
+    uint64_t slice_ms = now_ns - begin_ns < SHORT_SLICES_NS ? SHORT_SLICE_MS : SLICE_MS;
 
     if (is_interrupted || now_ns >= until_ns)
         return false;
     uint64_t left_ms = (until_ns - now_ns + 999999) / 1000000;
-    return poll(&watched, 1, (int)CV_MIN(left_ms, SLICE_MS)) <= 0;
+    return poll(&watched, 1, (int)CV_MIN(left_ms, slice_ms)) <= 0;
 }
 
 static int take(struct cv_window *window, struct cv_snapshot *snapshot) {
@@ -171,19 +175,25 @@ static int take(struct cv_window *window, struct cv_snapshot *snapshot) {
 }
 
 int cv_window_begin(struct cv_window *window) {
-    return take(window, &window->first);
+    if (window->last.workers == NULL)
+        return take(window, &window->first);
+    cv_snapshot_deinit(&window->first);
+    window->first = window->last;
+    window->last = (struct cv_snapshot){0};
+    return 0;
 }
 
 int cv_window_wait(struct cv_window *window, double seconds, int until_fd,
                    struct cv_snapshot *change, struct cv_window_peak *peak) {
     struct cv_window_peak unused;
-    uint64_t until_ns = cv_clock_monotonic_ns() + (uint64_t)(seconds * 1e9);
+    uint64_t begin_ns = cv_clock_monotonic_ns();
+    uint64_t until_ns = begin_ns + (uint64_t)(seconds * 1e9);
     int result = 0;
 
     peak = peak == NULL ? &unused : peak;
     *peak = (struct cv_window_peak){0};
     while (result == 0) {
-        bool goes_on = wait_slice(until_ns, until_fd);
+        bool goes_on = wait_slice(begin_ns, until_ns, until_fd);
         result = take(window, &window->last);
         if (result == 0)
             look_for_peaks(peak, &window->last);

@@ -61,7 +61,7 @@ struct cv_window {
     char note[256];  // why nothing more is measured; "" when nothing stands in the way
 };
 
-// What was highest among the moments looked at, five a second.
+// What was highest among the moments looked at: five a second, more at first.
 struct cv_window_peak {
     uint64_t connections_open;
     uint64_t buffers_in_use;  // of one worker
@@ -73,7 +73,8 @@ struct cv_window_peak {
 CV_MUST_USE int cv_window_open(struct cv_window *window, const struct cv_window_options *options,
                                const char *command);
 
-// From here on it counts. Returns as cv_window_wait.
+// From here on it counts; after cv_window_wait, from where that ended, so that windows in a row
+// leave nothing out. Returns as cv_window_wait.
 CV_MUST_USE int cv_window_begin(struct cv_window *window);
 
 // Waits `seconds`, or until `until_fd` (-1: none) is readable, and fills `change` with what

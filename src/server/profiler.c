@@ -141,6 +141,7 @@ static void send_target(struct cv_profiler *profiler) {
 void cv_profiler_tell(struct cv_profiler *profiler, const struct covet_profile_target *target) {
     if (profiler->fd >= 0) {
         profiler->target = *target;
+        profiler->has_answered = false;
         send_target(profiler);
     }
 }
@@ -151,6 +152,10 @@ short cv_profiler_events(const struct cv_profiler *profiler) {
 
 static void log_answer(struct cv_profiler *profiler, const char *line) {
     size_t word = strcspn(line, " ");
+    profiler->has_answered = true;
+    if (strcmp(line, "ok") == 0) {
+        return;
+    }
     profiler->is_off = word != 2 || memcmp(line, "on", word) != 0;
     cv_log(CV_LOG_INFO, profiler->is_off ? "profile_off" : "profile", "%s",
            line + word + (line[word] == ' '));
@@ -165,9 +170,15 @@ void cv_profiler_run(struct cv_profiler *profiler) {
     if (profiler->is_unsent) {
         send_target(profiler);
     }
-    while ((length = recv(profiler->fd, line, sizeof(line) - 1, MSG_DONTWAIT)) > 0) {
-        line[length] = '\0';
-        log_answer(profiler, line);
+    for (;;) {
+        length = recv(profiler->fd, line, sizeof(line) - 1, MSG_DONTWAIT);
+        if (length > 0) {
+            line[length] = '\0';
+            log_answer(profiler, line);
+        } else if (length == 0 || errno != ECONNRESET) {
+            break;
+        }
+        // It left without reading the last target: what it had said comes behind that error.
     }
     if (length < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;

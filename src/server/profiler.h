@@ -15,11 +15,12 @@
 #include "base/compiler.h"
 
 struct cv_profiler {
-    int fd;          // The line, owned; -1: nobody is there.
-    pid_t pid;       // Our child; 0: none, or it has started us.
-    uint32_t level;  // What our child was started with.
-    bool is_off;     // It has said that it cannot measure; its end is no news.
-    bool is_unsent;  // `target` waits for room.
+    int fd;             // The line, owned; -1: nobody is there.
+    pid_t pid;          // Our child; 0: none, or it has started us.
+    uint32_t level;     // What our child was started with.
+    bool is_off;        // It has said that it cannot measure; its end is no news.
+    bool is_unsent;     // `target` waits for room.
+    bool has_answered;  // Since the last target.
     struct covet_profile_target target;
 };
 

@@ -43,6 +43,7 @@
 #define BACKOFF_FIRST_MS 100u
 #define BACKOFF_MAX_MS 5000u
 #define KILL_MARGIN_MS 1000u  // The server ends its drain itself; this is for one that cannot.
+#define GATE_LIMIT_MS 2000
 #define UPGRADE_LIMIT_NS (30000 * MS_NS)
 #define EXIT_CONFIG 78
 #define EXIT_OS 71
@@ -81,6 +82,7 @@ struct supervisor {
     uint32_t backoff_ms;
 
     struct cv_profiler profiler;
+    int gate_fd;  // Closed, it lets the server begin; -1: it has.
 
     struct cv_upgrade upgrade;  // pid 0: none
     uint64_t upgrade_until_ns;
@@ -222,9 +224,9 @@ static void close_all(struct supervisor *self) {
     if (owns_admin) {
         unlink(cv_address_path(&self->current.settings.admin));
     }
-    const int fds[] = {self->admin_fd,        self->access_log_fd,      self->control_fd,
-                       self->signal_fd,       self->inherited.admin_fd, self->inherited.ready_fd,
-                       self->upgrade.ready_fd};
+    const int fds[] = {
+        self->admin_fd,           self->access_log_fd,      self->control_fd,       self->signal_fd,
+        self->inherited.admin_fd, self->inherited.ready_fd, self->upgrade.ready_fd, self->gate_fd};
     for (size_t i = 0; i < CV_ARRAY_COUNT(fds); i++) {
         if (fds[i] >= 0) {
             close(fds[i]);
@@ -242,7 +244,26 @@ static void close_all(struct supervisor *self) {
 
 // The server process.
 
-static _Noreturn void become_server(struct supervisor *self, int control_fd, pid_t supervisor) {
+// Under a profiler that has started us (covet-prof run) nothing shall go uncounted: the server
+// waits for its answer, but not for one that hangs.
+static void wait_at_gate(int gate_fd) {
+    struct pollfd poll_fd = {.fd = gate_fd, .events = POLLIN};
+    if (gate_fd >= 0) {
+        (void)poll(&poll_fd, 1, GATE_LIMIT_MS);
+        close(gate_fd);
+    }
+}
+
+static void open_gate(struct supervisor *self) {
+    if (self->gate_fd >= 0) {
+        close(self->gate_fd);
+        self->gate_fd = -1;
+    }
+}
+
+static _Noreturn void become_server(struct supervisor *self, int control_fd, pid_t supervisor,
+                                    int gate_fd) {
+    wait_at_gate(gate_fd);
     const int unwanted[] = {self->signal_fd, self->inherited.ready_fd, self->inherited.admin_fd,
                             self->upgrade.ready_fd, self->profiler.fd};
     for (size_t i = 0; i < CV_ARRAY_COUNT(unwanted); i++) {
@@ -265,8 +286,12 @@ static _Noreturn void become_server(struct supervisor *self, int control_fd, pid
     _exit(cv_server_run(&options));
 }
 
-// The profiler's target. Until the supervisor before us has let go, its server is the one that an
-// adopted profiler measures.
+// Until the supervisor before us has let go, its server is the one that an adopted profiler
+// measures.
+static bool is_profiler_told(const struct supervisor *self) {
+    return self->inherited.ready_fd < 0;
+}
+
 static void tell_profiler(struct supervisor *self) {
     const struct covet_stats_header *header = self->stats.header;
     struct covet_profile_target target = {
@@ -277,7 +302,7 @@ static void tell_profiler(struct supervisor *self) {
     };
     memcpy(target.port, header->port, sizeof(target.port));
     memcpy(target.stats_path, self->stats_path, sizeof(self->stats_path));
-    if (self->inherited.ready_fd < 0) {
+    if (is_profiler_told(self)) {
         cv_profiler_tell(&self->profiler, &target);
     }
 }
@@ -294,16 +319,28 @@ static void schedule_restart(struct supervisor *self, uint64_t now_ns) {
 
 static void start_server(struct supervisor *self) {
     int pair[2];
+    int gate[2] = {-1, -1};
     pid_t supervisor = getpid();
+    open_gate(self);
+    if (is_profiler_told(self) && cv_profiler_is_adopted(&self->profiler) &&
+        pipe2(gate, O_CLOEXEC) < 0) {
+        gate[0] = gate[1] = -1;
+    }
     int error = cv_control_open(pair);
     if (error == 0) {
         self->server_pid = fork();
         if (self->server_pid == 0) {
             close(pair[0]);
-            become_server(self, pair[1], supervisor);
+            self->gate_fd = gate[1];
+            open_gate(self);
+            become_server(self, pair[1], supervisor, gate[0]);
         }
         error = self->server_pid < 0 ? -errno : 0;
         close(pair[1]);
+    }
+    self->gate_fd = gate[1];
+    if (gate[0] >= 0) {
+        close(gate[0]);
     }
     self->started_ns = cv_clock_monotonic_ns();
     if (error != 0) {
@@ -774,6 +811,9 @@ static void run_loop(struct supervisor *self) {
         }
         if (polls[3].revents != 0) {
             cv_profiler_run(&self->profiler);
+            if (self->profiler.has_answered || self->profiler.fd < 0) {
+                open_gate(self);
+            }
         }
         if (polls[0].revents != 0) {
             on_signals(self);
@@ -794,6 +834,7 @@ int cv_supervisor_run(const struct cv_supervisor_options *options) {
         .admin_fd = -1,
         .signal_fd = -1,
         .control_fd = -1,
+        .gate_fd = -1,
         .inherited = {.ready_fd = -1, .admin_fd = -1, .profile_fd = -1},
         .profiler = CV_PROFILER_NONE,
         .upgrade = {.ready_fd = -1},

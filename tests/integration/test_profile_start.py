@@ -7,10 +7,13 @@ import os
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
+import sys
 import time
 
-from harness import Skip, limit_s, names, needs_root, procfs, profile
+from harness import Skip, limit_s, metrics, names, needs_root, procfs, profile
 from harness.client import get_once
 from harness.server import Server
 
@@ -18,11 +21,14 @@ NOBODY = "65534"
 MAPS = {1: "uring_stats", 2: "syscall_stats", 3: "uring_latency"}
 
 
-def profiled(env, *options, level="2", name="test", **more):
-    """A covet with a profiler that has a directory of its own."""
+@contextlib.contextmanager
+def profiled(env, *options, level="2", **more):
+    """A covet with a profiler that has this test's directory, and has left it in the end."""
     profile.program(env)
-    more.setdefault("environment", profile.environment(env, name))
-    return Server(env, "--profile", level, *options, **more)
+    with Server(env, "--profile", level, *options, environment=profile.environment(env), **more) as server:
+        yield server
+    directory = profile.pin_dir(env)
+    assert procfs.wait_for(lambda: not os.path.exists(directory), 3 * env.slack), profile.maps(directory)
 
 
 def all_gone(directory, numbers):
@@ -79,6 +85,8 @@ def test_the_profiler_inherits_nothing_of_covets(env):
         others = [link for fd, link in links.items() if fd > 2 and "bpf" not in link and "btf" not in link]
         assert all(link.startswith("socket:") or link.startswith("anon_inode:") for link in others), others
         assert len([link for link in others if link.startswith("socket:")]) == 1, others
+        kept = int(procfs.status(pid)["CapPrm"], 16)
+        assert kept & ~(1 << 38 | 1 << 39) == 0, f"it keeps capabilities {kept:x}"  # PERFMON, BPF
         assert os.getpriority(os.PRIO_PROCESS, pid) > 0, "it competes with the workers"
         # And the server has no end of the line to it.
         for child in procfs.children(server.pid):
@@ -106,7 +114,6 @@ def test_a_killed_profiler_is_one_line_and_hup_starts_another(env):
         get_once(server.address)
         assert profile.total(directory, "worker_stats", "requests") == before + 1
         assert len(profile.lines(server, profile.OFF)) == 1, server.log()
-    assert procfs.wait_for(lambda: not os.path.exists(directory), 3 * env.slack)
 
 
 @needs_root
@@ -130,6 +137,18 @@ def test_a_line_that_is_none_is_refused_and_left_alone(env):
         line = profile.wait_line(server, "event=profile_refused")
         assert "fd=1" in line and "profile=off" in server.log(), server.log()
         assert os.readlink(f"/proc/{server.pid}/fd/1") == server.log_path
+
+
+def test_a_profiler_that_started_covet_and_is_silent_delays_it_by_two_seconds(env):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    started = time.monotonic()
+    line = {"COVET_PROFILE_FD": str(theirs.fileno())}
+    with ours, theirs, Server(env, fds=(theirs.fileno(),), environment=line) as server:
+        took_s = time.monotonic() - started
+        assert 1.9 < took_s < 2 + 2 * env.slack, took_s
+        _, supervisor, pid, count, first = struct.unpack_from("=IIIIH", ours.recv(4096))
+        assert (supervisor, pid, count, first) == (server.pid, server.server_pid, 1, server.port)
+        assert "profile=run" in server.log(), server.log()
 
 
 @needs_root
@@ -225,7 +244,6 @@ def test_usr2_hands_the_maps_to_the_new_supervisors_profiler(env):
         serving = re.search(r"server=(\d+)", line).group(1)
         assert profile.rows(directory, "profile_info")[0][1]["server_pid"] == int(serving)
         assert get_once(server.address).status == 200
-    assert procfs.wait_for(lambda: not os.path.exists(directory), 3 * env.slack)
 
 
 @needs_root
@@ -336,8 +354,12 @@ def covet_prof(env, *arguments, **options):
     try:
         yield process
     finally:
-        if process.poll() is None:
-            process.kill()
+        if process.poll() is None:  # A failed test: what it has started goes too.
+            waiting = [process.pid]
+            while waiting:
+                pid = waiting.pop()
+                waiting += procfs.children(pid)
+                os.kill(pid, signal.SIGKILL)
         process.communicate()
 
 
@@ -418,11 +440,13 @@ def test_run_measures_from_the_start_and_gives_covets_exit_code(env):
     with covet_prof(env, *command) as prof:
         assert procfs.wait_for(lambda: answers(port), 8 * env.slack)
         covet = procfs.children(prof.pid)[0]
-        enters = profile.total(directory, "worker_stats", "requests")
-        assert enters == 1, "the first request was not counted"
+        before = profile.total(directory, "worker_stats", "requests")
+        answered = metrics.total(metrics.scrape(("127.0.0.1", port)), names.REQUESTS)
+        assert before == answered > 0, f"{before} of {answered} requests were counted"
         prof.send_signal(signal.SIGUSR2)
         assert procfs.wait_for(lambda: not procfs.is_alive(covet) and answers(port), 10 * env.slack)
-        assert profile.rows(directory, "profile_info")[0][1]["supervisor_pid"] != covet
+        assert procfs.wait_for(
+            lambda: profile.rows(directory, "profile_info")[0][1]["supervisor_pid"] != covet, 3 * env.slack)
         prof.send_signal(signal.SIGTERM)
         assert prof.wait(8 * env.slack) == 0
         said = prof.stdout.read()
@@ -446,3 +470,11 @@ def test_run_ends_with_whatever_the_program_ends_with(env):
     ):
         with covet_prof(env, "run", "--level", "1", "--", *command) as prof:
             assert prof.wait(5 * env.slack) == code, (command, prof.stdout.read())
+
+
+@needs_root
+def test_run_says_when_the_line_was_not_taken(env):
+    code = "import os, sys, time; os.close(int(os.environ['COVET_PROFILE_FD'])); time.sleep(.5); sys.exit(5)"
+    with covet_prof(env, "run", "--level", "1", "--", sys.executable, "-c", code) as prof:
+        assert prof.wait(5 * env.slack) == 5
+        assert "nothing is measured" in prof.stdout.read()

@@ -1,7 +1,6 @@
 """Routes that are added, replaced and removed while requests use them."""
 
 import contextlib
-import os
 import re
 import shutil
 import signal
@@ -9,35 +8,18 @@ import subprocess
 import threading
 import time
 
-from harness import Skip, limit_s, metrics, names, procfs, slow
+from harness import limit_s, metrics, modules, names, procfs, slow
 from harness.client import Client, Silence, get_bytes, get_once, post_bytes
 from harness.load import Load
 from harness.server import Server
 
-ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
-SOURCE = os.path.join(ROOT, "tests/integration/modules/churn.c")
 MASK = (1 << 64) - 1
-
-
-def churn_module(env):
-    """The module that this file is about, built for the covet under test."""
-    library = env.path("churn.so")
-    flags = ["-fsanitize=thread"] if "tsan" in env.covet else []
-    flags += ["-fsanitize=address"] if "asan" in env.covet else []
-    include = "-I" + os.path.join(ROOT, "include")
-    build = ["gcc", "-shared", "-fPIC", "-O2", "-pthread", *flags, include, "-o", library, SOURCE]
-    if not shutil.which("gcc"):
-        raise Skip("no gcc")
-    done = subprocess.run(build, capture_output=True)
-    assert done.returncode == 0, done.stderr.decode()
-    os.chmod(library, 0o755)
-    return library
 
 
 @contextlib.contextmanager
 def churning(env, *options, **more):
     admin = env.path("admin")
-    module = churn_module(env)
+    module = modules.build(env, "churn")
     with Server(env, "--module", module, "--admin", f"unix:{admin}", *options, **more) as server:
         server.admin = admin
         server.module = module

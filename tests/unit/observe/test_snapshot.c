@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -94,21 +96,40 @@ static void test_snapshot_between_servers_has_counters_only(void **state) {
     cv_snapshot_close(source);
 }
 
-static void test_snapshot_of_a_covet_that_ended_leaves_the_last_one(void **state) {
-    struct cv_snapshot_source *source = open_source();
-    struct cv_snapshot snapshot = {0};
+// Another supervisor, for its pages to outlive it.
+static pid_t start_supervisor(struct cv_stats *pages) {
     char path[PATH_MAX];
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    snprintf(path, sizeof(path), "%s/%d/stats", t_root, (int)pid);
+    t_world_folders(path);
+    assert_int_equal(cv_stats_create(pages, path, 1), 0);
+    pages->header->supervisor_pid = (uint32_t)pid;
+    return pid;
+}
+
+static void test_snapshot_of_a_covet_that_ended_leaves_the_last_one(void **state) {
+    struct cv_snapshot snapshot = {0};
+    struct cv_stats pages;
+    pid_t pid = start_supervisor(&pages);
+    struct cv_snapshot_source *source = cv_snapshot_open(pid, NULL, message, sizeof(message));
 
     (void)state;
+    assert_non_null(source);
     assert_int_equal(cv_snapshot_take(source, &snapshot), 0);
     uint64_t taken_ns = snapshot.taken_ns;
-    snprintf(path, sizeof(path), "%s/%d/stats", t_root, (int)getpid());
-    unlink(path);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
     assert_int_equal(cv_snapshot_take(source, &snapshot), -ESRCH);
     assert_true(snapshot.taken_ns == taken_ns);
     assert_non_null(snapshot.workers);
     cv_snapshot_deinit(&snapshot);
     cv_snapshot_close(source);
+    cv_stats_close(&pages);
 }
 
 static void test_snapshot_opens_no_covet_where_none_is(void **state) {

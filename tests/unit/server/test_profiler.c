@@ -50,6 +50,12 @@ static int say_what_is_open(const char *level) {
 static int say_targets(void) {
     struct covet_profile_target target;
     while (recv(3, &target, sizeof(target), 0) == (ssize_t)sizeof(target)) {
+        if (target.server_pid == 0) {
+            if (write(3, "ok", 2) != 2) {
+                return 1;
+            }
+            continue;
+        }
         char text[256];
         int length = snprintf(text, sizeof(text), "on server=%u port=%u stats=%s",
                               target.server_pid, target.port[0], target.stats_path);
@@ -188,9 +194,19 @@ static void test_profiler_is_told_each_target_and_its_answers_are_logged(void **
         cv_profiler_tell(&profiler, &target);
         snprintf(expected, sizeof(expected), "event=profile server=%u port=8000 stats=/run/x/stats",
                  pid);
+        assert_false(profiler.has_answered);
         run_until(expected);
+        assert_true(profiler.has_answered);
     }
-    cv_profiler_close(&profiler);  // The end of its line is its own end.
+    target.server_pid = 0;
+    cv_profiler_tell(&profiler, &target);
+    while (!profiler.has_answered) {
+        struct pollfd poll_fd = {.fd = profiler.fd, .events = POLLIN};
+        assert_int_equal(poll(&poll_fd, 1, 10000), 1);
+        cv_profiler_run(&profiler);
+    }
+    assert_int_equal(count_of("event="), 3);  // "ok" is no news.
+    cv_profiler_close(&profiler);             // The end of its line is its own end.
 }
 
 // A profiler that reads nothing costs nothing: the last target alone waits for it.
@@ -230,6 +246,22 @@ static void test_profiler_that_cannot_measure_says_one_line(void **state) {
     start_fake("off", 2);
     run_until("event=profile_off reason=\"no rights\" remedy=\"sudo\"");
     reap();
+    assert_int_equal(count_of("event="), 1);
+}
+
+// The target it leaves unread turns into an error that comes before its words (unix(7)).
+static void test_profiler_that_does_not_listen_is_heard_all_the_same(void **state) {
+    (void)state;
+    struct covet_profile_target target = {.abi_version = COVET_ABI_VERSION};
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+    cv_profiler_adopt(&profiler, pair[0]);
+    cv_profiler_tell(&profiler, &target);
+    assert_int_equal(write(pair[1], "off reason=\"no\"", 15), 15);
+    close(pair[1]);
+    cv_profiler_run(&profiler);
+    assert_int_equal(profiler.fd, -1);
+    assert_int_equal(count_of("event=profile_off reason=\"no\""), 1);
     assert_int_equal(count_of("event="), 1);
 }
 
@@ -318,6 +350,7 @@ int main(int argc, char **argv) {
         WITH_FAKE(test_profiler_is_told_each_target_and_its_answers_are_logged),
         WITH_FAKE(test_profiler_that_hangs_is_not_waited_for),
         WITH_FAKE(test_profiler_that_cannot_measure_says_one_line),
+        WITH_FAKE(test_profiler_that_does_not_listen_is_heard_all_the_same),
         WITH_FAKE(test_profiler_that_dies_is_logged_once),
         WITH_FAKE(test_profiler_that_cannot_run_is_logged_once),
         WITH_FAKE(test_profiler_that_is_not_installed_is_one_info_line),
