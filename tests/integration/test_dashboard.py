@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 
-from harness import Skip, needs_root, profile
+from harness import Skip, needs_root, procfs, profile
 from harness.client import get_once
 from harness.server import Server
 
@@ -240,3 +240,4 @@ def test_it_shows_a_real_covet(env):
         assert columns(lines, "read")[0] == columns(lines, "sendto")[0] == "0", lines
         assert int(columns(lines, "ACCEPTED")[1]) >= 30, lines
         assert columns(lines, "socket", "0")[0] == str(server.port), lines
+    assert procfs.wait_for(lambda: not os.path.exists(directory), 3 * env.slack)

@@ -102,6 +102,7 @@ def test_a_profiler_that_is_there_is_used(env):
             assert metrics.total(serve.metrics(), names.PROFILE_LEVEL) == 1
             with Events(serve) as events:
                 assert events.next("note") == ""
+    assert procfs.wait_for(lambda: not os.path.exists(profile.pin_dir(env, "serve")), 3 * env.slack)
 
 
 def test_events_add_up_to_what_was_served(env):
