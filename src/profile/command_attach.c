@@ -13,7 +13,7 @@
 #include "profile/commands.h"
 #include "profile/control.h"
 #include "profile/session.h"
-#include "profile/successor.h"
+#include "profile/target.h"
 
 #define LOOK_MS 250
 
@@ -31,39 +31,6 @@ static int open_signals(void) {
     return fd < 0 ? -errno : fd;
 }
 
-// Whom to look at. `before` is who handed over to the running one, in case that fails; no
-// supervisor: nobody.
-struct target {
-    struct cv_running running;
-    struct cv_running before;
-    uint64_t start_ns;  // Of the running one.
-};
-
-static void aim(struct target *target, const struct cv_running *running) {
-    target->running = *running;
-    target->start_ns = cv_successor_start_ns(running);
-}
-
-// Brings the target up to date. Returns false when nobody is left.
-static bool look(struct target *target) {
-    struct cv_running next;
-    bool is_there = cv_running_refresh(&target->running) == 0;
-    bool has_successor = is_there
-                             ? cv_successor_find_child(&target->running, &next)
-                             : cv_successor_find_heir(&target->running, target->start_ns, &next);
-    if (has_successor) {
-        target->before = is_there ? target->running : (struct cv_running){0};
-        aim(target, &next);
-    } else if (!is_there && target->before.supervisor_pid > 0 &&
-               cv_running_refresh(&target->before) == 0) {
-        aim(target, &target->before);
-        target->before = (struct cv_running){0};
-    } else {
-        return is_there;
-    }
-    return true;
-}
-
 static void follow(struct cv_session *session, const struct cv_running *running, bool is_verbose) {
     // A server that is gone is replaced soon; the next look finds its successor.
     int error = cv_session_follow(session, running);
@@ -73,11 +40,11 @@ static void follow(struct cv_session *session, const struct cv_running *running,
     }
 }
 
-static void watch(struct cv_session *session, struct target *target, int signal_fd,
+static void watch(struct cv_session *session, struct cv_target *target, int signal_fd,
                   bool is_verbose) {
     struct pollfd poll_fd = {.fd = signal_fd, .events = POLLIN};
     while (poll(&poll_fd, 1, LOOK_MS) <= 0) {
-        if (!look(target)) {
+        if (!cv_target_look(target)) {
             fprintf(stderr, "covet-prof: covet has ended\n");
             return;
         }
@@ -91,7 +58,7 @@ static int attach(const struct cv_arguments *arguments) {
     char message[256];
     char text[COVET_PROFILE_LINE_BYTES_MAX];
     struct cv_running running;
-    struct target target = {0};
+    struct cv_target target = {0};
     struct cv_session session = {0};
     if (cv_running_find(&running, arguments->pid, message, sizeof(message)) != 0) {
         fprintf(stderr, "covet-prof: %s\n", message);
@@ -110,7 +77,7 @@ static int attach(const struct cv_arguments *arguments) {
     }
     follow(&session, &running, arguments->is_verbose);
     fprintf(stderr, "covet-prof: %s\n", cv_session_on_line(&session, "--level 1", text));
-    aim(&target, &running);
+    cv_target_aim(&target, &running);
     watch(&session, &target, signal_fd, arguments->is_verbose);
     cv_session_close(&session);
     return 0;

@@ -3,8 +3,8 @@
 //   tick ── cv_snapshot_take ── minus the one before ── JSON ── an event for every open page
 //   GET /metrics, /stats.json ── the newest snapshot, at most REUSE_NS old
 //
-// Nothing is read while nobody looks. When covet ends, and none was named, the next one that is
-// found is served; pages stay open meanwhile and say so.
+// Nothing is read while nobody looks. An upgraded covet is followed. When covet ends, and none was
+// named, the next one that is found is served; pages stay open meanwhile and say so.
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -27,6 +27,7 @@
 #include "profile/serve_metrics.h"
 #include "profile/serve_options.h"
 #include "profile/session.h"
+#include "profile/target.h"
 
 #define MESSAGE_BYTES 512
 #define REUSE_NS 100000000ull  // So that no client can make us read all day.
@@ -42,11 +43,13 @@ struct text {
 
 struct serve {
     struct cv_serve_options options;
-    struct cv_serve_http *http;         // owned
-    struct cv_snapshot_source *source;  // owned; NULL: no covet
-    char gone[MESSAGE_BYTES];           // why
+    struct cv_serve_http *http;  // owned
+    struct cv_target target;
+    bool has_target;                    // else there is no covet,
+    char gone[MESSAGE_BYTES];           // and this is why
+    struct cv_snapshot_source *source;  // of the target; owned; NULL: not open
+    pid_t source_pid;                   // its supervisor
     struct cv_session session;          // our own; `attach` NULL: another's, or none
-    struct cv_running running;          // what it measures
     struct cv_snapshot newest;          // for single answers; taken_ns 0: none
     struct cv_snapshot earlier;         // for events; the same
     struct cv_snapshot change;
@@ -88,26 +91,53 @@ static int append_text(struct text *text, const char *literal) {
     return append(text, cv_span_of(literal));
 }
 
-// Reads a snapshot, of another covet where the one before has ended. False: there is none, and
-// `gone` says why.
-static bool take(struct serve *serve, struct cv_snapshot *snapshot) {
-    if (serve->source == NULL) {
-        serve->source = cv_snapshot_open(serve->options.pid, serve->options.pin_dir, serve->gone,
-                                         sizeof(serve->gone));
-    }
-    if (serve->source == NULL) {
-        return false;
-    }
-    int result = cv_snapshot_take(serve->source, snapshot);
-    if (result == -ESRCH) {
+static void close_source(struct serve *serve) {
+    if (serve->source != NULL) {
         cv_snapshot_close(serve->source);
         serve->source = NULL;
+    }
+}
+
+// Finds out whom to show now, and whom our own attachment is to measure.
+static void look(struct serve *serve) {
+    struct cv_running found;
+    if (serve->has_target && !cv_target_look(&serve->target)) {
+        serve->has_target = false;
         serve->is_over = serve->options.pid != 0;
     }
-    snprintf(serve->gone, sizeof(serve->gone), "%s",
-             result == 0        ? ""
-             : result == -ESRCH ? "covet has ended; the next one will be shown"
-                                : strerror(-result));
+    if (!serve->has_target &&
+        cv_running_find(&found, serve->options.pid, serve->gone, sizeof(serve->gone)) == 0) {
+        cv_target_aim(&serve->target, &found);
+        serve->has_target = true;
+    }
+    const struct cv_running *running = &serve->target.running;
+    if (serve->source_pid != running->supervisor_pid || !serve->has_target) {
+        close_source(serve);
+        cv_snapshot_deinit(&serve->earlier);  // Its counts are another covet's.
+        serve->source_pid = running->supervisor_pid;
+    }
+    if (serve->session.attach != NULL && serve->has_target &&
+        running->server_pid != serve->session.server_pid &&
+        cv_session_follow(&serve->session, running) != 0) {
+        serve->target.running.server_pid = 0;  // It ended just now; a later look finds the next.
+    }
+}
+
+// Reads a snapshot of the target. False: there is none, and `gone` says why.
+static bool take(struct serve *serve, struct cv_snapshot *snapshot) {
+    if (!serve->has_target) {
+        return false;
+    }
+    if (serve->source == NULL) {
+        serve->source = cv_snapshot_open(serve->source_pid, serve->options.pin_dir, serve->gone,
+                                         sizeof(serve->gone));
+    }
+    int result = serve->source == NULL ? -ESRCH : cv_snapshot_take(serve->source, snapshot);
+    if (result != 0) {
+        close_source(serve);
+        snprintf(serve->gone, sizeof(serve->gone), "%s",
+                 result == -ESRCH ? "covet has ended" : strerror(-result));
+    }
     return result == 0;
 }
 
@@ -228,22 +258,6 @@ static void answer(void *context, struct cv_span path, struct cv_serve_http_repl
     reply->body = cv_span_make(serve->answer.data, serve->answer.length);
 }
 
-// Our own attachment measures the server that there is now.
-static void follow(struct serve *serve) {
-    char message[MESSAGE_BYTES];
-    if (serve->session.attach == NULL) {
-        return;
-    }
-    if (cv_running_refresh(&serve->running) != 0 &&
-        cv_running_find(&serve->running, serve->options.pid, message, sizeof(message)) != 0) {
-        serve->running.server_pid = 0;
-    }
-    if (serve->running.server_pid != serve->session.server_pid &&
-        cv_session_follow(&serve->session, &serve->running) != 0) {
-        serve->running.server_pid = 0;  // It ended just now; the next one comes with a later tick.
-    }
-}
-
 // Attaches when nobody else has. No error: level 0 is worth looking at too.
 static void attach(struct serve *serve) {
     const struct cv_attach_options options = {
@@ -253,14 +267,14 @@ static void attach(struct serve *serve) {
     if (!serve->newest.has_bpf && options.level > 0 &&
         cv_session_open(&serve->session, &options) == CV_ATTACH_OK) {
         cv_session_step_back();
-        follow(serve);
+        look(serve);
     }
 }
 
 // One interval is over: tells every open page what changed in it.
 static void tick(struct serve *serve) {
     struct cv_snapshot later = {0};
-    follow(serve);
+    look(serve);
     if (cv_serve_http_stream_count(serve->http) == 0) {
         cv_snapshot_deinit(&serve->earlier);
         return;
@@ -286,6 +300,7 @@ static int open_signals(void) {
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     return signalfd(-1, &signals, SFD_CLOEXEC);
 }
@@ -329,9 +344,7 @@ static void say_start(const struct serve *serve, const char *bound) {
 static void close_all(struct serve *serve) {
     cv_serve_http_destroy(serve->http);
     cv_session_close(&serve->session);
-    if (serve->source != NULL) {
-        cv_snapshot_close(serve->source);
-    }
+    close_source(serve);
     cv_snapshot_deinit(&serve->newest);
     cv_snapshot_deinit(&serve->earlier);
     cv_snapshot_deinit(&serve->change);
@@ -368,6 +381,7 @@ int cv_serve_main(int argc, char **argv) {
     };
     int signals = open_signals();
     int code = CV_EXIT_FAILED;
+    look(&serve);
     if (signals < 0 || cv_serve_http_create(&serve.http, listener, &http) != 0) {
         complain("out of descriptors or memory", CV_EXIT_FAILED);
     } else if (!refresh(&serve)) {

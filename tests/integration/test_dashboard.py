@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 
-from harness import Skip, needs_root, profile
+from harness import Skip, needs_root, procfs, profile
 from harness.client import get_once
 from harness.server import Server
 
@@ -96,19 +96,29 @@ class Dashboard:
             file.write(text)
         os.chmod(f"{self.bin}/bpftool", 0o755)
 
-    def run(self, *options, path=None, seconds=20):
-        """(exit code, lines, what was said on standard error); 124 when it was ended in time."""
+    def start(self, *options, path=None):
         search = path or f"{self.bin}:{os.environ['PATH']}"
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [SCRIPT, "--pin-dir", self.pins, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, env={**os.environ, "PATH": search})
-        try:
-            out, error = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.terminate()
-            out, error = process.communicate()
-            return 124, out.splitlines(), error
+
+    def run(self, *options, path=None):
+        """(exit code, lines, what was said on standard error)."""
+        process = self.start(*options, path=path)
+        out, error = process.communicate(timeout=20)
         return process.returncode, out.splitlines(), error
+
+    def second_table(self, *options):
+        """Its lines, without those of the first one; the script is ended then."""
+        lines, headings = [], 0
+        with self.start(*options) as process:
+            while headings < 3 and (line := process.stdout.readline()):
+                headings += line.startswith("covet 10,")
+                if headings == 2:
+                    lines.append(line.rstrip("\n"))
+            process.terminate()
+        assert headings == 3, lines
+        return lines
 
 
 def columns(lines, *first):
@@ -140,20 +150,18 @@ def test_columns_stand_below_each_other(env):
 
 
 def test_the_second_table_is_per_second(env):
-    code, lines, _ = Dashboard(env, dumps(1), dumps(3)).run("-i", "0.5", seconds=1.6)
-    second = [number for number, line in enumerate(lines) if line.startswith("covet 10")][1]
-    seconds = float(re.search(r"per second, over ([0-9.]+) s", lines[second])[1])
-    words = columns(lines[second:], "0")
+    lines = Dashboard(env, dumps(1), dumps(3)).second_table("-i", "0.5")
+    seconds = float(re.search(r"per second, over ([0-9.]+) s", lines[0])[1])
+    words = columns(lines, "0")
     assert abs(float(words[1]) * seconds - 2000) < 30, (seconds, words)
     assert words[3] == "900", "calls per 1000 requests of the interval"
     assert words[0] == "0" and words[6] == "0", words  # The core is no count; nothing was put off.
-    assert code == 124
 
 
 def test_counts_that_fall_are_a_new_profilers(env):
-    _, lines, _ = Dashboard(env, dumps(3), dumps(1)).run("-i", "0.5", seconds=1.6)
-    second = [number for number, line in enumerate(lines) if line.startswith("covet 10")][1]
-    assert all(not word.startswith("-") or word == "-" for line in lines[second:] for word in line.split())
+    lines = Dashboard(env, dumps(3), dumps(1)).second_table("-i", "0.2")
+    assert float(columns(lines, "0")[1]) > 0, lines
+    assert all(not word.startswith("-") or word == "-" for line in lines for word in line.split())
 
 
 def test_level_1_says_what_is_missing(env):
@@ -232,3 +240,4 @@ def test_it_shows_a_real_covet(env):
         assert columns(lines, "read")[0] == columns(lines, "sendto")[0] == "0", lines
         assert int(columns(lines, "ACCEPTED")[1]) >= 30, lines
         assert columns(lines, "socket", "0")[0] == str(server.port), lines
+    assert procfs.wait_for(lambda: not os.path.exists(directory), 3 * env.slack)

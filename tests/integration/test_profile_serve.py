@@ -102,6 +102,7 @@ def test_a_profiler_that_is_there_is_used(env):
             assert metrics.total(serve.metrics(), names.PROFILE_LEVEL) == 1
             with Events(serve) as events:
                 assert events.next("note") == ""
+    assert procfs.wait_for(lambda: not os.path.exists(profile.pin_dir(env, "serve")), 3 * env.slack)
 
 
 def test_events_add_up_to_what_was_served(env):
@@ -173,6 +174,21 @@ def test_serve_ends_with_the_covet_it_was_told(env):
             events.next()
             server.stop()
             assert serve.process.wait(5 * env.slack) == 0
+
+
+@limit_s(60)
+def test_serve_follows_an_upgrade_and_ends_unwatched(env):
+    with Server(env, stop_limit_s=15) as server, Serve(env, server, "--level", "0", "-i", "0.1") as serve:
+        with Events(serve) as events:
+            first = events.next()["server"]["supervisor_pid"]
+            server.signal(signal.SIGUSR2)
+            assert procfs.wait_for(
+                lambda: events.next()["server"]["supervisor_pid"] != first, 8 * env.slack)
+            # The old one's counts and the new one's are not subtracted from each other.
+            assert all(requests_of(events.next()) < 1000 for _ in range(3))
+        assert metrics.total(serve.metrics(), names.PROFILE_UP) == 1
+        server.stop()
+        assert serve.process.wait(5 * env.slack) == 0
 
 
 def run(env, *arguments):

@@ -155,7 +155,7 @@ const TILES = [
   ["Handler p99", (d) => formatTime(quantile(d.handler, HANDLER_ENDS, 0.99)), "",
     (d) => `p50 ${formatTime(quantile(d.handler, HANDLER_ENDS, 0.5))}`],
   ["System calls per 1000 requests", (d) => formatCount(d.perThousand.syscalls ?? d.perThousand.io_uring_enter ?? NaN), "",
-    (d) => (d.level >= 2 ? `${CLASSIC}: ${formatCount(d.perThousand.read_write_sendto_recvfrom ?? NaN)}` : "io_uring_enter alone")],
+    (d) => (d.level >= 2 ? `${formatCount(d.perThousand.other_syscalls ?? NaN)} not io_uring_enter` : "io_uring_enter alone")],
   ["CPU", (d) => formatPercent(d.rate(d.total.proc?.cpu_ns) / 1e7), "",
     (d) => `of ${d.workers.length} × 100 %`],
   ["CPU per request", (d) => formatTime(d.total.proc?.cpu_ns / d.total.counters.requests), "",

@@ -39,9 +39,7 @@ class Serve:
         return self
 
     def __exit__(self, kind, *_):
-        if kind is not None:
-            self.process.kill()
-        elif self.process.poll() is None:
+        if self.process.poll() is None:  # Never by SIGKILL, which would leave its maps pinned.
             self.process.send_signal(signal.SIGTERM)
         said, _ = self.process.communicate(timeout=5 * self.env.slack)
         if kind is None:
