@@ -117,6 +117,7 @@ struct cv_ring {
     uint32_t overflows;
     uint64_t enters;
     uint64_t wake_at_ns;
+    uint64_t turned_ns;  // When its last turn was.
     bool is_awake;  // The last wait ended at once: what the turn did with it decides the next one.
     uint8_t *memory;  // owned
     uint8_t holders[CV_RING_BUFFERS];
@@ -892,6 +893,7 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
     ring->cq_room = 16384;
     ring->cq = must(calloc(ring->cq_room, sizeof(*ring->cq)));
     ring->wake_at_ns = 0;
+    ring->turned_ns = sim.now_ns;
     ring->features = (struct cv_ring_features){
         .defer_taskrun = true,
         .restricted = true,
@@ -1011,9 +1013,10 @@ int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
         progress(ring);
     }
     ring->is_awake = ring->cq_count > 0 || sim.now_ns >= ring->wake_at_ns;
-    ring->wake_at_ns = timeout_ns == UINT64_MAX               ? UINT64_MAX
-                       : timeout_ns > UINT64_MAX - sim.now_ns ? UINT64_MAX
-                                                              : sim.now_ns + timeout_ns;
+    // A worker that is asleep has been since its last turn, whenever the world looks at it again.
+    ring->wake_at_ns =
+        timeout_ns > UINT64_MAX - ring->turned_ns ? UINT64_MAX : ring->turned_ns + timeout_ns;
+    ring->turned_ns = sim.now_ns;
     return 0;
 }
 
