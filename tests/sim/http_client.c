@@ -459,9 +459,16 @@ static bool may_be_closed(const struct sim_client *client) {
            sim_world.is_stopped || client->was_late;
 }
 
+// An answer to HTTP/1.0 that ends with its connection, which was ended early by right.
+static bool is_cut(const struct sim_client *client) {
+    const struct expectation *expected = &client->expected[client->expected_first];
+    return client->body_at < answer_length(expected) &&
+           (sim_world.is_stopped || client->was_late || sim_socket_was_struck(client->socket));
+}
+
 static void on_end(struct sim_client *client) {
     bool is_reset = sim_socket_is_reset(client->socket);
-    if (client->state == UP_TO_END && !is_reset && !client->is_refused) {
+    if (client->state == UP_TO_END && !is_reset && !client->is_refused && !is_cut(client)) {
         finish_answer(client);
     }
     bool is_idle =
