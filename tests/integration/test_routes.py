@@ -159,8 +159,9 @@ def churn_under_load(env, count, load_s):
 
 
 def check_growth(env, grown_kib):
-    """A sanitizer keeps what is freed for a while."""
-    assert env.is_sanitized or grown_kib < 1024, f"{grown_kib} KiB more"
+    """A tenth of the tables would be more. Workers under load may touch more of their receive buffers, half a
+    MiB at a time; a sanitizer keeps what is freed for a while."""
+    assert env.is_sanitized or grown_kib < 2048, f"{grown_kib} KiB more"
 
 
 @limit_s(120)
