@@ -164,8 +164,7 @@ static struct wait *start_waiting(struct covet_request *request) {
 static void later(struct covet_request *request, struct covet_response *response) {
     struct wait *wait = start_waiting(request);
     (void)response;
-    wait->due_ms =
-        covet_worker_now_ms(covet_request_worker(request)) + number(request, "ms");
+    wait->due_ms = covet_worker_now_ms(covet_request_worker(request)) + number(request, "ms");
     wait->timer =
         covet_timer_start(covet_request_worker(request), number(request, "ms"), answer_later, wait);
 }

@@ -340,8 +340,7 @@ struct sim_result sim_run(const struct sim_plan *plan) {
             fail_hung("no end in sight");
         }
         sim_world.is_enough =
-            sim_world.is_ending ||
-            (sim_world.answers >= plan->request_count && !ends_under_load());
+            sim_world.is_ending || (sim_world.answers >= plan->request_count && !ends_under_load());
         if (sim_world.is_enough && clients_are_done() && !world.has_told_end) {
             end_server();
         }
