@@ -315,6 +315,10 @@ FIRST ?= 1
 sim: $(B)/covet-sim ## Simulate the kernel with SEEDS=1000 seeds from FIRST=1 on (VARIANT=asan: under sanitizers)
 	@$(B)/covet-sim --seeds $(SEEDS) --first $(FIRST)
 
+.PHONY: mutants
+mutants: ## Plant known bugs one by one: the simulator must find each within 1,000 seeds (ONLY=word)
+	@scripts/mutants --only '$(ONLY)'
+
 ##@ Measure
 .PHONY: bench compare perf perf-smoke perf-diff
 bench: $(B)/bench ## Micro-benchmarks beside packaged peers and floors (ONLY=word BATCHES=400; scripts/install-deps --perf)
