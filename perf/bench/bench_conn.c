@@ -76,9 +76,15 @@ KERNEL void cv_ring_accept(struct cv_ring *ring, int descriptor, bool multishot,
     ring->accept = user_data;
 }
 
-KERNEL void cv_ring_receive(struct cv_ring *ring, int descriptor, uint32_t mode,
+KERNEL void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first,
                             uint64_t user_data) {
-    (void)mode;
+    (void)poll_first;
+    ring->receive[descriptor] = user_data;
+}
+
+KERNEL void cv_ring_receive_bundle(struct cv_ring *ring, int descriptor, uint32_t bytes_max,
+                                   uint64_t user_data) {
+    (void)bytes_max;
     ring->receive[descriptor] = user_data;
 }
 

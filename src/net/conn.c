@@ -173,13 +173,18 @@ static bool has_unread_room(const struct cv_conn *conn) {
 }
 
 // Arms the receive if it should be and is not.
-static void receive(struct cv_conn *conn, uint32_t mode) {
+static void receive(struct cv_conn *conn, bool poll_first) {
     const uint16_t obstacles = CV_CONN_RECEIVING | CV_CONN_ENDED | CV_CONN_STARVED | CV_CONN_LEFT;
     if ((conn->flags & obstacles) == 0 && cv_conn_is_alive(conn) && has_unread_room(conn)) {
         conn->flags |= CV_CONN_RECEIVING;
-        cv_ring_receive(conn->net->ring, conn->descriptor,
-                        conn->is_bulk ? mode | CV_RING_BUNDLE : mode,
-                        user_data(conn, COVET_OP_RECV));
+        uint64_t tag = user_data(conn, COVET_OP_RECV);
+        if (CV_UNLIKELY(conn->is_bulk)) {
+            size_t unread = conn->active == NULL ? 0 : conn->active->input.length;
+            cv_ring_receive_bundle(conn->net->ring, conn->descriptor,
+                                   (uint32_t)(CV_CONN_INPUT_BYTES_MAX - unread), tag);
+        } else {
+            cv_ring_receive(conn->net->ring, conn->descriptor, poll_first, tag);
+        }
     }
 }
 
@@ -310,7 +315,7 @@ void cv_conn_complete_receive(struct cv_conn *conn, const struct cv_completion *
     } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
         cv_conn_close(conn, COVET_COUNTER_CLOSED_RESET);
     }
-    receive(conn, CV_RING_POLL_FIRST);
+    receive(conn, true);
     settle(conn);
 }
 
@@ -644,7 +649,7 @@ void cv_conn_half_close(struct cv_conn *conn) {
     conn->state = CV_CONN_LINGERING;
     cv_ring_shutdown(net->ring, conn->descriptor, SHUT_WR);
     cv_conn_set_read_timeout(conn, net->limits->linger_timeout_ms);
-    receive(conn, CV_RING_POLL_FIRST);
+    receive(conn, true);
 }
 
 void cv_conn_finish(struct cv_conn *conn, enum covet_counter reason, bool linger) {
@@ -690,7 +695,7 @@ void cv_conn_open(struct cv_conn *conn, int descriptor) {
         cv_conn_close(conn, COVET_COUNTER_CLOSED_LIMIT);
         return;
     }
-    receive(conn, CV_RING_RECEIVE);
+    receive(conn, false);
 }
 
 void cv_conn_settle(struct cv_conn *conn) {
@@ -717,7 +722,7 @@ void cv_conn_run(struct cv_conn *conn) {
     }
     if ((todo & CV_CONN_RUN) != 0 && is_open_for_input(conn)) {
         run_input(conn);
-        receive(conn, CV_RING_POLL_FIRST);
+        receive(conn, true);
     }
     if (cv_conn_is_alive(conn)) {
         conn->transport->flush(conn);
@@ -729,5 +734,5 @@ void cv_conn_run(struct cv_conn *conn) {
 void cv_conn_feed(struct cv_conn *conn) {
     conn->flags &= (uint16_t)~CV_CONN_STARVED;
     free_if_over(conn);
-    receive(conn, CV_RING_POLL_FIRST);
+    receive(conn, true);
 }

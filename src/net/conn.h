@@ -124,7 +124,7 @@ struct cv_conn {
     uint8_t protocol_flags;  // The protocol's own.
     uint8_t close_reason;    // enum covet_counter, once FINISHING
     uint8_t path : 7;        // enum cv_conn_path
-    uint8_t is_bulk : 1;     // Much comes at a time: each receive fills several buffers.
+    uint8_t is_bulk : 1;     // Much comes at a time: receives fill several buffers, once each.
     struct cv_peer peer;     // Family CV_PEER_UNKNOWN until asked for.
 };
 

@@ -181,8 +181,8 @@ size_t cv_probe_run(struct cv_probe_line *lines) {
         "zero-copy send", sends && (features & IORING_FEAT_RECVSEND_BUNDLE) != 0, false,
         "large bodies go to other machines without being copied (Linux 6.10)"};
     lines[count++] = (struct cv_probe_line){
-        "bundled receive", receives && (features & IORING_FEAT_RECVSEND_BUNDLE) != 0, false,
-        "a long body comes in one piece of work, not in one per buffer (Linux 6.10)"};
+        "bundled receive", receives && cv_probe_has_bundles(features), false,
+        "a long body comes in few pieces of work, not in one per buffer (Linux 6.16)"};
     lines[count++] = (struct cv_probe_line){
         "operation restrictions", has_ring && restricts_operations(), false,
         "a taken-over worker cannot open files through its ring (Linux 5.10)"};
@@ -190,6 +190,14 @@ size_t cv_probe_run(struct cv_probe_line *lines) {
         io_uring_queue_exit(&uring);
     }
     return count;
+}
+
+bool cv_probe_has_bundles(uint32_t ring_features) {
+    struct utsname name;
+    unsigned major, minor;
+    return (ring_features & IORING_FEAT_RECVSEND_BUNDLE) != 0 && uname(&name) == 0 &&
+           sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+           (major > 6 || (major == 6 && minor >= 16));
 }
 
 // The value of kernel.io_uring_disabled, or 0 where there is no such sysctl (before Linux 6.6).

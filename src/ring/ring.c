@@ -19,6 +19,7 @@
 #include "base/assert.h"
 #include "ring/bufring.h"
 #include "ring/compat.h"
+#include "ring/probe.h"
 
 struct cv_ring {
     struct io_uring uring;
@@ -86,7 +87,7 @@ static int set_up(struct cv_ring *ring, uint32_t completions) {
                 ring->features.defer_taskrun = (ladder[i] & IORING_SETUP_DEFER_TASKRUN) != 0;
                 ring->features.message_ring = (params.features & IORING_FEAT_MIN_TIMEOUT) != 0;
                 // Lending came with 6.0 and its report with 6.2; 6.10 made it fast enough.
-                ring->features.bundles = (params.features & IORING_FEAT_RECVSEND_BUNDLE) != 0;
+                ring->features.bundles = cv_probe_has_bundles(params.features);
                 ring->features.zero_copy = (params.features & IORING_FEAT_RECVSEND_BUNDLE) != 0;
                 ring->features.completions = params.cq_entries;
             }
@@ -203,17 +204,25 @@ void cv_ring_accept(struct cv_ring *ring, int descriptor, bool multishot, uint64
     sqe->user_data = user_data;
 }
 
-void cv_ring_receive(struct cv_ring *ring, int descriptor, uint32_t mode, uint64_t user_data) {
+void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint64_t user_data) {
     struct io_uring_sqe *sqe = next_submission(ring);
     io_uring_prep_recv_multishot(sqe, descriptor, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = CV_BUFRING_GROUP;
-    if ((mode & CV_RING_POLL_FIRST) != 0) {
+    if (poll_first) {
         sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
     }
-    if ((mode & CV_RING_BUNDLE) != 0 && ring->features.bundles) {
-        sqe->ioprio |= IORING_RECVSEND_BUNDLE;
-    }
+    sqe->user_data = user_data;
+}
+
+void cv_ring_receive_bundle(struct cv_ring *ring, int descriptor, uint32_t bytes_max,
+                            uint64_t user_data) {
+    struct io_uring_sqe *sqe = next_submission(ring);
+    CV_ASSERT(ring->features.bundles);
+    io_uring_prep_recv(sqe, descriptor, NULL, bytes_max, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = CV_BUFRING_GROUP;
+    sqe->ioprio |= IORING_RECVSEND_POLL_FIRST | IORING_RECVSEND_BUNDLE;
     sqe->user_data = user_data;
 }
 

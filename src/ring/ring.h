@@ -44,7 +44,7 @@ struct cv_ring_features {
     bool defer_taskrun;
     bool restricted;
     bool message_ring;  // MSG_RING is fast enough to be used (Linux 6.11).
-    bool bundles;       // One receive fills as many buffers as it needs (Linux 6.10).
+    bool bundles;       // One receive can fill several buffers (Linux 6.16).
     bool zero_copy;     // cv_ring_send_zero_copy is there and pays (Linux 6.10).
     uint32_t completions;
 };
@@ -75,15 +75,13 @@ int cv_ring_descriptor(const struct cv_ring *ring);
 // Accepts plain descriptors (CLOEXEC): one, or with `multishot` every one until cancelled.
 void cv_ring_accept(struct cv_ring *ring, int descriptor, bool multishot, uint64_t user_data);
 
-enum cv_ring_receive_mode {
-    CV_RING_RECEIVE = 0,
-    CV_RING_POLL_FIRST = 1 << 0,  // Expect nothing there yet.
-    CV_RING_BUNDLE = 1 << 1,      // Fill as many buffers at once as there are bytes for, where
-                                  // `bundles` is among the features; each completes by itself.
-};
+// Multishot receive into provided buffers. `poll_first`: expect nothing there yet.
+void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint64_t user_data);
 
-// Multishot receive into provided buffers; `mode` is a set of enum cv_ring_receive_mode.
-void cv_ring_receive(struct cv_ring *ring, int descriptor, uint32_t mode, uint64_t user_data);
+// One receive of at most `bytes_max` into as many provided buffers as that takes, where `bundles`
+// is among the features. Each buffer completes by itself, the last one without `more`.
+void cv_ring_receive_bundle(struct cv_ring *ring, int descriptor, uint32_t bytes_max,
+                            uint64_t user_data);
 
 // How a send ends. MSG_NOSIGNAL is implied in all of them.
 enum cv_ring_send_mode {

@@ -106,6 +106,11 @@ static bool is_discardable(const struct cv_exchange *exchange) {
                                       exchange->body_left <= CV_EXCHANGE_DISCARD_BYTES_MAX);
 }
 
+// Has a body of a known length come, whose end was not told?
+static inline bool is_fed(const struct cv_exchange *exchange) {
+    return !exchange->is_body_over && !exchange->head.chunked && exchange->body_left == 0;
+}
+
 static CV_NOINLINE void end_connection(struct cv_exchange *exchange) {
     struct cv_conn *conn = exchange->conn;
     bool asked_for = !exchange->head.keep_alive && exchange->is_body_over;
@@ -123,6 +128,10 @@ static void end(struct cv_exchange *exchange) {
         return;
     }
     cv_conn_flush(conn);
+    if (CV_UNLIKELY(is_fed(exchange))) {
+        // It paused at the last piece, and answers without having heard that it was the last one.
+        exchange->is_body_over = true;
+    }
     if (CV_UNLIKELY(exchange->is_closing)) {
         end_connection(exchange);
         return;
@@ -304,13 +313,20 @@ static void complete_body(struct cv_exchange *exchange) {
     }
 }
 
+static bool is_held_up(const struct cv_exchange *exchange) {
+    return exchange->request.body_paused && !exchange->is_answered;
+}
+
 static size_t start_streamed(struct cv_exchange *exchange, const uint8_t *data, size_t length) {
     run(exchange);
     if (exchange->conn == NULL || !exchange->is_current) {
         return 0;
     }
     if (exchange->is_body_over) {
-        if (!exchange->is_answered) {
+        if (is_held_up(exchange)) {
+            exchange->is_body_over = false;
+            cv_conn_pause(exchange->conn);
+        } else if (!exchange->is_answered) {
             deliver(exchange, (struct cv_span){0}, true);
         }
         return 0;
@@ -437,10 +453,6 @@ static size_t feed_chunked(struct cv_exchange *exchange, struct cv_span input) {
         break;
     }
     return used;
-}
-
-static bool is_held_up(const struct cv_exchange *exchange) {
-    return exchange->request.body_paused && !exchange->is_answered;
 }
 
 static size_t feed_length(struct cv_exchange *exchange, struct cv_span input) {
@@ -717,7 +729,7 @@ static void pause_body(struct cv_sink *sink, bool paused) {
     struct cv_exchange *exchange = of(sink);
     if (exchange->conn != NULL && !paused && !exchange->is_body_over) {
         hold(exchange);
-        if (!exchange->head.chunked && exchange->body_left == 0) {
+        if (is_fed(exchange)) {
             complete_body(exchange);
         } else {
             expect_body(exchange);

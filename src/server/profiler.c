@@ -24,6 +24,7 @@
 
 #define PROGRAM "covet-prof"
 #define LINE_FD 3
+#define LINES_PER_RUN_MAX 16u  // The rest waits for the next time, which comes at once.
 
 static void log_off(enum cv_log_level level, const char *reason, const char *remedy) {
     cv_log(level, "profile_off", "reason=\"%s\" remedy=\"%s\"", reason, remedy);
@@ -170,7 +171,8 @@ void cv_profiler_run(struct cv_profiler *profiler) {
     if (profiler->is_unsent) {
         send_target(profiler);
     }
-    for (;;) {
+    length = 1;
+    for (uint32_t i = 0; i < LINES_PER_RUN_MAX; i++) {
         length = recv(profiler->fd, line, sizeof(line) - 1, MSG_DONTWAIT);
         if (length > 0) {
             line[length] = '\0';
@@ -180,7 +182,7 @@ void cv_profiler_run(struct cv_profiler *profiler) {
         }
         // It left without reading the last target: what it had said comes behind that error.
     }
-    if (length < 0 && (errno == EAGAIN || errno == EINTR)) {
+    if (length > 0 || (length < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNRESET))) {
         return;
     }
     // A child of ours says the rest with its exit status.
@@ -213,6 +215,10 @@ bool cv_profiler_reap(struct cv_profiler *profiler, pid_t pid, int status) {
 void cv_profiler_close(struct cv_profiler *profiler) {
     if (profiler->fd >= 0) {
         close(profiler->fd);
+        if (profiler->pid > 0) {
+            // The end of the line tells it already; this is for one that does not listen.
+            kill(profiler->pid, SIGTERM);
+        }
     }
     *profiler = CV_PROFILER_NONE;
 }

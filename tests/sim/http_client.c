@@ -21,6 +21,7 @@
 #define MS_NS 1000000ull
 // Less than every time-out of the server; a client that was quiet for longer may be closed.
 #define PATIENCE_NS (900 * MS_NS)
+#define SLOW_NS (4000 * MS_NS)
 
 enum kind {
     HELLO,
@@ -70,6 +71,7 @@ struct sim_client {
     bool is_slow, is_tiny, is_small;
     uint64_t wake_at_ns;
     uint64_t progress_ns;  // When bytes of ours last went out, or an answer was complete.
+    uint64_t begun_ns;     // When the connection was made.
     uint64_t asked_ns;     // When what is being sent was begun.
 };
 
@@ -441,7 +443,7 @@ static void begin(struct sim_client *client) {
     client->is_slow = sim_strikes(SIM_SLOW, 50);
     client->is_tiny = sim_strikes(SIM_TINY_PIECES, 20);
     client->is_small = sim_random_chance(&sim.random, 100);
-    client->progress_ns = sim.now_ns;
+    client->progress_ns = client->begun_ns = sim.now_ns;
     sim_socket_set_window(client->socket, client->is_small
                                               ? sim_random_between(&sim.random, 1, 2000)
                                               : sim_random_between(&sim.random, 4096, 400000));
@@ -536,6 +538,10 @@ static void take_some(struct sim_client *client) {
 // Who only waits for answers is never late, however long they take.
 static bool is_late(const struct sim_client *client) {
     bool is_waiting = client->expected_count > 0 && client->output_length == 0 && !client->is_slow;
+    // What a slow reader takes of one send is not seen before it is over.
+    if (client->is_slow && sim.now_ns - client->begun_ns >= SLOW_NS) {
+        return true;
+    }
     return !is_waiting &&
            (sim.now_ns - client->progress_ns >= PATIENCE_NS ||
             (client->output_length > 0 && sim.now_ns - client->asked_ns >= PATIENCE_NS));

@@ -40,13 +40,12 @@ struct operation {
     bool is_armed;
     bool is_multishot;
     bool is_poll_first;
-    bool is_bundle;
     bool is_doomed;  // A cancel came too late: it completes at the next chance, whatever it did.
     enum cv_ring_send_mode mode;
     uint64_t user_data;
     const struct msghdr *message;  // NULL: `single`
     struct iovec single;
-    size_t length;    // Of a send, all of it,
+    size_t length;    // Of a send, all of it; of a bundled receive, what it may take yet,
     size_t done;      // and what went out.
     uint64_t digest;  // Of the bytes it was given, which must stay.
     void *target;     // Of a read.
@@ -456,20 +455,28 @@ static bool receive_piece(struct sim_socket *socket) {
         return false;
     }
     size_t length = CV_MIN(socket->input.length, (size_t)CV_RING_BUFFER_BYTES);
-    if (sim_strikes(SIM_SHORT_RECEIVE, 100)) {
+    if (!receive->is_multishot) {
+        length = CV_MIN(length, receive->length);
+    }
+    bool is_short = sim_strikes(SIM_SHORT_RECEIVE, 100);
+    if (is_short) {
         length = sim_random_size(&sim.random, (uint32_t)length);
     }
     uint32_t buffer = take_buffer(ring);
     memcpy(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES,
            socket->input.data + socket->input.head, length);
     bytes_consume(&socket->input, length);
-    bool more = goes_on(ring);
+    // The pieces of a bundle are one completion: nothing comes between them.
+    receive->length -= receive->is_multishot ? 0 : length;
+    bool more = receive->is_multishot ? goes_on(ring)
+                                      : !is_short && receive->length > 0 &&
+                                            socket->input.length > 0 && ring->free_count > 0;
     receive->is_armed = more;
     post(ring, (struct cv_completion){.user_data = receive->user_data,
                                       .result = (int32_t)length,
                                       .buffer = buffer,
                                       .more = more});
-    return more && (receive->is_bundle || !sim_strikes(SIM_DELAY, 100));
+    return more && (!receive->is_multishot || !sim_strikes(SIM_DELAY, 100));
 }
 
 static void progress_receive(struct sim_socket *socket) {
@@ -486,7 +493,8 @@ static void progress_receive(struct sim_socket *socket) {
         release_if_over(socket);
         return;
     }
-    for (uint32_t i = 0; i < 32 && socket->receive.is_armed && receive_piece(socket); i++) {
+    bool is_bundle = !socket->receive.is_multishot;
+    for (uint32_t i = 0; (i < 32 || is_bundle) && receive_piece(socket); i++) {
     }
     if (socket->receive.is_armed && socket->input.length > 0) {
         mark_ready(socket);
@@ -939,12 +947,20 @@ void cv_ring_accept(struct cv_ring *ring, int descriptor, bool multishot, uint64
     next_submission(ring, SUBMIT_ACCEPT, descriptor, user_data)->operation.is_multishot = multishot;
 }
 
-void cv_ring_receive(struct cv_ring *ring, int descriptor, uint32_t mode, uint64_t user_data) {
+void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint64_t user_data) {
     struct operation *receive =
         &next_submission(ring, SUBMIT_RECEIVE, descriptor, user_data)->operation;
     receive->is_multishot = true;
-    receive->is_poll_first = (mode & CV_RING_POLL_FIRST) != 0;
-    receive->is_bundle = (mode & CV_RING_BUNDLE) != 0;
+    receive->is_poll_first = poll_first;
+}
+
+void cv_ring_receive_bundle(struct cv_ring *ring, int descriptor, uint32_t bytes_max,
+                            uint64_t user_data) {
+    MUST(ring->features.bundles && bytes_max > 0, "a bundle where there is none");
+    struct operation *receive =
+        &next_submission(ring, SUBMIT_RECEIVE, descriptor, user_data)->operation;
+    receive->is_poll_first = true;
+    receive->length = bytes_max;
 }
 
 void cv_ring_send(struct cv_ring *ring, int descriptor, const void *data, size_t bytes,

@@ -38,9 +38,9 @@ struct t_operation {
     bool is_armed;
     bool is_cancelled;
     bool is_poll_first;
-    bool is_bundle;
-    bool is_multishot;  // Of an accept.
-    bool is_done;       // A quiet send that fell short: what it did is `result`.
+    uint32_t bundle_bytes;  // Of a bundled receive: how much it may take yet; 0: it is none.
+    bool is_multishot;      // Of an accept.
+    bool is_done;           // A quiet send that fell short: what it did is `result`.
     int32_t result;
     enum cv_ring_send_mode mode;
     uint64_t user_data;
@@ -291,9 +291,18 @@ static inline bool t_ring_poll_receive(struct cv_ring *ring, int descriptor,
     } else if (!has_buffer && (waiting > 0 || !socket->receive.is_poll_first)) {
         *completion = t_ring_receive_ended(ring, descriptor, -ENOBUFS);
     } else if (waiting > 0) {
+        uint32_t *left = &socket->receive.bundle_bytes;
+        bool is_bundle = *left > 0;
         size_t part = CV_MIN(waiting, (size_t)CV_RING_BUFFER_BYTES);
+        if (is_bundle) {
+            part = CV_MIN(part, (size_t)*left);
+            *left -= (uint32_t)part;
+        }
+        // Of a bundle that finds no more, or no buffer for it, this is the end.
+        bool more =
+            !is_bundle || (*left > 0 && waiting > part && ring->lent + 1 < ring->buffer_count);
         *completion =
-            t_ring_received(ring, descriptor, socket->input.data + socket->input_taken, part, true);
+            t_ring_received(ring, descriptor, socket->input.data + socket->input_taken, part, more);
         socket->input_taken += part;
     } else if (socket->is_reset) {
         *completion = t_ring_receive_ended(ring, descriptor, -ECONNRESET);
@@ -396,12 +405,19 @@ void cv_ring_accept(struct cv_ring *ring, int descriptor, bool multishot, uint64
     socket->accept.is_multishot = multishot;
 }
 
-void cv_ring_receive(struct cv_ring *ring, int descriptor, uint32_t mode, uint64_t user_data) {
+void cv_ring_receive_bundle(struct cv_ring *ring, int descriptor, uint32_t bytes_max,
+                            uint64_t user_data) {
+    cv_ring_receive(ring, descriptor, true, user_data);
+    assert_true(ring->features.bundles && bytes_max > 0);
+    t_ring_at(ring, descriptor)->receive.bundle_bytes = bytes_max;
+}
+
+void cv_ring_receive(struct cv_ring *ring, int descriptor, bool poll_first, uint64_t user_data) {
     struct t_socket *socket = t_ring_open(ring, descriptor);
     ring->receives++;
     t_operation_arm(&socket->receive, user_data);
-    socket->receive.is_poll_first = (mode & CV_RING_POLL_FIRST) != 0;
-    socket->receive.is_bundle = (mode & CV_RING_BUNDLE) != 0;
+    socket->receive.is_poll_first = poll_first;
+    socket->receive.bundle_bytes = 0;
 }
 
 static inline struct t_operation *t_ring_start_send(struct cv_ring *ring, int descriptor,

@@ -144,6 +144,12 @@ static inline void t_handle_stream(struct covet_request *request, struct covet_r
     covet_request_on_body(request, t_on_body, NULL);
 }
 
+// The same, but wants none of it at first.
+static inline void t_handle_pause(struct covet_request *request, struct covet_response *response) {
+    t_handle_stream(request, response);
+    covet_request_pause_body(request, true);
+}
+
 static inline void t_add_route(struct covet_app *app, unsigned methods, const char *pattern,
                                covet_handler_fn handler, int stream_body) {
     struct covet_route_options options = {
@@ -184,6 +190,7 @@ static inline void t_serve_init(struct t_serve *serve) {
     t_add_route(serve->app, COVET_GET | COVET_POST, "/flow", t_handle_flow, 0);
     t_add_route(serve->app, COVET_POST, "/early", t_handle_early, 1);
     t_add_route(serve->app, COVET_POST, "/stream", t_handle_stream, 1);
+    t_add_route(serve->app, COVET_POST, "/pause", t_handle_pause, 1);
     assert_int_equal(cv_app_seal(serve->app), 0);
     serve->http1 = (struct cv_http1){
         .env = &serve->env,

@@ -304,14 +304,15 @@ static void test_conn_asks_for_bundles_once_more_comes_than_a_buffer_holds(void 
     static uint8_t bytes[CV_RING_BUFFER_BYTES];
     (void)state;
     for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
-        world->net.bundles = cases[i].bundles;
+        world->net.bundles = world->ring->features.bundles = cases[i].bundles;
         int client = t_world_open(world);
         uint64_t cancels = world->ring->cancels;
         for (int times = 0; times < 3; times++) {
             t_client_send(world->ring, client, bytes, cases[i].bytes);
             t_world_settle(world);
             assert_true(socket_of(client)->receive.is_armed);
-            assert_int_equal(socket_of(client)->receive.is_bundle, cases[i].is_bundle);
+            assert_int_equal(socket_of(client)->receive.bundle_bytes,
+                             cases[i].is_bundle ? CV_CONN_INPUT_BYTES_MAX : 0);
         }
         assert_int_equal(world->ring->cancels - cancels, cases[i].is_bundle ? 1 : 0);
         assert_int_equal(probes[i].got.length, 3 * cases[i].bytes);

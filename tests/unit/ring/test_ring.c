@@ -222,7 +222,7 @@ static void test_ring_waits_as_long_as_it_was_told(void **state) {
     assert_true(waited_ns(0) < 5 * MS);
     uint64_t ns = waited_ns(30 * MS);
     assert_true(ns >= 30 * MS && ns < 300 * MS);
-    cv_ring_receive(ring, pair[0], CV_RING_POLL_FIRST, 7);
+    cv_ring_receive(ring, pair[0], true, 7);
     assert_int_equal(write(pair[1], "x", 1), 1);
     assert_true(waited_ns(UINT64_MAX) < 300 * MS);
     assert_true(waited_ns(UINT64_MAX) < 5 * MS);  // One is there already.
@@ -234,7 +234,7 @@ static void test_ring_enters_the_kernel_once_per_wait_and_not_without_need(void 
     struct cv_completion completion;
     (void)state;
     uint64_t enters = cv_ring_enters(ring);
-    cv_ring_receive(ring, pair[0], CV_RING_POLL_FIRST, 7);
+    cv_ring_receive(ring, pair[0], true, 7);
     assert_int_equal(cv_ring_wait(ring, 0), 0);
     assert_int_equal(cv_ring_enters(ring), enters + 1);
     assert_int_equal(write(pair[1], "x", 1), 1);
@@ -287,7 +287,7 @@ static void test_ring_loses_nothing_when_its_queue_is_full(void **state) {
 static void test_ring_quiet_send_is_over_without_a_word(void **state) {
     char bytes[8];
     (void)state;
-    cv_ring_receive(ring, pair[0], CV_RING_POLL_FIRST, 7);
+    cv_ring_receive(ring, pair[0], true, 7);
     expect_nothing();
     for (int i = 0; i < 100; i++) {
         struct iovec vector[] = {{"ab", 2}, {"cde", 3}};
@@ -385,7 +385,7 @@ static void test_ring_cancels_a_send_that_waits_for_room(void **state) {
 
 static void test_ring_receives_into_lent_buffers(void **state) {
     (void)state;
-    cv_ring_receive(ring, pair[0], CV_RING_POLL_FIRST, 7);
+    cv_ring_receive(ring, pair[0], true, 7);
     for (int i = 0; i < 50; i++) {
         char text[16];
         int length = snprintf(text, sizeof(text), "message %d", i);
@@ -414,7 +414,7 @@ static void test_ring_takes_a_receive_of_many_buffers_apart(void **state) {
         struct cv_completion completion[TAGS];
         size_t length = 0, pieces = 0;
         bool more = true;
-        cv_ring_receive(ring, pair[0], CV_RING_POLL_FIRST | CV_RING_BUNDLE, 7);
+        cv_ring_receive_bundle(ring, pair[0], sizeof(sent), 7);
         assert_int_equal(cv_ring_wait(ring, 0), 0);
         assert_int_equal(write(pair[1], sent, sizeof(sent)), sizeof(sent));
         while (length < sizeof(sent)) {
@@ -456,7 +456,7 @@ static void test_ring_starved_receive_ends_and_goes_on_when_buffers_are_back(voi
         sent[i] = (uint8_t)(i * 7 + i / 4096);
     }
     assert_int_equal(write(pair[1], sent, sizeof(sent)), sizeof(sent));
-    cv_ring_receive(ring, pair[0], CV_RING_POLL_FIRST, 7);
+    cv_ring_receive(ring, pair[0], true, 7);
     uint64_t enters = cv_ring_enters(ring);
     while (length < sizeof(sent) && next(&completion)) {
         if (completion.result > 0) {
@@ -474,7 +474,7 @@ static void test_ring_starved_receive_ends_and_goes_on_when_buffers_are_back(voi
             while (held_count > 0) {
                 cv_ring_give_back(ring, held[--held_count]);
             }
-            cv_ring_receive(ring, pair[0], CV_RING_POLL_FIRST, 7);
+            cv_ring_receive(ring, pair[0], true, 7);
         }
     }
     while (held_count > 0) {
@@ -492,19 +492,19 @@ static void test_ring_starved_receive_of_an_idle_socket_waits_with_poll_first(vo
     uint32_t held[BUFFERS];
     static char page[CV_RING_BUFFER_BYTES];
     (void)state;
-    cv_ring_receive(ring, pair[0], CV_RING_POLL_FIRST, 7);
+    cv_ring_receive(ring, pair[0], true, 7);
     for (uint32_t i = 0; i < BUFFERS; i++) {
         assert_int_equal(write(pair[1], page, sizeof(page)), sizeof(page));
         held[i] = take(7).buffer;
     }
     int idle[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, idle), 0);
-    cv_ring_receive(ring, idle[0], CV_RING_POLL_FIRST, 8);
+    cv_ring_receive(ring, idle[0], true, 8);
     assert_int_equal(cv_ring_wait(ring, 20 * MS), 0);
     while (cv_ring_reap(ring, &completion, 1) == 1) {
         assert_int_not_equal(completion.user_data, 8);
     }
-    cv_ring_receive(ring, idle[0], CV_RING_RECEIVE, 9);
+    cv_ring_receive(ring, idle[0], false, 9);
     bool ended = false;
     while (!ended && next(&completion)) {
         ended = completion.user_data == 9 && completion.result == -ENOBUFS;
@@ -525,7 +525,7 @@ static void test_ring_gives_data_before_the_end(void **state) {
         int client = dial_tcp(&address);
         int server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
         struct linger hard = {.l_onoff = resets};
-        cv_ring_receive(ring, server, CV_RING_POLL_FIRST, 7);
+        cv_ring_receive(ring, server, true, 7);
         expect_nothing();
         (void)setsockopt(client, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
         assert_int_equal(write(client, "last", 4), 4);
@@ -544,7 +544,7 @@ static void test_ring_gives_data_before_the_end(void **state) {
 
 static void test_ring_cancel_ends_the_receive(void **state) {
     (void)state;
-    cv_ring_receive(ring, pair[0], CV_RING_POLL_FIRST, 7);
+    cv_ring_receive(ring, pair[0], true, 7);
     expect_nothing();
     cv_ring_cancel(ring, 7, 8);
     struct cv_completion end = take(7);
@@ -562,7 +562,7 @@ static void test_ring_close_behind_a_cancel_says_goodbye(void **state) {
     int listener = listen_tcp(&address);
     int client = dial_tcp(&address);
     int server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    cv_ring_receive(ring, server, CV_RING_POLL_FIRST, 7);
+    cv_ring_receive(ring, server, true, 7);
     expect_nothing();
     cv_ring_cancel(ring, 7, 8);
     cv_ring_close(ring, server, 9);
@@ -579,7 +579,7 @@ static void test_ring_close_alone_leaves_the_receive_armed(void **state) {
     int listener = listen_tcp(&address);
     int client = dial_tcp(&address);
     int server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    cv_ring_receive(ring, server, CV_RING_POLL_FIRST, 7);
+    cv_ring_receive(ring, server, true, 7);
     expect_nothing();
     cv_ring_close(ring, server, 9);
     expect_nothing();
@@ -603,7 +603,7 @@ static void test_ring_answer_and_close_go_in_one_batch(void **state) {
     int listener = listen_tcp(&address);
     int client = dial_tcp(&address);
     int server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    cv_ring_receive(ring, server, CV_RING_POLL_FIRST, 7);
+    cv_ring_receive(ring, server, true, 7);
     expect_nothing();
     uint64_t enters = cv_ring_enters(ring);
     cv_ring_send(ring, server, "bye", 3, CV_RING_SEND_ALL, 6);
@@ -620,7 +620,7 @@ static void test_ring_answer_and_close_go_in_one_batch(void **state) {
 }
 
 static uint32_t lend_one(void) {
-    cv_ring_receive(ring, pair[0], CV_RING_POLL_FIRST, 7);
+    cv_ring_receive(ring, pair[0], true, 7);
     assert_int_equal(write(pair[1], "x", 1), 1);
     return take(7).buffer;
 }

@@ -691,6 +691,59 @@ static void test_exchange_keeps_the_last_word_of_a_body_from_who_paused_at_its_e
     }
 }
 
+// However the body's end is missed, the connection goes on behind the answer.
+static void test_exchange_goes_on_when_who_paused_at_the_end_answers(void **state) {
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        uint32_t kept = t_app.kept_count;
+        int client = t_world_open(world);
+        t_app.pauses_body = true;
+        t_serve_send(&serve, client,
+                     "POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+        if (i % 2 == 0) {
+            t_serve_send(&serve, client, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        if (i >= 2) {
+            t_client_end(world->ring, client);
+            t_world_settle(world);
+        }
+        (void)covet_response_text(covet_request_response(t_app.kept[kept]), "enough");
+        t_world_settle(world);
+        if (i == 1) {
+            t_serve_send(&serve, client, "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        assert_begins(t_serve_output(&serve, client), "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n");
+        assert_int_equal(t_count(t_serve_output(&serve, client), "enough"), 1);
+        assert_int_equal(t_count(t_serve_output(&serve, client), "hello"), i == 3 ? 0 : 1);
+        if (i < 2) {
+            assert_true(t_serve_is_open(&serve, client));
+            t_world_wait(world, 61000);
+        }
+        assert_false(t_serve_is_open(&serve, client));
+    }
+}
+
+static void test_exchange_holds_an_empty_body_back_from_who_paused(void **state) {
+    static const char *const requests[] = {
+        "POST /pause HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+        "POST /pause HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    };
+    (void)state;
+    for (size_t i = 0; i < CV_ARRAY_COUNT(requests); i++) {
+        uint32_t kept = t_app.kept_count;
+        uint32_t last = t_app.last_count;
+        int client = t_world_open(world);
+        t_serve_send(&serve, client, requests[i]);
+        t_world_wait(world, 20000);
+        assert_int_equal(t_app.last_count, last);
+        covet_request_pause_body(t_app.kept[kept], false);
+        t_world_settle(world);
+        assert_int_equal(t_app.last_count, last + 1);
+        assert_begins(t_serve_output(&serve, client), OK_TEXT("0"));
+        end_client(client);
+    }
+}
+
 static void test_exchange_does_not_time_a_body_while_paused(void **state) {
     (void)state;
     int client = t_world_open(world);
@@ -1028,6 +1081,8 @@ int main(void) {
         TEST(test_exchange_sends_large_bodies_whole_however_the_client_reads),
         TEST(test_exchange_stops_delivering_a_body_while_paused),
         TEST(test_exchange_keeps_the_last_word_of_a_body_from_who_paused_at_its_end),
+        TEST(test_exchange_goes_on_when_who_paused_at_the_end_answers),
+        TEST(test_exchange_holds_an_empty_body_back_from_who_paused),
         TEST(test_exchange_does_not_time_a_body_while_paused),
         TEST(test_exchange_aborts_a_streamed_body_that_ends_too_early),
         TEST(test_exchange_never_runs_a_whole_body_that_ends_too_early),

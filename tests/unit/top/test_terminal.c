@@ -31,6 +31,10 @@ static void run_on_pty(int (*function)(void)) {
     assert_true(pty.child >= 0);
     if (pty.child == 0) {
         close(pty.master);
+        // Whoever runs the tests in the background has some of them ignored.
+        for (int number = 1; number < NSIG; number++) {
+            signal(number, SIG_DFL);
+        }
         setsid();
         ioctl(pty.slave, TIOCSCTTY, 0);
         dup2(pty.slave, STDIN_FILENO);
