@@ -440,9 +440,13 @@ def test_run_measures_from_the_start_and_gives_covets_exit_code(env):
     with covet_prof(env, *command) as prof:
         assert procfs.wait_for(lambda: answers(port), 8 * env.slack)
         covet = procfs.children(prof.pid)[0]
-        before = profile.total(directory, "worker_stats", "requests")
-        answered = metrics.total(metrics.scrape(("127.0.0.1", port)), names.REQUESTS)
-        assert before == answered > 0, f"{before} of {answered} requests were counted"
+
+        def counts():  # Before the scrape is answered it is in neither.
+            counted = profile.total(directory, "worker_stats", "requests")
+            return counted, metrics.total(metrics.scrape(("127.0.0.1", port)), names.REQUESTS)
+
+        assert procfs.wait_for(lambda: len(set(counts())) == 1, 3 * env.slack), counts()
+        assert counts()[1] > 0
         prof.send_signal(signal.SIGUSR2)
         assert procfs.wait_for(lambda: not procfs.is_alive(covet) and answers(port), 10 * env.slack)
         assert procfs.wait_for(
