@@ -438,10 +438,10 @@ static void find_counters(struct cv_attach *self, const struct cv_running *runni
     }
     uint64_t address = self->bpf->bss->covet_scan.address;
     bool is_known = strcmp(self->stats_path, running->stats_path) == 0;
-    for (uint32_t i = 0; address != 0 && i < stats.header->worker_count; i++) {
+    for (uint32_t i = 0; address != 0 && i < stats.worker_count; i++) {
         set_requests_base(self, &stats, i, is_known);
         self->bpf->bss->covet_workers[i].requests_address =
-            address + stats.header->header_bytes + (uint64_t)i * stats.header->worker_bytes +
+            address + sizeof(*stats.header) + (uint64_t)i * sizeof(struct covet_stats_worker) +
             offsetof(struct covet_stats_worker, counter[COVET_COUNTER_REQUESTS]);
     }
     if (address != 0) {
