@@ -153,6 +153,9 @@ void cv_pins_close(struct cv_pins *pins, bool keep) {
 }
 
 int cv_pins_clean(const char *path, pid_t *holder_pid) {
+    if (access(path, F_OK) == 0 && !is_bpffs(path)) {
+        return -EMEDIUMTYPE;  // Files there that are called as our maps are somebody else's.
+    }
     int fd = lock_directory(path, holder_pid);
     if (fd < 0) {
         return fd == -EAGAIN ? 0 : fd;

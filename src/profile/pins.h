@@ -30,7 +30,8 @@ CV_MUST_USE int cv_pins_add(const struct cv_pins *pins, const char *name, int fd
 void cv_pins_close(struct cv_pins *pins, bool keep);
 
 // Removes what a dead profiler has left in `path`, and the directory. Returns the number of objects
-// removed, -EBUSY (as above), or -errno (-ENOENT: there is no such directory).
+// removed, -EBUSY (as above), -EMEDIUMTYPE when it is not in a bpf file system, or -errno (-ENOENT:
+// there is no such directory).
 CV_MUST_USE int cv_pins_clean(const char *path, pid_t *holder_pid);
 
 #endif
