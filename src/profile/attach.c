@@ -115,6 +115,11 @@ static enum cv_attach_error explain_pins(const char *path, int status, pid_t hol
                  path, (int)holder_pid);
         return CV_ATTACH_HELD;
     }
+    if (status == -EUSERS) {
+        snprintf(message, message_bytes,
+                 "%s is another user's: remove it, or choose another --pin-dir", path);
+        return CV_ATTACH_FAILED;
+    }
     if (status == -EMEDIUMTYPE || status == -ENOENT) {
         snprintf(message, message_bytes,
                  "%s is not on a bpffs and none can be mounted there: mount -t bpf bpf /sys/fs/bpf",

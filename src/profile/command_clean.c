@@ -25,6 +25,10 @@ int cv_clean_main(int argc, char **argv) {
         printf("nothing is left: there is no %s\n", directory);
         return 0;
     }
+    if (removed == -EUSERS) {
+        fprintf(stderr, "covet-prof: %s is another user's\n", directory);
+        return CV_EXIT_FAILED;
+    }
     if (removed == -EMEDIUMTYPE) {
         fprintf(stderr, "covet-prof: %s is not in a bpf file system\n", directory);
         return CV_EXIT_FAILED;

@@ -105,6 +105,29 @@ static void test_what_is_not_ours_is_left_alone(void **state) {
     close(map);
 }
 
+static void test_directories_of_others_are_refused(void **state) {
+    (void)state;
+    struct cv_pins pins;
+    pid_t holder = 0;
+    int map = open_or_skip(&pins, false);
+    if (geteuid() != 0) {
+        cv_pins_close(&pins, false);
+        close(map);
+        skip();
+    }
+    assert_int_equal(chown(DIRECTORY, 65534, 65534), 0);
+    cv_pins_close(&pins, true);
+    assert_int_equal(cv_pins_open(&pins, DIRECTORY, false, &holder), -EUSERS);
+    assert_int_equal(cv_pins_clean(DIRECTORY, &holder), -EUSERS);
+    assert_int_equal(rename(DIRECTORY, DIRECTORY "-2"), 0);
+    assert_int_equal(chown(DIRECTORY "-2", 0, 0), 0);
+    assert_int_equal(symlink(DIRECTORY "-2", DIRECTORY), 0);
+    assert_int_equal(cv_pins_open(&pins, DIRECTORY, false, &holder), -ENOTDIR);
+    assert_int_equal(unlink(DIRECTORY), 0);
+    assert_int_equal(rmdir(DIRECTORY "-2"), 0);
+    close(map);
+}
+
 static void test_only_a_bpf_file_system_is_cleaned(void **state) {
     (void)state;
     pid_t holder = 0;
@@ -172,6 +195,7 @@ int main(void) {
         cmocka_unit_test(test_readable_is_for_everybody),
         cmocka_unit_test(test_a_last_snapshot_is_replaced_or_cleaned),
         cmocka_unit_test(test_what_is_not_ours_is_left_alone),
+        cmocka_unit_test(test_directories_of_others_are_refused),
         cmocka_unit_test(test_only_a_bpf_file_system_is_cleaned),
         cmocka_unit_test(test_another_process_that_has_it_is_named),
         cmocka_unit_test(test_places_that_are_no_bpffs_are_refused),
