@@ -113,7 +113,7 @@ static void test_counter_file_is_new_and_readable_by_all(void **state) {
 }
 
 static void test_counter_create_leaves_no_file_when_it_fails(void **state) {
-    struct cv_stats stats = {NULL};
+    struct cv_stats stats = {0};
 
     (void)state;
     fallocate_fails = true;
