@@ -241,5 +241,7 @@ def main():
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # For the flush at exit.
         return FAILED
+    except OSError as error:
+        code, text = FAILED, f"{error.strerror}: {error.filename}" if error.filename else error
     print(f"covet-tune: {text}", file=sys.stderr)
     return code

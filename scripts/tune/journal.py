@@ -28,14 +28,14 @@ class Journal:
     def load(self):
         try:
             kept = json.loads(self.path.read_text())
+            if kept.get("boot", self.boot) != self.boot:
+                kept = EMPTY  # A /run that outlives the boot: its settings are gone.
+            self.entries = {(one["path"], one["namespace"]): one for one in kept["entries"]}
+            self.selection, self.trial, self.note = kept["selection"], kept["trial"], kept["note"]
         except FileNotFoundError:
-            kept = EMPTY
-        except ValueError as error:
-            raise RuntimeError(f"{self.path} holds old values but is damaged: {error}") from None
-        if kept.get("boot", self.boot) != self.boot:
-            kept = EMPTY  # A /run that outlives the boot: its settings are gone.
-        self.entries = {(one["path"], one["namespace"]): one for one in kept["entries"]}
-        self.selection, self.trial, self.note = kept["selection"], kept["trial"], kept["note"]
+            self.entries, self.selection, self.trial, self.note = {}, None, None, None
+        except (ValueError, AttributeError, KeyError, TypeError) as error:
+            raise RuntimeError(f"{self.path} holds old values but is damaged: {error!r}") from None
 
     @contextmanager
     def locked(self, waits=False):

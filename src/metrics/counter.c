@@ -79,25 +79,26 @@ int cv_stats_create(struct cv_stats *stats, const char *path, uint32_t worker_co
     if (header == NULL)
         return result;
     write_header(header, worker_count);
-    stats->header = header;
+    *stats = (struct cv_stats){.header = header, .worker_count = worker_count};
     return 0;
 }
 
-// Returns 0 when the mapped header describes exactly `bytes` bytes of this ABI.
-static int check_header(const struct covet_stats_header *header, uint64_t bytes) {
+// Returns 0 when the mapped header describes exactly these slot groups of this ABI.
+static int check_header(const struct covet_stats_header *header, uint32_t worker_count) {
     if (__atomic_load_n(&header->magic, __ATOMIC_ACQUIRE) != COVET_STATS_MAGIC)
         return -EBADMSG;
     if (header->abi_version != COVET_ABI_VERSION)
         return -EPROTO;
-    if (header->worker_count < 1 || header->worker_count > COVET_WORKERS_MAX ||
+    if (header->worker_count != worker_count ||
         header->header_bytes != sizeof(struct covet_stats_header) ||
         header->worker_bytes != sizeof(struct covet_stats_worker) ||
-        header->total_bytes != stats_bytes(header->worker_count) || header->total_bytes != bytes)
+        header->total_bytes != stats_bytes(worker_count))
         return -EBADMSG;
     return 0;
 }
 
-static int map_checked(struct covet_stats_header **header, int fd) {
+static int map_checked(struct cv_stats *stats, int fd) {
+    struct covet_stats_header *header = NULL;
     struct stat file;
 
     if (fstat(fd, &file) != 0)
@@ -107,37 +108,39 @@ static int map_checked(struct covet_stats_header **header, int fd) {
         return -EBADMSG;
 
     size_t bytes = (size_t)file.st_size;
-    int result = map_pages(header, fd, bytes, PROT_READ);
-    if (*header == NULL)
+    uint32_t worker_count =
+        (uint32_t)((bytes - sizeof(*header)) / sizeof(struct covet_stats_worker));
+    int result = map_pages(&header, fd, bytes, PROT_READ);
+    if (header == NULL)
         return result;
-    result = check_header(*header, bytes);
+    result = bytes == stats_bytes(worker_count) ? check_header(header, worker_count) : -EBADMSG;
     if (result != 0)
-        munmap(*header, bytes);
+        munmap(header, bytes);
+    else
+        *stats =
+            (struct cv_stats){.header = header, .worker_count = worker_count, .owner = file.st_uid};
     return result;
 }
 
 int cv_stats_open(struct cv_stats *stats, const char *path) {
-    struct covet_stats_header *header = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // A FIFO must not hold us up.
 
     if (fd < 0)
         return -errno;
-    int result = map_checked(&header, fd);
+    int result = map_checked(stats, fd);
     close(fd);
-    if (result == 0)
-        stats->header = header;
     return result;
 }
 
 void cv_stats_close(struct cv_stats *stats) {
     if (stats->header == NULL)
         return;
-    munmap(stats->header, stats_bytes(stats->header->worker_count));
+    munmap(stats->header, stats_bytes(stats->worker_count));
     stats->header = NULL;
 }
 
 struct covet_stats_worker *cv_stats_worker(const struct cv_stats *stats, uint32_t index) {
-    CV_ASSERT(index < stats->header->worker_count);
+    CV_ASSERT(index < stats->worker_count);
     return (struct covet_stats_worker *)(stats->header + 1) + index;
 }
 

@@ -8,11 +8,15 @@
 
 #include <covet/abi.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/compiler.h"
 
+// The pages may be another user's, who can change what they say at any time: sizes are taken once.
 struct cv_stats {
     struct covet_stats_header *header;  // owned mapping; read-only after cv_stats_open
+    uint32_t worker_count;              // as many slot groups are mapped
+    uid_t owner;                        // of the file; after cv_stats_open alone
 };
 
 // Makes the pages for `worker_count` (1 to COVET_WORKERS_MAX) workers as a new file of mode 0644,
@@ -28,7 +32,7 @@ CV_MUST_USE int cv_stats_open(struct cv_stats *stats, const char *path);
 // Ends the mapping; the file stays. No effect on a zeroed `stats`.
 void cv_stats_close(struct cv_stats *stats);
 
-// The slot group of worker `index`, which is below `header->worker_count`.
+// The slot group of worker `index`, which is below `worker_count`.
 struct covet_stats_worker *cv_stats_worker(const struct cv_stats *stats, uint32_t index);
 
 // A worker takes its slot group over when its thread starts. Counters go on from where an earlier

@@ -34,7 +34,7 @@ static void put_row(struct cv_openmetrics *out, const struct cv_stats *stats,
 
     if (labels.length > 0)
         labels = cv_span_make(labels.data + 1, labels.length - 2);
-    for (uint32_t i = 0; i < stats->header->worker_count; i++) {
+    for (uint32_t i = 0; i < stats->worker_count; i++) {
         cv_openmetrics_line(out, "covet_%.*s%s{%.*s%sworker=\"%" PRIu32 "\"} %" PRIu64,
                             (int)name.length, name.data, row->kind == COUNTER ? "_total" : "",
                             (int)labels.length, labels.data, labels.length > 0 ? "," : "", i,
@@ -82,7 +82,7 @@ static void put_histogram(struct cv_openmetrics *out, uint32_t worker,
 
 static void put_histograms(struct cv_openmetrics *out, const struct cv_stats *stats) {
     cv_openmetrics_family(out, CV_SPAN("handler_seconds"), "histogram", "Time spent in handlers");
-    for (uint32_t i = 0; i < stats->header->worker_count; i++) {
+    for (uint32_t i = 0; i < stats->worker_count; i++) {
         struct covet_histogram copy;
 
         cv_histogram_read(&cv_stats_worker(stats, i)->handler_time, &copy);
@@ -102,7 +102,7 @@ static uint32_t put_worker_uptimes(struct cv_openmetrics *out, const struct cv_s
 
     cv_openmetrics_family(out, CV_SPAN("worker_uptime_seconds"), "gauge",
                           "Time since the worker's thread started, 0 while it is not running");
-    for (uint32_t i = 0; i < stats->header->worker_count; i++) {
+    for (uint32_t i = 0; i < stats->worker_count; i++) {
         const struct covet_stats_worker *worker = cv_stats_worker(stats, i);
         uint64_t uptime_ns = 0;
 

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/span.h"
 #include "metrics/counter.h"
@@ -47,12 +46,31 @@ static pid_t server_of(const struct cv_running *running, const struct covet_stat
     return CV_MAX(pid, 0);
 }
 
-static bool is_owner(const char *root, const char *path, pid_t pid) {
+static bool is_owner(const char *root, const struct cv_stats *stats, pid_t pid) {
     struct cv_procfs_process process;
-    struct stat status;
 
-    return cv_procfs_process(&process, root, pid) == 0 && stat(path, &status) == 0 &&
-           (status.st_uid == 0 || status.st_uid == process.uid);
+    return cv_procfs_process(&process, root, pid) == 0 &&
+           (stats->owner == 0 || stats->owner == process.uid);
+}
+
+// Where a container shares our /run or /tmp its pages name processes of its own PID namespace, and
+// those numbers are others' here: then the server is somebody else's child.
+static bool has_other_parent(const struct cv_running *running) {
+    struct cv_procfs_process server;
+
+    return running->server_pid > 0 && running->server_pid != running->supervisor_pid &&
+           cv_procfs_process(&server, running->root, running->server_pid) == 0 &&
+           server.parent != running->supervisor_pid;
+}
+
+static void add_found(struct search *search, struct cv_running *running, const char *path,
+                      const struct covet_stats_header *header) {
+    memcpy(running->stats_path, path, strlen(path) + 1);
+    copy_ports(running, header);
+    search->found = *running;
+    if (search->count < LISTED_MAX)
+        search->pids[search->count] = running->supervisor_pid;
+    search->count++;
 }
 
 // Takes the pages at `path` if they are those of the process `pid`, which calls itself `inner`.
@@ -71,14 +89,10 @@ static void try_pages(struct search *search, const char *path, pid_t pid, pid_t 
         return;
     if ((pid_t)stats.header->supervisor_pid == inner &&
         cv_procfs_is_older(search->root, pid, stats.header->start_ns) &&
-        is_owner(search->root, path, pid)) {
+        is_owner(search->root, &stats, pid)) {
         running.server_pid = server_of(&running, stats.header);
-        memcpy(running.stats_path, path, strlen(path) + 1);
-        copy_ports(&running, stats.header);
-        search->found = running;
-        if (search->count < LISTED_MAX)
-            search->pids[search->count] = pid;
-        search->count++;
+        if (!has_other_parent(&running))
+            add_found(search, &running, path, stats.header);
     }
     cv_stats_close(&stats);
 }

@@ -66,6 +66,7 @@ void cv_snapshot_close(struct cv_snapshot_source *source) {
 
 static void copy_header(struct cv_snapshot *snapshot, const struct cv_snapshot_source *source) {
     snapshot->server = *source->stats.header;
+    snapshot->server.worker_count = source->stats.worker_count;
     snapshot->server.supervisor_pid = (uint32_t)source->running.supervisor_pid;
     snapshot->server.server_pid = (uint32_t)source->running.server_pid;
     snapshot->server.port_count = source->running.port_count;

@@ -115,6 +115,11 @@ static enum cv_attach_error explain_pins(const char *path, int status, pid_t hol
                  path, (int)holder_pid);
         return CV_ATTACH_HELD;
     }
+    if (status == -EUSERS) {
+        snprintf(message, message_bytes,
+                 "%s is another user's: remove it, or choose another --pin-dir", path);
+        return CV_ATTACH_FAILED;
+    }
     if (status == -EMEDIUMTYPE || status == -ENOENT) {
         snprintf(message, message_bytes,
                  "%s is not on a bpffs and none can be mounted there: mount -t bpf bpf /sys/fs/bpf",
@@ -438,10 +443,10 @@ static void find_counters(struct cv_attach *self, const struct cv_running *runni
     }
     uint64_t address = self->bpf->bss->covet_scan.address;
     bool is_known = strcmp(self->stats_path, running->stats_path) == 0;
-    for (uint32_t i = 0; address != 0 && i < stats.header->worker_count; i++) {
+    for (uint32_t i = 0; address != 0 && i < stats.worker_count; i++) {
         set_requests_base(self, &stats, i, is_known);
         self->bpf->bss->covet_workers[i].requests_address =
-            address + stats.header->header_bytes + (uint64_t)i * stats.header->worker_bytes +
+            address + sizeof(*stats.header) + (uint64_t)i * sizeof(struct covet_stats_worker) +
             offsetof(struct covet_stats_worker, counter[COVET_COUNTER_REQUESTS]);
     }
     if (address != 0) {

@@ -21,6 +21,18 @@ int cv_clean_main(int argc, char **argv) {
                 directory, holder_pid);
         return CV_EXIT_FAILED;
     }
+    if (removed == -ENOENT) {
+        printf("nothing is left: there is no %s\n", directory);
+        return 0;
+    }
+    if (removed == -EUSERS) {
+        fprintf(stderr, "covet-prof: %s is another user's\n", directory);
+        return CV_EXIT_FAILED;
+    }
+    if (removed == -EMEDIUMTYPE) {
+        fprintf(stderr, "covet-prof: %s is not in a bpf file system\n", directory);
+        return CV_EXIT_FAILED;
+    }
     if (removed < 0) {
         fprintf(stderr, "covet-prof: %s: %s\n", directory, strerror(-removed));
         return removed == -EPERM || removed == -EACCES ? CV_EXIT_IMPOSSIBLE : CV_EXIT_FAILED;

@@ -130,7 +130,9 @@ static void find_symbols(struct list *list) {
     char word[64];
     bool is_there = strspn(word_of("/proc/kallsyms", word), "0?") != strlen(word);
     word_of("/proc/sys/kernel/kptr_restrict", word);
-    add(list, "names of kernel functions", is_there, "/proc/kallsyms, kernel.kptr_restrict is %s",
+    add(list, "names of kernel functions", is_there,
+        is_there ? "/proc/kallsyms, kernel.kptr_restrict is %s"
+                 : "/proc/kallsyms hides addresses: needs CAP_SYSLOG (kernel.kptr_restrict is %s)",
         word);
 }
 

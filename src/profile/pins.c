@@ -74,13 +74,24 @@ static pid_t holder_of(int fd) {
     return holder;
 }
 
+// Everybody may make directories where bpf file systems are mounted as the kernel does, and who
+// owns one can change what is in it, or lock it for good.
+static bool is_trusted(int fd) {
+    struct stat about;
+    return fstat(fd, &about) == 0 && (about.st_uid == 0 || about.st_uid == geteuid());
+}
+
 // The lock counts only while the path still leads to what is locked: its last owner may have
 // removed the directory in between.
 static int lock_directory(const char *path, pid_t *holder_pid) {
     struct stat locked, there;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) {
         return -errno;
+    }
+    if (!is_trusted(fd)) {
+        close(fd);
+        return -EUSERS;
     }
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
         int status = errno == EWOULDBLOCK ? -EBUSY : -errno;
@@ -153,6 +164,9 @@ void cv_pins_close(struct cv_pins *pins, bool keep) {
 }
 
 int cv_pins_clean(const char *path, pid_t *holder_pid) {
+    if (access(path, F_OK) == 0 && !is_bpffs(path)) {
+        return -EMEDIUMTYPE;  // Files there that are called as our maps are somebody else's.
+    }
     int fd = lock_directory(path, holder_pid);
     if (fd < 0) {
         return fd == -EAGAIN ? 0 : fd;

@@ -18,7 +18,8 @@ struct cv_pins {
 // Takes the directory: makes it (0755 when `readable`, else 0700), mounts bpffs at /sys/fs/bpf when
 // the path lies there and nothing is mounted, and removes what a dead profiler has left. Returns 0;
 // -EBUSY when another process has it (`*holder_pid`, 0 when it cannot be seen); -EMEDIUMTYPE when
-// the path is not on a bpffs and none can be mounted; or -errno.
+// the path is not on a bpffs and none can be mounted; -EUSERS when the directory is neither root's
+// nor ours; or -errno.
 CV_MUST_USE int cv_pins_open(struct cv_pins *pins, const char *path, bool readable,
                              pid_t *holder_pid);
 
@@ -30,7 +31,8 @@ CV_MUST_USE int cv_pins_add(const struct cv_pins *pins, const char *name, int fd
 void cv_pins_close(struct cv_pins *pins, bool keep);
 
 // Removes what a dead profiler has left in `path`, and the directory. Returns the number of objects
-// removed, -EBUSY (as above), or -errno (-ENOENT: there is no such directory).
+// removed, -EBUSY or -EUSERS (as above), -EMEDIUMTYPE when it is not in a bpf file system, or
+// -errno (-ENOENT: there is no such directory).
 CV_MUST_USE int cv_pins_clean(const char *path, pid_t *holder_pid);
 
 #endif

@@ -193,7 +193,7 @@ static struct cv_image *open_debug(pid_t pid, const struct cv_image *image) {
     for (int own_root = 0; own_root <= 1; own_root++) {
         snprintf(path, sizeof(path), "%s/usr/lib/debug/.build-id/%.2s/%s.debug",
                  own_root ? "" : root, name, name + 2);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // The root may be a stranger's.
         if (fd >= 0)
             return cv_image_open(fd);
     }

@@ -395,7 +395,7 @@ static void log_end(const struct supervisor *self, int status, uint64_t now_ns) 
 static void on_server_end(struct supervisor *self, int status) {
     uint64_t now_ns = cv_clock_monotonic_ns();
     store_pid(self, 0);
-    for (uint32_t i = 0; i < self->stats.header->worker_count; i++) {
+    for (uint32_t i = 0; i < self->stats.worker_count; i++) {
         cv_counter_end(cv_stats_worker(&self->stats, i));
     }
     close(self->control_fd);

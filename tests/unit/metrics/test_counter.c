@@ -113,7 +113,7 @@ static void test_counter_file_is_new_and_readable_by_all(void **state) {
 }
 
 static void test_counter_create_leaves_no_file_when_it_fails(void **state) {
-    struct cv_stats stats = {NULL};
+    struct cv_stats stats = {0};
 
     (void)state;
     fallocate_fails = true;
@@ -186,6 +186,22 @@ static void test_counter_open_refuses_what_it_was_not_built_for(void **state) {
         if (result != cases[i].result)
             fail_msg("case %zu gave %d", i, result);
     }
+}
+
+// Whose they are may be somebody else, and not our friend.
+static void test_counter_readers_go_by_what_the_pages_said_first(void **state) {
+    struct cv_stats writer, reader;
+
+    (void)state;
+    assert_int_equal(cv_stats_create(&writer, path, 1), 0);
+    assert_int_equal(cv_stats_open(&reader, path), 0);
+    assert_int_equal(reader.owner, geteuid());
+    writer.header->worker_count = UINT32_MAX;  // As much as that would be unmapped.
+    assert_int_equal(reader.worker_count, 1);
+    cv_stats_close(&reader);
+    cv_stats_close(&writer);
+    assert_int_equal(cv_stats_create(&writer, NULL, 1), 0);
+    cv_stats_close(&writer);
 }
 
 static void test_counter_open_refuses_files_of_another_size_or_kind(void **state) {
@@ -287,6 +303,8 @@ int main(void) {
         cmocka_unit_test_teardown(test_counter_create_leaves_no_file_when_it_fails, remove_file),
         cmocka_unit_test_teardown(test_counter_pages_without_a_file_reach_a_child, remove_file),
         cmocka_unit_test_teardown(test_counter_open_refuses_what_it_was_not_built_for, remove_file),
+        cmocka_unit_test_teardown(test_counter_readers_go_by_what_the_pages_said_first,
+                                  remove_file),
         cmocka_unit_test_teardown(test_counter_open_refuses_files_of_another_size_or_kind,
                                   remove_file),
         cmocka_unit_test_teardown(test_counter_open_fails_when_it_cannot_map, remove_file),

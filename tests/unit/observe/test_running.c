@@ -137,6 +137,19 @@ static void test_running_ignores_pages_whose_process_is_gone(void **state) {
     assert_int_equal(find(50), -ESRCH);
 }
 
+// As of a covet in a container with the same /run: here its numbers are other processes'.
+static void test_running_ignores_pages_whose_server_has_another_parent(void **state) {
+    (void)state;
+    t_world_pages("run/covet/1/stats", 1, 2);
+    t_world_process(1, 0, "1", 0, 1);
+    t_world_process(2, 0, "2", 0, 1);
+    assert_int_equal(find(0), -ESRCH);
+    assert_int_equal(find(1), -ESRCH);
+    start_covet("run/covet", 50, geteuid());
+    assert_int_equal(find(0), 0);
+    check_found(50);
+}
+
 static void test_running_ignores_pages_that_another_user_has_put_there(void **state) {
     char path[128];
 
@@ -244,6 +257,7 @@ int main(void) {
         WITH_WORLD(test_running_asks_which_when_there_are_several),
         WITH_WORLD(test_running_says_that_there_is_none),
         WITH_WORLD(test_running_ignores_pages_whose_process_is_gone),
+        WITH_WORLD(test_running_ignores_pages_whose_server_has_another_parent),
         WITH_WORLD(test_running_ignores_pages_that_another_user_has_put_there),
         WITH_WORLD(test_running_ignores_what_are_no_pages),
         WITH_WORLD(test_running_says_when_it_is_of_another_version),

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -104,6 +105,43 @@ static void test_what_is_not_ours_is_left_alone(void **state) {
     close(map);
 }
 
+static void test_directories_of_others_are_refused(void **state) {
+    (void)state;
+    struct cv_pins pins;
+    pid_t holder = 0;
+    int map = open_or_skip(&pins, false);
+    if (geteuid() != 0) {
+        cv_pins_close(&pins, false);
+        close(map);
+        skip();
+    }
+    assert_int_equal(chown(DIRECTORY, 65534, 65534), 0);
+    cv_pins_close(&pins, true);
+    assert_int_equal(cv_pins_open(&pins, DIRECTORY, false, &holder), -EUSERS);
+    assert_int_equal(cv_pins_clean(DIRECTORY, &holder), -EUSERS);
+    assert_int_equal(rename(DIRECTORY, DIRECTORY "-2"), 0);
+    assert_int_equal(chown(DIRECTORY "-2", 0, 0), 0);
+    assert_int_equal(symlink(DIRECTORY "-2", DIRECTORY), 0);
+    assert_int_equal(cv_pins_open(&pins, DIRECTORY, false, &holder), -ENOTDIR);
+    assert_int_equal(unlink(DIRECTORY), 0);
+    assert_int_equal(rmdir(DIRECTORY "-2"), 0);
+    close(map);
+}
+
+static void test_only_a_bpf_file_system_is_cleaned(void **state) {
+    (void)state;
+    pid_t holder = 0;
+    char directory[] = "/tmp/cv-XXXXXX", file[sizeof(directory) + 16];
+    assert_non_null(mkdtemp(directory));
+    snprintf(file, sizeof(file), "%s/listeners", directory);
+    int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(cv_pins_clean(directory, &holder), -EMEDIUMTYPE);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
 static void test_another_process_that_has_it_is_named(void **state) {
     (void)state;
     struct cv_pins pins;
@@ -157,6 +195,8 @@ int main(void) {
         cmocka_unit_test(test_readable_is_for_everybody),
         cmocka_unit_test(test_a_last_snapshot_is_replaced_or_cleaned),
         cmocka_unit_test(test_what_is_not_ours_is_left_alone),
+        cmocka_unit_test(test_directories_of_others_are_refused),
+        cmocka_unit_test(test_only_a_bpf_file_system_is_cleaned),
         cmocka_unit_test(test_another_process_that_has_it_is_named),
         cmocka_unit_test(test_places_that_are_no_bpffs_are_refused),
     };
