@@ -7,6 +7,7 @@
 #include <bpf/libbpf.h>
 #include <covet/app.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 #include "bpf/workers.h"
 #include "metrics/counter.h"
 #include "profile/attach_internal.h"
+#include "profile/guard.h"
 #include "profile/iterator.h"
 #include "profile/pins.h"
 #include "profile/skeleton.h"
@@ -32,6 +34,7 @@ struct cv_attach {
     struct cv_attach_options options;
     struct covet_bpf *bpf;  // owned
     struct cv_pins pins;    // owned
+    struct cv_guard guard;  // owned; of the pinned iterator, which would outlive us
     struct cv_variants variants;
     struct bpf_link *links[CV_VARIANTS_MAX];  // owned
     uint32_t link_count;
@@ -214,9 +217,11 @@ static int pin_listeners(struct cv_attach *self) {
     if (link == NULL) {
         return -errno;
     }
+    char path[PATH_MAX];
     int status = cv_pins_add(&self->pins, "listeners", bpf_link__fd(link), self->options.readable);
     bpf_link__destroy(link);
-    return status;
+    (void)snprintf(path, sizeof(path), "%s/listeners", self->options.pin_dir);
+    return status < 0 ? status : cv_guard_start(&self->guard, path);
 }
 
 static bool is_iterator(const char *event) {
@@ -348,6 +353,7 @@ fail_links:
     for (uint32_t i = 0; i < self->link_count; i++) {
         bpf_link__destroy(self->links[i]);
     }
+    cv_guard_end(&self->guard);
 fail_bpf:
     covet_bpf__destroy(self->bpf);
 fail_pins:
@@ -372,6 +378,7 @@ void cv_attach_close(struct cv_attach *attach) {
     for (uint32_t i = 0; i < attach->link_count; i++) {
         bpf_link__destroy(attach->links[i]);
     }
+    cv_guard_end(&attach->guard);
     cv_pins_close(&attach->pins, attach->options.keep);
     covet_bpf__destroy(attach->bpf);
     free(attach);

@@ -271,6 +271,8 @@ def test_a_killed_profiler_leaves_maps_and_no_programs(env):
         profiler.process.send_signal(signal.SIGKILL)
         profiler.process.wait(5)
         assert procfs.wait_for(lambda: profile.are_gone(numbers), 3), "attached still"
+        names = profile.maps(profiler.directory)
+        assert procfs.wait_for(lambda: "listeners" not in profile.maps(profiler.directory), 3), names
         target.tell("calls 5")
         assert profiler.calls("getppid") == 5
         with Profiler(env, target) as second:
