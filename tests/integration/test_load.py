@@ -78,10 +78,16 @@ def test_each_connection_carries_as_many_requests_as_asked(env):
 
 
 def test_the_open_loop_keeps_its_rate(env):
-    with Stub(hello) as stub:
-        report = load(env, "--rate", 200, "-d", 1, "-c", 8, stub.url)
-        assert_no_errors(report)
-        assert report["requests"] == 200, report
+    """A machine that is busy elsewhere at the end of the time may keep it from that, but not three times."""
+    reports = []
+    for _ in range(3):
+        with Stub(hello) as stub:
+            reports.append(load(env, "--rate", 200, "-d", 1, "-c", 8, stub.url))
+        assert_no_errors(reports[-1])
+        assert reports[-1]["requests"] <= 200, reports[-1]
+        if reports[-1]["requests"] == 200:
+            return
+    raise AssertionError(reports)
 
 
 def test_the_open_loop_shows_a_stall_that_the_closed_loop_hides(env):

@@ -412,12 +412,16 @@ static void test_ring_takes_a_receive_of_many_buffers_apart(void **state) {
     }
     for (size_t i = 0; i < CV_ARRAY_COUNT(batches); i++) {
         struct cv_completion completion[TAGS];
-        size_t length = 0, pieces = 0;
-        bool more = true;
-        cv_ring_receive_bundle(ring, pair[0], sizeof(sent), 7);
-        assert_int_equal(cv_ring_wait(ring, 0), 0);
+        size_t length = 0, pieces = 0, receives = 0;
+        bool more = false;
         assert_int_equal(write(pair[1], sent, sizeof(sent)), sizeof(sent));
         while (length < sizeof(sent)) {
+            if (!more) {
+                // One receive need not bring all there is.
+                cv_ring_receive_bundle(ring, pair[0], (uint32_t)(sizeof(sent) - length), 7);
+                more = true;
+                receives++;
+            }
             assert_int_equal(cv_ring_wait(ring, 100 * MS), 0);
             uint32_t count = cv_ring_reap(ring, completion, batches[i]);
             assert_in_range(count, 1, batches[i]);
@@ -437,12 +441,9 @@ static void test_ring_takes_a_receive_of_many_buffers_apart(void **state) {
         }
         assert_int_equal(length, sizeof(sent));
         assert_memory_equal(sent, received, sizeof(sent));
-        assert_in_range(pieces, 4, 5);
+        assert_true(pieces >= 4 && receives < pieces);
+        assert_false(more);
         assert_int_equal(cv_ring_buffers_lent(ring), 0);
-        if (more) {
-            cv_ring_cancel(ring, 7, 8);
-            assert_int_equal(take(7).result, -ECANCELED);
-        }
     }
 }
 
