@@ -162,6 +162,11 @@ static void describe(const struct sim_plan *plan) {
     printf(plan->faults == 0 ? "none\n" : "\n");
 }
 
+static bool is_same(const struct sim_plan *a, const struct sim_plan *b) {
+    return a->faults == b->faults && a->worker_count == b->worker_count &&
+           a->client_count == b->client_count && a->request_count == b->request_count;
+}
+
 // Fewer faults, clients, workers and requests, as long as it still fails.
 static void shrink(struct sim_plan *plan) {
     bool is_smaller = true;
@@ -183,7 +188,7 @@ static void shrink(struct sim_plan *plan) {
         all[count] = *plan;
         all[count++].worker_count = 1;
         for (uint32_t i = 0; i < count && runs < SHRINK_RUNS_MAX; i++) {
-            if (memcmp(&all[i], plan, sizeof(*plan)) != 0 && ++runs > 0 && fails(&all[i])) {
+            if (!is_same(&all[i], plan) && ++runs > 0 && fails(&all[i])) {
                 *plan = all[i];
                 is_smaller = true;
                 break;
