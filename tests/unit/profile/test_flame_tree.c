@@ -89,8 +89,10 @@ static void test_flame_tree_sorts_numbers_by_value(void **state) {
     (void)state;
     build(&tree);
     cv_flame_tree_sort(&tree);
-    for (uint32_t at = tree.nodes[0].first_child; at != 0; at = tree.nodes[at].next_sibling)
+    uint32_t at = tree.nodes[0].first_child;
+    for (; at != 0 && i < CV_ARRAY_COUNT(order); at = tree.nodes[at].next_sibling)
         assert_string_equal(tree.nodes[at].frame.name, order[i++]);
+    assert_int_equal(at, 0);
     assert_int_equal(i, CV_ARRAY_COUNT(order));
     cv_flame_tree_deinit(&tree);
 }
