@@ -161,6 +161,17 @@ uint64_t cv_clock_monotonic_ns(void) {
     return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
 }
 
+void cv_clock_lower_timeout(int *timeout_ms, uint64_t now_ns, uint64_t deadline_ns) {
+    if (deadline_ns == UINT64_MAX)
+        return;
+
+    uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+    uint64_t left_ms = left_ns / NS_PER_MS + (left_ns % NS_PER_MS != 0);
+    int timeout = (int)CV_MIN(left_ms, (uint64_t)INT32_MAX);
+    if (*timeout_ms < 0 || timeout < *timeout_ms)
+        *timeout_ms = timeout;
+}
+
 int64_t cv_clock_realtime_ms(void) {
     struct timespec time = read_clock(CLOCK_REALTIME);
 

@@ -51,6 +51,10 @@ static inline const char *cv_clock_date_line(const struct cv_clock *clock) {
 // CLOCK_MONOTONIC now.
 uint64_t cv_clock_monotonic_ns(void);
 
+// Lowers a time-out of poll(2) (milliseconds, rounded up; -1: none) to the time left until
+// `deadline_ns`, 0 when that is over. UINT64_MAX is no deadline.
+void cv_clock_lower_timeout(int *timeout_ms, uint64_t now_ns, uint64_t deadline_ns);
+
 // For measuring what happens inside a turn, at a third of the price of cv_clock_monotonic_ns: the
 // processor's time-stamp counter where it runs at one rate, which updates find out. The difference
 // of two readings in one turn is a time by cv_clock_ticks_to_ns.

@@ -266,14 +266,6 @@ uint32_t cv_serve_http_stream_count(const struct cv_serve_http *http) {
     return count;
 }
 
-static void lower_timeout(int *timeout_ms, uint64_t now_ns, uint64_t deadline_ns) {
-    uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
-    int left_ms = (int)CV_MIN((left_ns + MS_NS - 1) / MS_NS, (uint64_t)INT32_MAX);
-    if (*timeout_ms < 0 || left_ms < *timeout_ms) {
-        *timeout_ms = left_ms;
-    }
-}
-
 void cv_serve_http_prepare(const struct cv_serve_http *http, uint64_t now_ns,
                            struct pollfd polls[CV_SERVE_HTTP_POLLS], int *timeout_ms) {
     for (uint32_t i = 0; i < CV_SERVE_HTTP_CONNECTIONS_MAX; i++) {
@@ -288,13 +280,13 @@ void cv_serve_http_prepare(const struct cv_serve_http *http, uint64_t now_ns,
             polls[i + 1].events |= POLLOUT;
         }
         if (connection->state != STATE_STREAMING) {
-            lower_timeout(timeout_ms, now_ns, connection->deadline_ns);
+            cv_clock_lower_timeout(timeout_ms, now_ns, connection->deadline_ns);
         }
     }
     bool is_paused = now_ns < http->accept_at_ns;
     polls[0] = (struct pollfd){.fd = is_paused ? -1 : http->listener, .events = POLLIN};
     if (is_paused) {
-        lower_timeout(timeout_ms, now_ns, http->accept_at_ns);
+        cv_clock_lower_timeout(timeout_ms, now_ns, http->accept_at_ns);
     }
 }
 

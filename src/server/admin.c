@@ -200,14 +200,6 @@ static struct connection *find_free(struct cv_admin *admin) {
     return NULL;
 }
 
-static void lower_timeout(int *timeout_ms, uint64_t now_ns, uint64_t deadline_ns) {
-    uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
-    int left_ms = (int)CV_MIN((left_ns + MS_NS - 1) / MS_NS, (uint64_t)INT32_MAX);
-    if (*timeout_ms < 0 || left_ms < *timeout_ms) {
-        *timeout_ms = left_ms;
-    }
-}
-
 void cv_admin_prepare(const struct cv_admin *admin, uint64_t now_ns,
                       struct pollfd polls[CV_ADMIN_POLLS], int *timeout_ms) {
     bool has_room = false;
@@ -220,14 +212,14 @@ void cv_admin_prepare(const struct cv_admin *admin, uint64_t now_ns,
             .events = connection->state == STATE_WRITING ? POLLOUT : POLLIN,
         };
         if (!is_free) {
-            lower_timeout(timeout_ms, now_ns, connection->deadline_ns);
+            cv_clock_lower_timeout(timeout_ms, now_ns, connection->deadline_ns);
         }
     }
     bool is_paused = now_ns < admin->accept_at_ns;
     polls[0] =
         (struct pollfd){.fd = has_room && !is_paused ? admin->listener : -1, .events = POLLIN};
     if (is_paused) {
-        lower_timeout(timeout_ms, now_ns, admin->accept_at_ns);
+        cv_clock_lower_timeout(timeout_ms, now_ns, admin->accept_at_ns);
     }
 }
 

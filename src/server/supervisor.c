@@ -772,21 +772,17 @@ static void on_time(struct supervisor *self, uint64_t now_ns) {
 }
 
 static int next_timeout_ms(const struct supervisor *self, uint64_t now_ns) {
-    uint64_t at_ns = UINT64_MAX;
+    int timeout_ms = -1;
     if (self->is_stopping) {
-        at_ns = CV_MIN(at_ns, self->kill_at_ns);
+        cv_clock_lower_timeout(&timeout_ms, now_ns, self->kill_at_ns);
     }
     if (self->upgrade.pid > 0) {
-        at_ns = CV_MIN(at_ns, self->upgrade_until_ns);
+        cv_clock_lower_timeout(&timeout_ms, now_ns, self->upgrade_until_ns);
     }
     if (self->server_pid == 0) {
-        at_ns = CV_MIN(at_ns, self->restart_at_ns);
+        cv_clock_lower_timeout(&timeout_ms, now_ns, self->restart_at_ns);
     }
-    if (at_ns == UINT64_MAX) {
-        return -1;
-    }
-    uint64_t left_ns = at_ns > now_ns ? at_ns - now_ns : 0;
-    return (int)CV_MIN((left_ns + MS_NS - 1) / MS_NS, (uint64_t)INT32_MAX);
+    return timeout_ms;
 }
 
 static void run_loop(struct supervisor *self) {

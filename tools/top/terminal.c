@@ -18,8 +18,6 @@
 
 #include "base/clock.h"
 
-#define NS_PER_MS 1000000u
-
 // Alternate screen, no cursor, lines cut at the edge in place of wrapped (DEC private modes 1049,
 // 25, 7), and back. Terminals without an alternate screen are at least left clean.
 #define TEXT_ENTER "\033[?1049h\033[?25l\033[?7l\033[H\033[2J"
@@ -141,12 +139,11 @@ static void read_signals(void) {
 }
 
 static int timeout_ms(uint64_t deadline_ns) {
-    if (deadline_ns == 0) {
-        return -1;
+    int left_ms = -1;
+    if (deadline_ns != 0) {
+        cv_clock_lower_timeout(&left_ms, cv_clock_monotonic_ns(), deadline_ns);
     }
-    uint64_t now_ns = cv_clock_monotonic_ns();
-    uint64_t left_ns = deadline_ns - CV_MIN(deadline_ns, now_ns);
-    return (int)((left_ns + NS_PER_MS - 1) / NS_PER_MS);
+    return left_ms;
 }
 
 unsigned top_terminal_wait(uint64_t deadline_ns, char *keys, size_t keys_max, size_t *count) {

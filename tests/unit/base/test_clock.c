@@ -226,6 +226,28 @@ static void test_clock_set_shows_what_it_was_given(void **state) {
     assert_int_equal(fake.monotonic_reads + fake.realtime_reads, 0);
 }
 
+static void test_clock_lowers_a_timeout_to_the_nearest_deadline(void **state) {
+    static const struct {
+        int before;
+        uint64_t now_ns, deadline_ns;
+        int after;
+    } cases[] = {
+        {-1, 0, UINT64_MAX, -1},   {7, 0, UINT64_MAX, 7},
+        {-1, 5000000, 4000000, 0}, {-1, 5000000, 5000000, 0},
+        {-1, 5000000, 5000001, 1}, {-1, 0, 3000000, 3},
+        {-1, 0, 3000001, 4},       {3, 0, 9000000, 3},
+        {9, 0, 3000000, 3},        {-1, 0, UINT64_MAX - 1, INT32_MAX},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
+        int timeout_ms = cases[i].before;
+
+        cv_clock_lower_timeout(&timeout_ms, cases[i].now_ns, cases[i].deadline_ns);
+        assert_int_equal(timeout_ms, cases[i].after);
+    }
+}
+
 static void test_clock_real_clocks_run_forward(void **state) {
     struct cv_clock clock;
     uint64_t before_ns = cv_clock_monotonic_ns();
@@ -279,6 +301,7 @@ int main(void) {
                                         use_fake_clocks, use_real_clocks),
         cmocka_unit_test_setup_teardown(test_clock_set_shows_what_it_was_given, use_fake_clocks,
                                         use_real_clocks),
+        cmocka_unit_test(test_clock_lowers_a_timeout_to_the_nearest_deadline),
         cmocka_unit_test(test_clock_real_clocks_run_forward),
         cmocka_unit_test(test_clock_ticks_tell_the_time_that_passed),
     };
