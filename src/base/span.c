@@ -2,6 +2,8 @@
 // read once per request or less; byte searches over request heads live in http/scan.
 #include "base/span.h"
 
+#include <stdlib.h>
+
 static unsigned char lower(char c) {
     unsigned char byte = (unsigned char)c;
 
@@ -49,6 +51,17 @@ bool cv_span_to_uint64(struct cv_span text, uint64_t value_max, uint64_t *value)
 
 static bool is_blank(char c) {
     return c == ' ' || c == '\t';
+}
+
+char *cv_span_duplicate(struct cv_span text) {
+    char *copy = malloc(text.length + 1);
+
+    if (copy != NULL) {
+        if (text.length > 0)
+            memcpy(copy, text.data, text.length);
+        copy[text.length] = '\0';
+    }
+    return copy;
 }
 
 struct cv_span cv_span_trim(struct cv_span text) {

@@ -57,6 +57,10 @@ bool cv_span_equal_nocase(struct cv_span a, struct cv_span b);
 // `*value` unchanged, when the text is anything else or exceeds `value_max`.
 bool cv_span_to_uint64(struct cv_span text, uint64_t value_max, uint64_t *value);
 
+// A copy that ends in NUL, on the heap, for free(3); NULL without memory. Unlike strndup(3) it
+// takes all of the span, and never looks behind it.
+char *cv_span_duplicate(struct cv_span text);
+
 // Without the spaces and tabs at both ends (OWS, RFC 9110 section 5.6.3).
 struct cv_span cv_span_trim(struct cv_span text);
 

@@ -426,11 +426,8 @@ char *cv_json_snapshot_text(const struct cv_snapshot *snapshot) {
 
     covet_json_writer_init(&writer, NULL, 0, grow, &blocks);
     if (cv_json_snapshot_write(&writer, snapshot) == 0 &&
-        covet_json_writer_finish(&writer, &text) == 0 &&
-        (result = malloc(text.length + 1)) != NULL) {
-        memcpy(result, text.data, text.length);
-        result[text.length] = '\0';
-    }
+        covet_json_writer_finish(&writer, &text) == 0)
+        result = cv_span_duplicate(cv_span_make(text.data, text.length));
     free(blocks.last);
     free(blocks.before);
     return result;

@@ -38,7 +38,7 @@ const char *cv_names_add(struct cv_names *names, struct cv_span text) {
         return NULL;
     char **slot = find_slot(names->slots, names->slot_count, text);
     if (*slot == NULL) {
-        *slot = strndup(text.data, text.length);
+        *slot = cv_span_duplicate(text);
         names->count += *slot != NULL;
     }
     return *slot;

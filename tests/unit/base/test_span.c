@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -95,8 +96,23 @@ static void test_span_trim_removes_spaces_and_tabs_at_the_ends(void **state) {
     assert_int_equal(cv_span_trim(cv_span_make(NULL, 0)).length, 0);
 }
 
+static void test_span_duplicate_takes_all_and_nothing_behind(void **state) {
+    static const char text[4] = {'a', '\0', 'b', 'c'};  // No NUL byte at its end.
+
+    (void)state;
+    for (size_t length = 0; length <= sizeof(text); length++) {
+        char *copy = cv_span_duplicate(cv_span_make(length > 0 ? text : NULL, length));
+
+        assert_non_null(copy);
+        assert_memory_equal(copy, text, length);
+        assert_int_equal(copy[length], '\0');
+        free(copy);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_span_duplicate_takes_all_and_nothing_behind),
         cmocka_unit_test(test_span_equal_compares_every_byte),
         cmocka_unit_test(test_span_equal_nocase_folds_ascii_letters_only),
         cmocka_unit_test(test_span_to_uint64_takes_digits_up_to_the_limit),
