@@ -230,15 +230,19 @@ int covet_submit_sqe(uint64_t *ctx) {
     return on_submit((void *)ctx[0]);
 }
 
+/* What is counted of a request's opcode; NULL where the running thread is none of the server's. */
+static __always_inline struct covet_uring_stats *stats_of_request(const struct io_kiocb *request) {
+    struct covet_thread *thread = covet_thread_current();
+    if (thread == NULL)
+        return NULL;
+    struct covet_uring_key key = {.opcode = request->opcode};
+    return stats_of(thread, &key);
+}
+
 /* The kernel refused it at first sight, so it is not seen above. */
 SEC("tp_btf/io_uring_req_failed")
 int covet_req_failed(uint64_t *ctx) {
-    const struct io_kiocb *request = (void *)ctx[1];
-    struct covet_thread *thread = covet_thread_current();
-    if (thread == NULL)
-        return 0;
-    struct covet_uring_key key = {.opcode = request->opcode};
-    struct covet_uring_stats *stats = stats_of(thread, &key);
+    struct covet_uring_stats *stats = stats_of_request((void *)ctx[1]);
     if (stats != NULL)
         add(&stats->submitted);
     return 0;
@@ -296,12 +300,7 @@ int covet_complete_parts(uint64_t *ctx) {
 
 SEC("tp_btf/io_uring_queue_async_work")
 int covet_queue_async_work(uint64_t *ctx) {
-    const struct io_kiocb *request = (void *)ctx[0];
-    struct covet_thread *thread = covet_thread_current();
-    if (thread == NULL)
-        return 0;
-    struct covet_uring_key key = {.opcode = request->opcode};
-    struct covet_uring_stats *stats = stats_of(thread, &key);
+    struct covet_uring_stats *stats = stats_of_request((void *)ctx[0]);
     if (stats != NULL)
         add(&stats->punted);
     return 0;
@@ -309,12 +308,7 @@ int covet_queue_async_work(uint64_t *ctx) {
 
 SEC("tp_btf/io_uring_poll_arm")
 int covet_poll_arm(uint64_t *ctx) {
-    const struct io_kiocb *request = (void *)ctx[0];
-    struct covet_thread *thread = covet_thread_current();
-    if (thread == NULL)
-        return 0;
-    struct covet_uring_key key = {.opcode = request->opcode};
-    struct covet_uring_stats *stats = stats_of(thread, &key);
+    struct covet_uring_stats *stats = stats_of_request((void *)ctx[0]);
     if (stats != NULL)
         add(&stats->poll_arms);
     return 0;
