@@ -42,15 +42,12 @@ static int show(const struct cv_window *window, const struct cv_budget *budget,
     };
     struct cv_budget_line lines[CV_BUDGET_LIMITS_MAX];
     struct cv_snapshot_worker total;
-    char line[160];
     char missing[160];
 
     cv_snapshot_total(change, &total);
     enum cv_budget_verdict verdict =
         cv_budget_judge(budget, change, peak, lines, missing, sizeof(missing));
-    puts(cv_window_headline(window, change, line, sizeof(line)));
-    if (!change->has_bpf && change->bpf_note[0] != '\0')
-        printf("no profiler: %s\n", change->bpf_note);
+    cv_window_print_head(window, change);
     printf("%" PRIu64 " requests, up to %" PRIu64 " connections\n\n",
            total.counter[COVET_COUNTER_REQUESTS], peak->connections_open);
     printf("%-39s%11s%12s  %s\n", "limit", "allowed", "measured", "verdict");

@@ -43,11 +43,8 @@ static void read_machine(struct cv_doctor_machine *machine, const struct cv_snap
 static void show_text(const struct cv_window *window, const struct cv_snapshot *change,
                       const struct cv_finding *findings, size_t count) {
     uint32_t level = change->has_bpf ? change->info.level : 0;
-    char line[160];
 
-    puts(cv_window_headline(window, change, line, sizeof(line)));
-    if (!change->has_bpf && change->bpf_note[0] != '\0')
-        printf("no profiler: %s\n", change->bpf_note);
+    cv_window_print_head(window, change);
     if (level < 2)
         printf("not looked at: %ssystem calls\n", level == 0 ? "ring operations, TCP, " : "");
     for (size_t i = 0; i < count; i++)

@@ -17,13 +17,10 @@ static const char usage[] =
     "      --json          one JSON object a line\n" CV_WINDOW_HELP;
 
 static int show(const struct cv_window *window, const struct cv_snapshot *change, bool is_json) {
-    char line[160];
     char *text;
 
     if (!is_json) {
-        puts(cv_window_headline(window, change, line, sizeof(line)));
-        if (!change->has_bpf && change->bpf_note[0] != '\0')
-            printf("no profiler: %s\n", change->bpf_note);
+        cv_window_print_head(window, change);
         return cv_report_write(stdout, change) == 0 ? 0 : CV_EXIT_FAILED;
     }
     text = cv_json_snapshot_text(change);

@@ -212,8 +212,7 @@ int cv_window_wait(struct cv_window *window, double seconds, int until_fd,
     return 0;
 }
 
-const char *cv_window_headline(const struct cv_window *window, const struct cv_snapshot *change,
-                               char *line, size_t line_bytes) {
+void cv_window_print_head(const struct cv_window *window, const struct cv_snapshot *change) {
     char source[64] = "level 0, counter pages and /proc";
 
     if (change->has_bpf && window->attach != NULL)
@@ -221,9 +220,10 @@ const char *cv_window_headline(const struct cv_window *window, const struct cv_s
     else if (change->has_bpf)
         snprintf(source, sizeof(source), "level %u by covet-prof %u", change->info.level,
                  change->info.profiler_pid);
-    snprintf(line, line_bytes, "covet %u, server %u: %s, %.2f s", change->server.supervisor_pid,
-             change->server.server_pid, source, (double)change->interval_ns / 1e9);
-    return line;
+    printf("covet %u, server %u: %s, %.2f s\n", change->server.supervisor_pid,
+           change->server.server_pid, source, (double)change->interval_ns / 1e9);
+    if (!change->has_bpf && change->bpf_note[0] != '\0')
+        printf("no profiler: %s\n", change->bpf_note);
 }
 
 void cv_window_close(struct cv_window *window) {

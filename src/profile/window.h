@@ -86,9 +86,9 @@ CV_MUST_USE int cv_window_wait(struct cv_window *window, double seconds, int unt
 // Whether a signal asked to end.
 bool cv_window_is_interrupted(void);
 
-// The line that heads every report: which covet, what level by whom, how long.
-const char *cv_window_headline(const struct cv_window *window, const struct cv_snapshot *change,
-                               char *line, size_t line_bytes);
+// Prints what heads every report: which covet, what level by whom, how long, and why there is no
+// profiler where there is none.
+void cv_window_print_head(const struct cv_window *window, const struct cv_snapshot *change);
 
 void cv_window_close(struct cv_window *window);
 
