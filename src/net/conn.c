@@ -199,7 +199,7 @@ static void stop_receiving(struct cv_conn *conn) {
 // More is waiting than a buffer holds. The receive is made anew, once in a connection's life, as
 // one that takes all there is; the ordinary one is cheaper for requests of the usual size.
 static CV_NOINLINE void expect_much(struct cv_conn *conn) {
-    if (conn->net->bundles) {
+    if (cv_ring_features(conn->net->ring)->bundles) {
         conn->is_bulk = true;
         stop_receiving(conn);
     }

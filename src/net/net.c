@@ -59,7 +59,6 @@ void cv_net_deinit(struct cv_net *net) {
 void cv_net_set_limits(struct cv_net *net, const struct cv_limits *limits) {
     net->limits = limits;
     net->connections_max = connections_max(net);
-    net->bundles = cv_ring_features(net->ring)->bundles;
     net->zero_copy_min = limits->zero_copy_bytes_min > 0 && cv_ring_features(net->ring)->zero_copy
                              ? limits->zero_copy_bytes_min
                              : SIZE_MAX;

@@ -50,7 +50,6 @@ struct cv_net {
     uint32_t quiet_count;
     uint32_t quiet_submitted;        // Of them, the first ones: the kernel has had them.
     size_t zero_copy_min;            // As set, SIZE_MAX where the ring cannot.
-    bool bundles;                    // The ring can fill several buffers in one receive.
     struct cv_zerocopy zero_copy;    // Sends under way.
     struct cv_admission *admission;  // owned; NULL while no per-address cap was ever set
     struct cv_listener *listeners;   // owned array

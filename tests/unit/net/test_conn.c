@@ -304,7 +304,7 @@ static void test_conn_asks_for_bundles_once_more_comes_than_a_buffer_holds(void 
     static uint8_t bytes[CV_RING_BUFFER_BYTES];
     (void)state;
     for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
-        world->net.bundles = world->ring->features.bundles = cases[i].bundles;
+        world->ring->features.bundles = cases[i].bundles;
         int client = t_world_open(world);
         uint64_t cancels = world->ring->cancels;
         for (int times = 0; times < 3; times++) {
