@@ -65,8 +65,7 @@ struct sim_socket {
     int descriptor;  // -1: closed
     struct cv_ring *ring;
     struct operation receive, send, accept, read;
-    bool is_ready;  // In the ring's list.
-    bool is_accepted;
+    bool is_ready;      // In the ring's list.
     bool is_released;   // By the server: no descriptor, nothing armed.
     bool is_abandoned;  // By the client.
     bool is_shut;
@@ -618,16 +617,15 @@ static void progress_loans(struct sim_socket *socket) {
 }
 
 // Accepting.
-static void take_waiting(struct sim_socket *listener, uint32_t at, struct cv_ring *ring,
-                         int *descriptor) {
-    struct sim_socket *socket = &kernel.socket[listener->queue[at]];
-    memmove(&listener->queue[at], &listener->queue[at + 1],
-            (listener->queue_count - at - 1) * sizeof(*listener->queue));
+static int take_waiting(struct sim_socket *listener, struct cv_ring *ring) {
+    struct sim_socket *socket = &kernel.socket[listener->queue[0]];
     listener->queue_count--;
-    socket->is_accepted = true;
+    memmove(&listener->queue[0], &listener->queue[1],
+            listener->queue_count * sizeof(*listener->queue));
     socket->ring = ring;
-    *descriptor = descriptor_create(socket);
-    sim_event("accepted", socket->id, (uint64_t)*descriptor);
+    int descriptor = descriptor_create(socket);
+    sim_event("accepted", socket->id, (uint64_t)descriptor);
+    return descriptor;
 }
 
 static void progress_accept(struct sim_socket *listener) {
@@ -638,12 +636,11 @@ static void progress_accept(struct sim_socket *listener) {
         return;
     }
     while (accept->is_armed && listener->queue_count > 0) {
-        int descriptor;
         if (sim_strikes(SIM_NO_DESCRIPTORS, 30)) {
             end_operation(listener, accept, below(2) == 0 ? -EMFILE : -ENFILE);
             return;
         }
-        take_waiting(listener, 0, listener->ring, &descriptor);
+        int descriptor = take_waiting(listener, listener->ring);
         bool more = accept->is_multishot && goes_on(listener->ring);
         accept->is_armed = more;
         post(listener->ring, (struct cv_completion){.user_data = accept->user_data,
@@ -1141,11 +1138,7 @@ uint32_t cv_ring_unacknowledged(struct cv_ring *ring, int descriptor) {
 int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {
     assert_owner(ring);
     struct sim_socket *listener = socket_at(descriptor);
-    int accepted = -EAGAIN;
-    if (listener->queue_count > 0) {
-        take_waiting(listener, 0, ring, &accepted);
-    }
-    return accepted;
+    return listener->queue_count > 0 ? take_waiting(listener, ring) : -EAGAIN;
 }
 
 void cv_ring_peer(struct cv_ring *ring, int descriptor, struct cv_peer *peer) {
@@ -1297,10 +1290,6 @@ bool sim_socket_is_reset(const struct sim_socket *socket) {
 
 bool sim_socket_was_struck(const struct sim_socket *socket) {
     return socket->is_struck;
-}
-
-bool sim_socket_is_accepted(const struct sim_socket *socket) {
-    return socket->is_accepted;
 }
 
 uint32_t sim_socket_id(const struct sim_socket *socket) {

@@ -120,7 +120,6 @@ void sim_socket_shutdown(struct sim_socket *socket);
 bool sim_socket_is_ended(const struct sim_socket *socket);    // FIN behind what is there.
 bool sim_socket_is_reset(const struct sim_socket *socket);    // RST came.
 bool sim_socket_was_struck(const struct sim_socket *socket);  // By a fault of the kernel's.
-bool sim_socket_is_accepted(const struct sim_socket *socket);
 uint32_t sim_socket_id(const struct sim_socket *socket);
 // Unread input, or `reset`, makes it a reset for the server. The socket is not used again.
 void sim_socket_close(struct sim_socket *socket, bool reset);

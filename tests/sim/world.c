@@ -294,7 +294,16 @@ static bool is_anybody_ready(void) {
     return false;
 }
 
-static _Noreturn void fail_hung(const char *what);
+static _Noreturn void fail_hung(const char *what) {
+    for (uint32_t i = 0; i < sim.plan.client_count; i++) {
+        char line[256];
+        if (!sim_http_client.is_done(world.client[i])) {
+            sim_http_client.describe(world.client[i], line, sizeof(line));
+            (void)fprintf(stderr, "%s\n", line);
+        }
+    }
+    sim_fail("%s, %llu requests are answered", what, (unsigned long long)sim_world.answers);
+}
 
 // To the next moment at which somebody does something of his own accord.
 static void pass_time(void) {
@@ -314,17 +323,6 @@ static void pass_time(void) {
         sim_event("time", next_ns - sim.now_ns, 0);
         sim.now_ns = next_ns;
     }
-}
-
-static _Noreturn void fail_hung(const char *what) {
-    for (uint32_t i = 0; i < sim.plan.client_count; i++) {
-        char line[256];
-        if (!sim_http_client.is_done(world.client[i])) {
-            sim_http_client.describe(world.client[i], line, sizeof(line));
-            (void)fprintf(stderr, "%s\n", line);
-        }
-    }
-    sim_fail("%s, %llu requests are answered", what, (unsigned long long)sim_world.answers);
 }
 
 struct sim_result sim_run(const struct sim_plan *plan) {
