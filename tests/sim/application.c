@@ -3,13 +3,13 @@
 #include <covet.h>
 #include <errno.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/compiler.h"
 #include "sim/kernel.h"
 #include "sim/pattern.h"
+#include "sim/text.h"
 
 #define PIECE_BYTES_MAX 16384u
 #define TIMER_LATE_MS_MAX 100u  // Time passes between two turns of a worker.
@@ -32,9 +32,9 @@ static uint64_t number(const struct covet_request *request, const char *name) {
 
 static void say(struct covet_request *request, struct covet_response *response, const char *what) {
     char text[64];
-    int length =
-        snprintf(text, sizeof(text), "%s %llu", what, (unsigned long long)number(request, "nonce"));
-    (void)covet_response_bytes(response, "text/plain", text, (size_t)length);
+    char *end = sim_text_put(sim_text_put(text, what), " ");
+    end = sim_text_number(end, number(request, "nonce"), 10);
+    (void)covet_response_bytes(response, "text/plain", text, (size_t)(end - text));
 }
 
 static void hello(struct covet_request *request, struct covet_response *response) {
@@ -202,10 +202,10 @@ static void echo(struct covet_request *request, struct covet_response *response)
 
 static void say_taken(struct covet_request *request, uint64_t count) {
     char text[64];
-    int written = snprintf(text, sizeof(text), "took %llu", (unsigned long long)count);
+    char *end = sim_text_number(sim_text_put(text, "took "), count, 10);
     pending--;
     (void)covet_response_bytes(covet_request_response(request), "text/plain", text,
-                               (size_t)written);
+                               (size_t)(end - text));
 }
 
 static void resume(struct covet_worker *worker, void *context) {

@@ -4,7 +4,6 @@
 // is slow, or was told to close, and no other.
 #include "sim/client.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +11,11 @@
 #include "base/compiler.h"
 #include "sim/kernel.h"
 #include "sim/pattern.h"
+#include "sim/text.h"
 
 #define DEPTH_MAX 16u
 #define HEAD_BYTES_MAX 2048u
+#define HEAD_PIECE_BYTES 256u  // Most heads are shorter.
 #define OUTPUT_BYTES_MAX (512u * 1024u)
 #define SMALL_BYTES_MAX 2048u
 #define LARGE_BYTES_MAX 150000u
@@ -78,14 +79,14 @@ struct sim_client {
 struct sim_world_state sim_world;
 
 // Requests.
-__attribute__((format(printf, 2, 3))) static void put(struct sim_client *client, const char *format,
-                                                      ...) {
-    va_list list;
-    va_start(list, format);
-    int length = vsnprintf((char *)client->output + client->output_length,
-                           OUTPUT_BYTES_MAX - client->output_length, format, list);
-    va_end(list);
-    client->output_length += (size_t)length;
+static void put(struct sim_client *client, const char *text) {
+    char *at = (char *)client->output + client->output_length;
+    client->output_length += (size_t)(sim_text_put(at, text) - at);
+}
+
+static void put_number(struct sim_client *client, uint64_t number, uint32_t base) {
+    char *at = (char *)client->output + client->output_length;
+    client->output_length += (size_t)(sim_text_number(at, number, base) - at);
 }
 
 static void put_pattern(struct sim_client *client, size_t length, uint64_t nonce, uint64_t offset) {
@@ -98,7 +99,8 @@ static void put_chunked(struct sim_client *client, size_t count, uint64_t nonce)
     while (at < count) {
         size_t piece = sim_random_size(&sim.random, 8192);
         piece = CV_MIN(count - at, piece);
-        put(client, sim_random_chance(&sim.random, 50) ? "%zx;a=b\r\n" : "%zx\r\n", piece);
+        put_number(client, piece, 16);
+        put(client, sim_random_chance(&sim.random, 50) ? ";a=b\r\n" : "\r\n");
         put_pattern(client, piece, nonce, at);
         put(client, "\r\n");
         at += piece;
@@ -107,10 +109,15 @@ static void put_chunked(struct sim_client *client, size_t count, uint64_t nonce)
 }
 
 static void put_fields(struct sim_client *client, const struct expectation *expected) {
-    put(client, " HTTP/1.%d\r\nHost: sim:%u\r\n", expected->is_old ? 0 : 1, client->index);
+    put(client, expected->is_old ? " HTTP/1.0\r\nHost: sim:" : " HTTP/1.1\r\nHost: sim:");
+    put_number(client, client->index, 10);
+    put(client, "\r\n");
     if (sim_random_chance(&sim.random, 200)) {
-        put(client, "User-Agent: model/1.0\r\nAccept: */*\r\nX-Filler: %0*d\r\n",
-            (int)sim_random_size(&sim.random, 200), 0);
+        size_t filler = sim_random_size(&sim.random, 200);
+        put(client, "User-Agent: model/1.0\r\nAccept: */*\r\nX-Filler: ");
+        memset(client->output + client->output_length, '0', filler);
+        client->output_length += filler;
+        put(client, "\r\n");
     }
     if (expected->asks_to_close && !expected->is_old) {
         put(client, "Connection: close\r\n");
@@ -126,7 +133,9 @@ static void put_body(struct sim_client *client, const struct expectation *expect
         put(client, "Transfer-Encoding: chunked\r\n\r\n");
         put_chunked(client, count, expected->nonce);
     } else {
-        put(client, "Content-Length: %zu\r\n\r\n", count);
+        put(client, "Content-Length: ");
+        put_number(client, count, 10);
+        put(client, "\r\n\r\n");
         put_pattern(client, count, expected->nonce, 0);
     }
 }
@@ -167,13 +176,17 @@ static void put_bad(struct sim_client *client, struct expectation *expected) {
         "\x16\x03\x01\x02 hello\r\n\r\n",
     };
     expected->kind = BAD;
-    put(client, "%s", all[sim_random_below(&sim.random, CV_ARRAY_COUNT(all))]);
+    put(client, all[sim_random_below(&sim.random, CV_ARRAY_COUNT(all))]);
     client->requests_left = 0;
     client->has_erred = true;
 }
 
 static bool is_pattern(enum kind kind) {
     return kind == BYTES || kind == STREAM || kind == KNOWN || kind == ECHO;
+}
+
+static bool takes_body(enum kind kind) {
+    return kind == ECHO || kind == UPLOAD || kind == EARLY;
 }
 
 static void write_request(struct sim_client *client) {
@@ -194,43 +207,34 @@ static void write_request(struct sim_client *client) {
     if (expected->asks_to_close) {
         client->requests_left = 0;
     }
-    size_t count = body_size();
-    unsigned long long nonce = expected->nonce;
     const char *path = paths[expected->kind];
-    switch (expected->kind) {
-    case BYTES:
-    case STREAM:
-    case KNOWN:
-        expected->is_head = expected->kind == BYTES && sim_random_chance(&sim.random, 100);
-        expected->count = count;
-        put(client, "%s %s/%llu/%zu", expected->is_head ? "HEAD" : "GET", path, nonce, count);
-        put_fields(client, expected);
-        put(client, "\r\n");
-        break;
-    case LATER:
-        put(client, "GET %s/%llu/%u", path, nonce, sim_random_size(&sim.random, 300));
-        put_fields(client, expected);
-        put(client, "\r\n");
-        break;
-    case ECHO:
-    case UPLOAD:
-    case EARLY:
-        expected->count = expected->kind == ECHO ? count : 0;
-        put(client, "POST %s/%llu", path, nonce);
-        put_fields(client, expected);
+    size_t count = body_size();
+    bool has_body = takes_body(expected->kind);
+    expected->is_head = expected->kind == BYTES && sim_random_chance(&sim.random, 100);
+    expected->count = is_pattern(expected->kind) ? count : 0;
+    put(client, has_body ? "POST " : expected->is_head ? "HEAD " : "GET ");
+    put(client, path);
+    put(client, "/");
+    put_number(client, expected->nonce, 10);
+    if (is_pattern(expected->kind) && !has_body) {
+        put(client, "/");
+        put_number(client, count, 10);
+    } else if (expected->kind == LATER) {
+        put(client, "/");
+        put_number(client, sim_random_size(&sim.random, 300), 10);
+    }
+    put_fields(client, expected);
+    if (has_body) {
         put_body(client, expected, count);
-        break;
-    default:
-        put(client, "GET %s/%llu", path, nonce);
-        put_fields(client, expected);
+    } else {
         put(client, "\r\n");
-        break;
     }
     sim_event(path, expected->nonce, count);
     if (expected->kind == UPLOAD) {
-        (void)snprintf(expected->text, sizeof(expected->text), "took %zu", count);
+        (void)sim_text_number(sim_text_put(expected->text, "took "), count, 10);
     } else if (!is_pattern(expected->kind) && expected->kind != MISSING) {
-        (void)snprintf(expected->text, sizeof(expected->text), "%s %llu", path + 1, nonce);
+        char *end = sim_text_put(expected->text, path + 1);
+        (void)sim_text_number(sim_text_put(end, " "), expected->nonce, 10);
     }
 }
 
@@ -263,21 +267,46 @@ static void finish_answer(struct sim_client *client) {
     sim_event("answered", expected->kind, expected->nonce);
 }
 
-static const char *field(const struct sim_client *client, const char *name) {
-    const char *at = strcasestr(client->head, name);
-    return at == NULL ? NULL : at + strlen(name);
+struct head {
+    int status;
+    bool has_length, is_chunked, closes;
+    uint64_t length;
+};
+
+// The field's value, if the line is of that field.
+static const char *field(const char *line, const char *name) {
+    size_t length = strlen(name);
+    return strncmp(line, name, length) == 0 ? line + length : NULL;
+}
+
+static struct head parse_head(const struct sim_client *client) {
+    struct head head = {0};
+    const char *line = field(client->head, "HTTP/1.1 ");
+    if (line == NULL) {
+        wrong(client, "an answer does not begin with a status line");
+    }
+    head.status = (int)strtol(line, NULL, 10);
+    while (*(line = strchr(line, '\n') + 1) != '\r') {
+        const char *value;
+        if ((value = field(line, "Content-Length: ")) != NULL) {
+            head.has_length = true;
+            head.length = strtoull(value, NULL, 10);
+        } else if (field(line, "Transfer-Encoding: chunked\r\n") != NULL) {
+            head.is_chunked = true;
+        } else if (field(line, "Connection: close\r\n") != NULL) {
+            head.closes = true;
+        }
+    }
+    return head;
 }
 
 static void read_head(struct sim_client *client) {
-    int status, minor;
     client->head[client->head_length] = '\0';
-    if (sscanf(client->head, "HTTP/1.%d %d ", &minor, &status) != 2 || minor != 1) {
-        wrong(client, "an answer does not begin with a status line");
-    }
     client->head_length = 0;
+    const struct head head = parse_head(client);
     if (client->expected_count == 0) {
         // A time-out is told to who was slow.
-        if (status != 408 || !client->was_late) {
+        if (head.status != 408 || !client->was_late) {
             sim_fail("client %u: an answer nobody asked for: %s", client->index, client->head);
         }
         client->closes = client->is_refused = true;
@@ -285,31 +314,29 @@ static void read_head(struct sim_client *client) {
         return;
     }
     const struct expectation *expected = &client->expected[client->expected_first];
-    if (status == 100) {
+    if (head.status == 100) {
         return;
     }
-    const char *length = field(client, "\r\nContent-Length: ");
-    bool is_chunked = field(client, "\r\nTransfer-Encoding: chunked\r\n") != NULL;
-    client->closes = client->closes || field(client, "\r\nConnection: close\r\n") != NULL;
+    client->closes = client->closes || head.closes;
     client->body_at = 0;
-    if (status == 408 && client->was_late) {
+    if (head.status == 408 && client->was_late) {
         client->closes = client->is_refused = true;
         client->state = UP_TO_END;
         return;
     }
     int wanted = expected->kind == MISSING ? 404 : expected->kind == BAD ? 400 : 200;
-    if (status != wanted && !(expected->kind == BAD && status == 505)) {
+    if (head.status != wanted && !(expected->kind == BAD && head.status == 505)) {
         wrong(client, client->head);
     }
-    if (length != NULL && is_chunked) {
+    if (head.has_length && head.is_chunked) {
         wrong(client, "an answer has a length and chunks");
     }
     if (expected->is_head) {
         finish_answer(client);
-    } else if (is_chunked) {
+    } else if (head.is_chunked) {
         client->state = IN_SIZE;
-    } else if (length != NULL) {
-        client->body_left = strtoull(length, NULL, 10);
+    } else if (head.has_length) {
+        client->body_left = head.length;
         client->state = IN_BODY;
         if (client->body_left == 0) {
             finish_answer(client);
@@ -362,18 +389,20 @@ static bool take_line(struct sim_client *client, uint8_t byte) {
 }
 
 static size_t take_head(struct sim_client *client, const uint8_t *data, size_t length) {
-    for (size_t i = 0; i < length; i++) {
-        if (client->head_length == HEAD_BYTES_MAX) {
-            wrong(client, "an answer's head has no end");
-        }
-        client->head[client->head_length++] = (char)data[i];
-        if (client->head_length >= 4 &&
-            memcmp(client->head + client->head_length - 4, "\r\n\r\n", 4) == 0) {
-            read_head(client);
-            return i + 1;
-        }
+    size_t had = client->head_length;
+    size_t piece = CV_MIN(length, (size_t)CV_MIN(HEAD_PIECE_BYTES, HEAD_BYTES_MAX - had));
+    memcpy(client->head + had, data, piece);
+    // The end may lie across two pieces.
+    size_t from = had > 3 ? had - 3 : 0;
+    const char *end = memmem(client->head + from, had + piece - from, "\r\n\r\n", 4);
+    client->head_length = end != NULL ? (size_t)(end - client->head) + 4 : had + piece;
+    if (end != NULL) {
+        piece = client->head_length - had;
+        read_head(client);
+    } else if (client->head_length == HEAD_BYTES_MAX) {
+        wrong(client, "an answer's head has no end");
     }
-    return length;
+    return piece;
 }
 
 // Returns how much of `data` was used; not 0.

@@ -47,7 +47,8 @@ struct operation {
     struct iovec single;
     size_t length;    // Of a send, all of it; of a bundled receive, what it may take yet,
     size_t done;      // and what went out.
-    uint64_t digest;  // Of the bytes it was given, which must stay.
+    uint64_t digest;  // Of the bytes it was given, which must stay while it is in flight;
+    bool has_digest;  // one that is over as it is submitted leaves no time to change them.
     void *target;     // Of a read.
 };
 
@@ -119,6 +120,7 @@ struct cv_ring {
     bool is_awake;  // The last wait ended at once: what the turn did with it decides the next one.
     uint8_t *memory;  // owned
     uint8_t holders[CV_RING_BUFFERS];
+    uint16_t filled[CV_RING_BUFFERS];  // Bytes of it that are not poison.
     uint16_t free_buffer[CV_RING_BUFFERS];
     uint16_t given_back[CV_RING_BUFFERS];  // The kernel gets them at the next submission.
     uint32_t buffer_count, free_count, given_count, lent;
@@ -464,6 +466,7 @@ static bool receive_piece(struct sim_socket *socket) {
     uint32_t buffer = take_buffer(ring);
     memcpy(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES,
            socket->input.data + socket->input.head, length);
+    ring->filled[buffer] = (uint16_t)length;
     bytes_consume(&socket->input, length);
     // The pieces of a bundle are one completion: nothing comes between them.
     receive->length -= receive->is_multishot ? 0 : length;
@@ -525,6 +528,13 @@ static uint64_t send_digest(const struct operation *send) {
     return all;
 }
 
+static void watch_send(struct operation *send) {
+    if (send->is_armed) {
+        send->digest = send_digest(send);
+        send->has_digest = true;
+    }
+}
+
 static void send_bytes(struct sim_socket *socket, size_t length) {
     const struct operation *send = &socket->send;
     const struct iovec *vector = send->message == NULL ? &send->single : send->message->msg_iov;
@@ -556,7 +566,8 @@ static bool is_broken(const struct sim_socket *socket) {
 
 static void end_send(struct sim_socket *socket, int32_t error) {
     struct operation *send = &socket->send;
-    MUST(send->digest == send_digest(send), "bytes of a send changed before it was over");
+    MUST(!send->has_digest || send->digest == send_digest(send),
+         "bytes of a send changed before it was over");
     send->is_armed = false;
     bool is_whole = send->done == send->length;
     if (send->mode != CV_RING_SEND_QUIET || !is_whole) {
@@ -820,7 +831,6 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
     case SUBMIT_SEND:
         MUST(!socket->is_shut, "a send behind a shutdown on connection %u", socket->id);
         operation->length = send_length(operation);
-        operation->digest = send_digest(operation);
         MUST(operation->length > 0, "an empty send");
         arm(&socket->send, operation, "send", socket);
         if (operation->mode == CV_RING_SEND_QUIET || !sim_strikes(SIM_DELAY, 300)) {
@@ -828,6 +838,7 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
         } else {
             mark_ready(socket);
         }
+        watch_send(&socket->send);
         break;
     case SUBMIT_ZERO_COPY:
         MUST(!socket->send.is_armed, "two sends at once on connection %u", socket->id);
@@ -896,7 +907,7 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
     ring->sq_max = sim_may(SIM_SMALL_SQ) ? 1u << below(6) : CV_RING_SUBMISSIONS;
     ring->cq_max = sim_may(SIM_SMALL_CQ) ? 4u << below(5) : CV_RING_COMPLETIONS_MIN;
     ring->cq_room = 16384;
-    ring->cq = must(calloc(ring->cq_room, sizeof(*ring->cq)));
+    ring->cq = must(malloc(ring->cq_room * sizeof(*ring->cq)));
     ring->wake_at_ns = 0;
     ring->turned_ns = sim.now_ns;
     ring->features = (struct cv_ring_features){
@@ -1082,7 +1093,7 @@ void cv_ring_give_back(struct cv_ring *ring, uint32_t buffer) {
     MUST(buffer < ring->buffer_count && ring->holders[buffer] > 0, "buffer %u is given back twice",
          buffer);
     if (--ring->holders[buffer] == 0) {
-        memset(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES, POISON, CV_RING_BUFFER_BYTES);
+        memset(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES, POISON, ring->filled[buffer]);
         ring->given_back[ring->given_count++] = (uint16_t)buffer;
         ring->lent--;
     }
