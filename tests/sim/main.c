@@ -152,7 +152,7 @@ static bool fails(const struct sim_plan *plan) {
 // As the command that runs it again.
 static void describe(const struct sim_plan *plan) {
     const char *before = "";
-    printf("covet-sim --seed %llu --workers %u --clients %u --requests %u --faults ",
+    printf("build/covet-sim --seed %llu --workers %u --clients %u --requests %u --faults ",
            (unsigned long long)plan->seed, plan->worker_count, plan->client_count,
            plan->request_count);
     for (uint32_t i = 0; i < SIM_FAULT_COUNT; i++) {

@@ -17,7 +17,8 @@
 #include "sim/client.h"
 
 #define MS_NS 1000000ull
-#define DESCRIPTORS_MAX 900u
+#define DESCRIPTORS_MAX 900u  // A worker takes about half as many connections,
+#define DESCRIPTORS_FEW 64u   // which clients have to wait for in some runs.
 #define STEPS_MAX 4000000u
 #define IDLE_GRACE_MS 2000u
 
@@ -114,6 +115,18 @@ static void tell_all(enum cv_message_kind kind, uint64_t number) {
     }
 }
 
+// A worker has let go of a generation: nothing of it may still look at one of its route tables.
+static void check_pins(struct cv_routes *routes, uint32_t worker) {
+    if (routes->current->pins[worker].count != 0) {
+        sim_fail("worker %u has let go of a route table, and it is pinned", worker);
+    }
+    for (const struct cv_router *table = routes->retired; table != NULL; table = table->next) {
+        if (table->pins[worker].count != 0) {
+            sim_fail("worker %u has let go of a replaced route table, and it is pinned", worker);
+        }
+    }
+}
+
 static void listen_to_workers(void) {
     struct cv_message message;
     (void)sim_eventfd_take(world.eventfd);
@@ -123,8 +136,11 @@ static void listen_to_workers(void) {
         case CV_MESSAGE_READY:
             world.ready_count++;
             break;
-        case CV_MESSAGE_ADOPTED:
         case CV_MESSAGE_RELEASED:
+            check_pins(&((struct covet_app *)message.pointer)->routes, (uint32_t)message.number);
+            (void)cv_rollout_on_message(&world.rollout, &message);
+            break;
+        case CV_MESSAGE_ADOPTED:
         case CV_MESSAGE_LIMITS_TAKEN:
             (void)cv_rollout_on_message(&world.rollout, &message);
             break;
@@ -204,6 +220,9 @@ static void start(void) {
     sim_world = (struct sim_world_state){0};
     world.settings.limits = limits();
     world.settings.worker_count = count;
+    uint32_t descriptors_max = sim_random_chance(&sim.random, 200)
+                                   ? sim_random_between(&sim.random, 8, DESCRIPTORS_FEW)
+                                   : DESCRIPTORS_MAX;
     cv_mailbox_init(&world.mailbox);
     world.eventfd = sim_eventfd_create();
     if (cv_stats_create(&world.stats, NULL, count) != 0 ||
@@ -220,7 +239,7 @@ static void start(void) {
             .app = world.rollout.newest->app,
             .listener = &world.listener[i],
             .listener_count = 1,
-            .descriptors_max = DESCRIPTORS_MAX,
+            .descriptors_max = descriptors_max,
             .main_mailbox = &world.mailbox,
             .main_eventfd = world.eventfd,
             .all = world.rollout.worker,
