@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/context.h"
 #include "base/compiler.h"
 #include "sim/kernel.h"
 #include "sim/pattern.h"
@@ -15,6 +16,7 @@
 #define TIMER_LATE_MS_MAX 100u  // Time passes between two turns of a worker.
 
 static unsigned pending;
+static const struct cv_pool *pools[COVET_WORKERS_MAX];
 
 struct stream {
     uint64_t nonce;
@@ -275,6 +277,12 @@ static int add(struct covet_app *app, unsigned methods, const char *pattern,
     return covet_route_with(app, &options);
 }
 
+static int on_worker(struct covet_worker *worker, void *context) {
+    (void)context;
+    pools[covet_worker_index(worker)] = worker->env->pool;
+    return 0;
+}
+
 int sim_application_init(struct covet_app *app) {
     static const struct {
         unsigned methods;
@@ -300,7 +308,7 @@ int sim_application_init(struct covet_app *app) {
             return status;
         }
     }
-    return 0;
+    return covet_on_worker(app, on_worker, NULL, pools);
 }
 
 void sim_application_swap(struct covet_app *app) {
@@ -310,6 +318,10 @@ void sim_application_swap(struct covet_app *app) {
     if (status != 0 && status != -EAGAIN) {
         sim_fail("a route cannot be replaced: %d", status);
     }
+}
+
+const struct cv_pool *sim_application_pool(uint32_t worker) {
+    return pools[worker];
 }
 
 unsigned sim_application_pending(void) {

@@ -14,13 +14,19 @@
 #ifndef SIM_APPLICATION_H
 #define SIM_APPLICATION_H
 
+#include <stdint.h>
+
 struct covet_app;
+struct cv_pool;
 
 // Registers the routes: the init function of a generation.
 int sim_application_init(struct covet_app *app);
 
 // Replaces the route /swap/N of an application that is served.
 void sim_application_swap(struct covet_app *app);
+
+// A worker's memory. Borrowed until it is destroyed.
+const struct cv_pool *sim_application_pool(uint32_t worker);
 
 // Requests that a handler has in hand. 0 when a run is over.
 unsigned sim_application_pending(void);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/compiler.h"
+#include "net/limits.h"
 #include "sim/kernel.h"
 #include "sim/pattern.h"
 #include "sim/text.h"
@@ -23,6 +24,12 @@
 // Less than every time-out of the server; a client that was quiet for longer may be closed.
 #define PATIENCE_NS (900 * MS_NS)
 #define SLOW_NS (4000 * MS_NS)
+// How much later than due a time-out may be: timers share wake-ups, operations are delayed.
+#define LATE_NS (250 * MS_NS)
+// Turns of its worker, and time in the listener's queue, after which a client is being starved.
+#define TURNS_MAX 300u
+#define QUEUED_NS_MAX (2000 * MS_NS)
+#define STALLED_WINDOW_BYTES 4096u
 
 enum kind {
     HELLO,
@@ -70,10 +77,18 @@ struct sim_client {
     bool has_ended, has_erred;
     bool was_late;  // Quiet for so long that the server may have given up.
     bool is_slow, is_tiny, is_small;
+    bool stalls;                       // It will stop for good,
+    bool is_unread;                    // in the middle of an answer, not of a request.
+    bool is_stalled;                   // It has,
+    uint64_t may_end_ns, must_end_ns;  // and that is when the server gives up.
     uint64_t wake_at_ns;
     uint64_t progress_ns;  // When bytes of ours last went out, or an answer was complete.
     uint64_t begun_ns;     // When the connection was made.
-    uint64_t asked_ns;     // When what is being sent was begun.
+    uint64_t asked_ns;     // When what is being sent was begun,
+    uint64_t first_ns;     // and its first byte went out.
+    uint64_t answered_ns;  // When the last answer was complete; 0: none was.
+    uint64_t served_turn;  // The worker's turn at which bytes last went either way.
+    size_t head_bytes;     // Of the request written last, in what it had to send then.
 };
 
 struct sim_world_state sim_world;
@@ -131,11 +146,13 @@ static void put_body(struct sim_client *client, const struct expectation *expect
     }
     if (is_chunked) {
         put(client, "Transfer-Encoding: chunked\r\n\r\n");
+        client->head_bytes = client->output_length;
         put_chunked(client, count, expected->nonce);
     } else {
         put(client, "Content-Length: ");
         put_number(client, count, 10);
         put(client, "\r\n\r\n");
+        client->head_bytes = client->output_length;
         put_pattern(client, count, expected->nonce, 0);
     }
 }
@@ -198,7 +215,7 @@ static void write_request(struct sim_client *client) {
         .nonce = sim_random_below(&sim.random, 1000000000),
         .is_old = sim_random_chance(&sim.random, 10),
     };
-    if (sim_strikes(SIM_BAD_REQUEST, 10)) {
+    if (!client->stalls && sim_strikes(SIM_BAD_REQUEST, 10)) {
         put_bad(client, expected);
         return;
     }
@@ -228,6 +245,7 @@ static void write_request(struct sim_client *client) {
         put_body(client, expected, count);
     } else {
         put(client, "\r\n");
+        client->head_bytes = client->output_length;
     }
     sim_event(path, expected->nonce, count);
     if (expected->kind == UPLOAD) {
@@ -262,7 +280,7 @@ static void finish_answer(struct sim_client *client) {
     client->expected_count--;
     client->state = IN_HEAD;
     client->head_length = 0;
-    client->progress_ns = sim.now_ns;
+    client->progress_ns = client->answered_ns = sim.now_ns;
     sim_world.answers++;
     sim_event("answered", expected->kind, expected->nonce);
 }
@@ -466,13 +484,18 @@ static void begin(struct sim_client *client) {
     client->head_length = 0;
     client->closes = client->has_ended = client->has_erred = client->was_late = false;
     client->is_refused = false;
-    client->is_slow = sim_strikes(SIM_SLOW, 50);
-    client->is_tiny = sim_strikes(SIM_TINY_PIECES, 20);
-    client->is_small = sim_random_chance(&sim.random, 100);
+    client->stalls = sim_strikes(SIM_STALL, 100);
+    client->is_unread = client->stalls && sim_random_chance(&sim.random, 200);
+    client->is_stalled = false;
+    client->is_slow = !client->stalls && sim_strikes(SIM_SLOW, 50);
+    client->is_tiny = !client->stalls && sim_strikes(SIM_TINY_PIECES, 20);
+    client->is_small = !client->stalls && sim_random_chance(&sim.random, 100);
+    client->depth = client->stalls ? 1 : client->depth;
     client->progress_ns = client->begun_ns = sim.now_ns;
-    sim_socket_set_window(client->socket, client->is_small
-                                              ? sim_random_between(&sim.random, 1, 2000)
-                                              : sim_random_between(&sim.random, 4096, 400000));
+    client->answered_ns = client->served_turn = 0;
+    uint32_t window = client->is_small ? sim_random_between(&sim.random, 1, 2000)
+                                       : sim_random_between(&sim.random, 4096, 400000);
+    sim_socket_set_window(client->socket, client->is_unread ? STALLED_WINDOW_BYTES : window);
 }
 
 static void leave(struct sim_client *client, bool reset) {
@@ -511,18 +534,65 @@ static void on_end(struct sim_client *client) {
     leave(client, false);
 }
 
+// Works out when the server is to end the connection of a client that from now on sends nothing,
+// `sent` bytes of a request being out: not before any moment at which its deadline can have begun,
+// and not much later than the last.
+static void stall_request(struct sim_client *client, size_t sent) {
+    const struct cv_limits *limits = sim_world.limits;
+    uint64_t accepted_ns = sim_socket_accepted_ns(client->socket);
+    uint64_t first_ns = client->answered_ns == 0 ? accepted_ns : client->first_ns;
+    uint64_t last_ns = first_ns;
+    uint64_t least_ms = limits->header_timeout_ms;
+    uint64_t most_ms = least_ms;
+    if (accepted_ns == 0) {
+        return;
+    }
+    if (sent == 0 && client->answered_ns != 0) {
+        last_ns = client->answered_ns;
+        least_ms = most_ms = limits->idle_timeout_ms;
+    } else if (sent >= client->head_bytes) {
+        // Its rate is not looked at in the first window, nor while the handler pauses.
+        first_ns = client->first_ns;
+        last_ns = sim.now_ns;
+        least_ms = 2 * (uint64_t)limits->body_grace_ms;
+        most_ms = 3 * (uint64_t)limits->body_grace_ms + limits->linger_timeout_ms;
+    }
+    client->is_stalled = true;
+    client->may_end_ns = first_ns + (least_ms - 1) * MS_NS;  // Deadlines are whole milliseconds.
+    client->must_end_ns = last_ns + most_ms * MS_NS + LATE_NS;
+}
+
+// It takes nothing more of an answer. Whether the peer still reads bytes that are sent without a
+// copy is looked at once in a time-out.
+static void stall_answer(struct sim_client *client) {
+    client->is_stalled = true;
+    client->may_end_ns = 0;
+    client->must_end_ns =
+        sim.now_ns + 2 * (uint64_t)sim_world.limits->write_timeout_ms * MS_NS + LATE_NS;
+}
+
 static void send_some(struct sim_client *client) {
     size_t left = client->output_length - client->output_sent;
     size_t length = left;
-    if (client->is_tiny) {
+    bool is_last = client->stalls && !client->is_unread && sim_random_chance(&sim.random, 50);
+    if (is_last) {
+        length =
+            sim_random_chance(&sim.random, 300) ? 0 : sim_random_below(&sim.random, (uint32_t)left);
+    } else if (client->is_tiny) {
         length = 1;
     } else if (!sim_random_chance(&sim.random, 700)) {
         length = sim_random_size(&sim.random, (uint32_t)left);
     }
     length = sim_socket_send(client->socket, client->output + client->output_sent, length);
-    client->output_sent += length;
     if (length > 0) {
         client->progress_ns = sim.now_ns;
+        client->first_ns = client->output_sent == 0 ? sim.now_ns : client->first_ns;
+        client->served_turn = sim_socket_turns(client->socket);
+    }
+    client->output_sent += length;
+    if (is_last) {
+        stall_request(client, client->output_sent);
+        return;
     }
     if (client->output_sent == client->output_length) {
         client->output_length = client->output_sent = 0;
@@ -559,6 +629,38 @@ static void take_some(struct sim_client *client) {
         at += take(client, data + at, length - at);
     }
     sim_socket_consume(client->socket, length);
+    client->served_turn = sim_socket_turns(client->socket);
+    if (client->is_unread && client->body_left > STALLED_WINDOW_BYTES &&
+        (client->state == IN_BODY || client->state == IN_CHUNK)) {
+        stall_answer(client);
+    }
+}
+
+static void await_end(struct sim_client *client) {
+    client->was_late = client->was_late || sim.now_ns >= client->may_end_ns || sim_world.is_ending;
+    if (!client->is_unread) {
+        take_some(client);
+    } else if (sim_socket_is_ended(client->socket) || sim_socket_is_reset(client->socket)) {
+        leave(client, true);
+    }
+    if (client->socket != NULL && sim.now_ns > client->must_end_ns && !sim_world.is_ending) {
+        wrong(client, "it stopped long ago, and is still connected");
+    }
+}
+
+// A client that has asked and reads is answered soon, whatever the others do.
+static void check_starvation(const struct sim_client *client) {
+    enum kind kind = client->expected[client->expected_first].kind;
+    bool is_quick = kind != LATER && kind != ACROSS && !(kind == UPLOAD && sim_may(SIM_SLOW));
+    if (sim_socket_accepted_ns(client->socket) == 0) {
+        if (sim.now_ns - client->begun_ns > QUEUED_NS_MAX && !sim_world.is_crowded) {
+            wrong(client, "nobody accepts its connection");
+        }
+    } else if (client->expected_count > 0 && client->output_length == 0 && is_quick &&
+               !client->is_slow && !sim_socket_is_full(client->socket) &&
+               sim_socket_turns(client->socket) - client->served_turn > TURNS_MAX) {
+        wrong(client, "others are served, and it is not");
+    }
 }
 
 // Who only waits for answers is never late, however long they take.
@@ -583,11 +685,16 @@ static void step(struct sim_client *client) {
         }
         return;
     }
-    client->was_late = client->was_late || is_late(client);
     if (sim_strikes(SIM_ABORT, 2)) {
         leave(client, sim_random_chance(&sim.random, 500));
         return;
     }
+    if (client->is_stalled) {
+        await_end(client);
+        return;
+    }
+    client->was_late = client->was_late || is_late(client);
+    check_starvation(client);
     if (client->output_length == 0 && client->requests_left > 0 && !client->has_ended) {
         if (sim_world.is_enough) {
             client->requests_left = 0;
@@ -610,6 +717,9 @@ static void step(struct sim_client *client) {
 }
 
 static uint64_t wake_at_ns(const struct sim_client *client) {
+    if (client->socket != NULL && client->is_stalled && client->must_end_ns >= sim.now_ns) {
+        return client->must_end_ns + 1;
+    }
     return client->wake_at_ns > sim.now_ns ? client->wake_at_ns : UINT64_MAX;
 }
 

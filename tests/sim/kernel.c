@@ -77,6 +77,7 @@ struct sim_socket {
     bool input_ended, input_reset;
     struct bytes output;  // To the client.
     size_t window;
+    uint64_t accepted_ns, first_turn;
     bool output_ended, output_reset;
     struct loan loan[LOANS_MAX];
     uint32_t loan_count;
@@ -115,6 +116,7 @@ struct cv_ring {
     uint32_t cq_head, cq_count, cq_max, cq_room;
     uint32_t overflows;
     uint64_t enters;
+    uint64_t turns;
     uint64_t wake_at_ns;
     uint64_t turned_ns;  // When its last turn was.
     bool is_awake;  // The last wait ended at once: what the turn did with it decides the next one.
@@ -553,6 +555,9 @@ static void send_bytes(struct sim_socket *socket, size_t length) {
         skip = 0;
     }
     socket->send.done += length;
+    if (length > 0) {
+        sim_event("sends", socket->id, length);
+    }
 }
 
 static size_t send_room(const struct sim_socket *socket) {
@@ -634,6 +639,8 @@ static int take_waiting(struct sim_socket *listener, struct cv_ring *ring) {
     memmove(&listener->queue[0], &listener->queue[1],
             listener->queue_count * sizeof(*listener->queue));
     socket->ring = ring;
+    socket->accepted_ns = sim.now_ns;
+    socket->first_turn = ring->turns;
     int descriptor = descriptor_create(socket);
     sim_event("accepted", socket->id, (uint64_t)descriptor);
     return descriptor;
@@ -1028,6 +1035,7 @@ static bool is_busy(const struct cv_ring *ring) {
 int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
     assert_owner(ring);
     MUST(ring->is_enabled, "a wait on a ring that is not enabled");
+    ring->turns++;
     if (ring->cq_count == 0 || ring->sq_count > 0) {
         ring->enters++;
     }
@@ -1180,6 +1188,15 @@ uint64_t sim_ring_wake_at_ns(uint32_t worker) {
     return kernel.ring[worker]->wake_at_ns;
 }
 
+void sim_ring_check(uint32_t worker) {
+    struct cv_ring *ring = kernel.ring[worker];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < ring->cq_count && ring->lent > 0; i++) {
+        count += cq_at(ring, i)->buffer != CV_RING_NO_BUFFER;
+    }
+    MUST(ring->lent == count, "%u receive buffers are kept behind a turn", ring->lent - count);
+}
+
 static bool is_closing(const struct cv_ring *ring, const struct sim_socket *socket) {
     for (uint32_t i = 0; i < ring->sq_count; i++) {
         if (ring->sq[i].kind == SUBMIT_CLOSE && ring->sq[i].descriptor == socket->descriptor) {
@@ -1301,6 +1318,18 @@ bool sim_socket_is_reset(const struct sim_socket *socket) {
 
 bool sim_socket_was_struck(const struct sim_socket *socket) {
     return socket->is_struck;
+}
+
+bool sim_socket_is_full(const struct sim_socket *socket) {
+    return socket->output.length >= socket->window;
+}
+
+uint64_t sim_socket_accepted_ns(const struct sim_socket *socket) {
+    return socket->accepted_ns;
+}
+
+uint64_t sim_socket_turns(const struct sim_socket *socket) {
+    return socket->ring != NULL ? socket->ring->turns - socket->first_turn : 0;
 }
 
 uint32_t sim_socket_id(const struct sim_socket *socket) {

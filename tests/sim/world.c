@@ -204,10 +204,16 @@ static void enter_worker(uint32_t index) {
 static void run_worker(uint32_t index) {
     struct cv_worker *worker = world.rollout.worker[index];
     sim.current = (int)index;
-    if (cv_worker_turn(worker, UINT64_MAX) == CV_WORKER_ENDED) {
+    bool has_ended = cv_worker_turn(worker, UINT64_MAX) == CV_WORKER_ENDED;
+    sim_ring_check(index);
+    if (has_ended) {
         sim_event("ended", index, 0);
         cv_worker_leave(worker);
         sim_ring_end(index);
+        size_t held = cv_pool_held_bytes(sim_application_pool(index));
+        if (held != 0) {
+            sim_fail("worker %u has ended, and its pool holds %zu bytes", index, held);
+        }
         world.has_ended[index] = true;
         world.ended_count++;
     }
@@ -217,12 +223,13 @@ static void run_worker(uint32_t index) {
 static void start(void) {
     uint32_t count = sim.plan.worker_count;
     world = (struct world){0};
-    sim_world = (struct sim_world_state){0};
     world.settings.limits = limits();
     world.settings.worker_count = count;
-    uint32_t descriptors_max = sim_random_chance(&sim.random, 200)
-                                   ? sim_random_between(&sim.random, 8, DESCRIPTORS_FEW)
-                                   : DESCRIPTORS_MAX;
+    bool is_crowded = sim_random_chance(&sim.random, 200);
+    uint32_t descriptors_max =
+        is_crowded ? sim_random_between(&sim.random, 8, DESCRIPTORS_FEW) : DESCRIPTORS_MAX;
+    sim_world =
+        (struct sim_world_state){.limits = &world.settings.limits, .is_crowded = is_crowded};
     cv_mailbox_init(&world.mailbox);
     world.eventfd = sim_eventfd_create();
     if (cv_stats_create(&world.stats, NULL, count) != 0 ||
