@@ -1062,7 +1062,7 @@ void cv_ring_submit(struct cv_ring *ring) {
 }
 
 bool cv_ring_is_settled(const struct cv_ring *ring) {
-    return ring->all_submitted && ring->sq_count == 0 && ring->cq_count == 0;
+    return ring->all_submitted && ring->cq_count == 0;
 }
 
 uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, uint32_t count_max) {
