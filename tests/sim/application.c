@@ -99,6 +99,9 @@ static void begin(struct covet_request *request, struct covet_response *response
     covet_request_defer(request);
     covet_request_on_abort(request, on_abort, NULL);
     covet_response_on_drain(response, pour, stream);
+    if (!is_known && sim_random_chance(&sim.random, 100)) {
+        (void)covet_response_trailer(response, "X-Trailer", "1");
+    }
     if (covet_response_begin(response, "application/octet-stream",
                              is_known ? stream->count : COVET_LENGTH_UNKNOWN) == 0) {
         pour(request, response, stream);
@@ -266,6 +269,64 @@ static void upload(struct covet_request *request, struct covet_response *respons
     }
 }
 
+// Both ways at once.
+struct relay {
+    uint64_t nonce;
+    uint64_t at;
+    bool is_paused;
+};
+
+static void go_on(struct covet_request *request, struct covet_response *response, void *context) {
+    struct relay *relay = context;
+    (void)response;
+    if (relay->is_paused) {
+        relay->is_paused = false;
+        covet_request_pause_body(request, false);
+    }
+}
+
+static void pass_on(struct covet_request *request, const void *data, size_t length, bool last,
+                    void *context) {
+    struct relay *relay = context;
+    struct covet_response *response = covet_request_response(request);
+    if (relay->is_paused) {
+        sim_fail("a body goes on while it is paused");
+    }
+    if (!sim_pattern_is(data, length, relay->nonce, relay->at)) {
+        sim_fail("a handler got other bytes than were sent");
+    }
+    relay->at += length;
+    int64_t queued = length > 0 ? covet_response_write(response, data, length) : 0;
+    if (queued < 0) {
+        return;  // on_abort has been called, or will be.
+    }
+    if (last) {
+        pending--;
+        (void)covet_response_end(response);
+    } else if (queued > COVET_HIGH_WATER_BYTES) {
+        relay->is_paused = true;
+        covet_request_pause_body(request, true);
+    }
+}
+
+static void relay_body(struct covet_request *request, struct covet_response *response) {
+    struct relay *relay = covet_request_alloc(request, sizeof(*relay));
+    int64_t length = covet_request_content_length(request);
+    if (relay == NULL) {
+        (void)covet_response_error(response, 503);
+        return;
+    }
+    *relay = (struct relay){.nonce = number(request, "nonce")};
+    pending++;
+    covet_request_on_abort(request, on_abort, NULL);
+    covet_response_on_drain(response, go_on, relay);
+    if (covet_request_on_body(request, pass_on, relay) != 0) {
+        sim_fail("a body cannot be streamed");
+    }
+    (void)covet_response_begin(response, "application/octet-stream",
+                               length >= 0 ? (uint64_t)length : COVET_LENGTH_UNKNOWN);
+}
+
 static void early(struct covet_request *request, struct covet_response *response) {
     say(request, response, "early");
 }
@@ -300,6 +361,7 @@ int sim_application_init(struct covet_app *app) {
         {COVET_POST, "/echo/{nonce:int}", echo, 0},
         {COVET_POST, "/upload/{nonce:int}", upload, 1},
         {COVET_POST, "/early/{nonce:int}", early, 1},
+        {COVET_POST, "/relay/{nonce:int}", relay_body, 1},
     };
     for (size_t i = 0; i < CV_ARRAY_COUNT(routes); i++) {
         int status = add(app, routes[i].methods, routes[i].pattern, routes[i].handler,

@@ -3,7 +3,7 @@
 //
 //   GET  /hello/N            "hello N"                    at once, copied
 //   GET  /bytes/N/COUNT      the pattern of N             at once, from the request's memory
-//   GET  /stream/N/COUNT     the same, in chunks, as fast as it is taken
+//   GET  /stream/N/COUNT     the same, in chunks, as fast as it is taken; with trailers at times
 //   GET  /known/N/COUNT      the same, streamed with its length known
 //   GET  /later/N/MS         "later N"                    after that time
 //   GET  /across/N           "across N"                   by way of another worker
@@ -11,6 +11,7 @@
 //   POST /echo/N             the body
 //   POST /upload/N           "took COUNT"                 the body looked at as it comes
 //   POST /early/N            "early N"                    before the body
+//   POST /relay/N            the body                     streamed out as it comes in
 #ifndef SIM_APPLICATION_H
 #define SIM_APPLICATION_H
 

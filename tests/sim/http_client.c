@@ -43,6 +43,7 @@ enum kind {
     ECHO,
     UPLOAD,
     EARLY,
+    RELAY,
     MISSING,
     BAD,
     KIND_COUNT,
@@ -167,8 +168,8 @@ static enum kind choose_kind(void) {
     static const struct {
         enum kind kind;
         uint32_t weight;
-    } all[] = {{HELLO, 400}, {SWAP, 60},  {BYTES, 120}, {STREAM, 60}, {KNOWN, 40},  {LATER, 20},
-               {ACROSS, 50}, {ECHO, 120}, {UPLOAD, 80}, {EARLY, 20},  {MISSING, 30}};
+    } all[] = {{HELLO, 350}, {RELAY, 50},  {SWAP, 60},  {BYTES, 120}, {STREAM, 60}, {KNOWN, 40},
+               {LATER, 20},  {ACROSS, 50}, {ECHO, 120}, {UPLOAD, 80}, {EARLY, 20},  {MISSING, 30}};
     uint32_t at = sim_random_below(&sim.random, 1000);
     for (size_t i = 0; i < CV_ARRAY_COUNT(all); i++) {
         if (at < all[i].weight) {
@@ -180,9 +181,9 @@ static enum kind choose_kind(void) {
 }
 
 static const char *const paths[KIND_COUNT] = {
-    [HELLO] = "/hello",   [SWAP] = "/swap",   [BYTES] = "/bytes",    [STREAM] = "/stream",
-    [KNOWN] = "/known",   [LATER] = "/later", [ACROSS] = "/across",  [ECHO] = "/echo",
-    [UPLOAD] = "/upload", [EARLY] = "/early", [MISSING] = "/missing"};
+    [HELLO] = "/hello",   [SWAP] = "/swap",   [BYTES] = "/bytes",   [STREAM] = "/stream",
+    [KNOWN] = "/known",   [LATER] = "/later", [ACROSS] = "/across", [ECHO] = "/echo",
+    [UPLOAD] = "/upload", [EARLY] = "/early", [RELAY] = "/relay",   [MISSING] = "/missing"};
 
 static void put_bad(struct sim_client *client, struct expectation *expected) {
     static const char *const all[] = {
@@ -200,11 +201,11 @@ static void put_bad(struct sim_client *client, struct expectation *expected) {
 }
 
 static bool is_pattern(enum kind kind) {
-    return kind == BYTES || kind == STREAM || kind == KNOWN || kind == ECHO;
+    return kind == BYTES || kind == STREAM || kind == KNOWN || kind == ECHO || kind == RELAY;
 }
 
 static bool takes_body(enum kind kind) {
-    return kind == ECHO || kind == UPLOAD || kind == EARLY;
+    return kind == ECHO || kind == UPLOAD || kind == EARLY || kind == RELAY;
 }
 
 static void write_request(struct sim_client *client) {

@@ -658,6 +658,11 @@ static void progress_accept(struct sim_socket *listener) {
             end_operation(listener, accept, below(2) == 0 ? -EMFILE : -ENFILE);
             return;
         }
+        if (sim_strikes(SIM_ABORT, 20)) {
+            // Another client was gone before it was accepted.
+            end_operation(listener, accept, -ECONNABORTED);
+            return;
+        }
         int descriptor = take_waiting(listener, listener->ring);
         bool more = accept->is_multishot && goes_on(listener->ring);
         accept->is_armed = more;
@@ -784,6 +789,10 @@ static void submit_zero_copy(struct sim_socket *socket, const struct operation *
     }
     if (length == 0) {
         post_result(ring, send->user_data, -EAGAIN);
+        return;
+    }
+    if (sim_strikes(SIM_NO_ZERO_COPY, 100)) {
+        post_result(ring, send->user_data, below(2) == 0 ? -ENOMEM : -EOPNOTSUPP);
         return;
     }
     if (length > 1 && sim_strikes(SIM_SHORT_SEND, 100)) {

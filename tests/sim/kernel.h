@@ -41,7 +41,8 @@
     X(ROUTES, "routes are replaced") \
     X(DRAIN, "the server drains in the middle") \
     X(STOP, "the server is stopped in the middle") \
-    X(STALL, "a client stops sending, asking or reading for good")
+    X(STALL, "a client stops sending, asking or reading for good") \
+    X(NO_ZERO_COPY, "a zero-copy send is refused")
 
 enum sim_fault {
 #define SIM_FAULT_ENUM(name, help) SIM_##name,

@@ -69,10 +69,10 @@ struct sim_plan sim_plan_of(uint64_t seed, uint32_t request_count) {
     return plan;
 }
 
-static struct cv_limits limits(void) {
+static struct cv_limits limits(uint32_t idle_timeout_ms) {
     return (struct cv_limits){
         .header_timeout_ms = 2000,
-        .idle_timeout_ms = sim_random_between(&sim.random, 1000, 5000),
+        .idle_timeout_ms = idle_timeout_ms,
         .body_grace_ms = 1500,
         .body_rate_min = 100,
         .write_timeout_ms = 5000,
@@ -160,6 +160,10 @@ static void reload(void) {
         if (cv_rollout_adopt(&world.rollout, make_generation()) != 0) {
             sim_fail("a generation was refused");
         }
+        struct cv_limits fresh = limits(world.settings.limits.idle_timeout_ms);
+        if (cv_rollout_set_limits(&world.rollout, &fresh) != 0) {
+            sim_fail("the simulation itself is out of memory");
+        }
     }
 }
 
@@ -223,7 +227,7 @@ static void run_worker(uint32_t index) {
 static void start(void) {
     uint32_t count = sim.plan.worker_count;
     world = (struct world){0};
-    world.settings.limits = limits();
+    world.settings.limits = limits(sim_random_between(&sim.random, 1000, 5000));
     world.settings.worker_count = count;
     bool is_crowded = sim_random_chance(&sim.random, 200);
     uint32_t descriptors_max =
