@@ -89,7 +89,6 @@ struct sim_client {
     uint64_t asked_ns;     // When what is being sent was begun,
     uint64_t first_ns;     // and its first byte went out.
     uint64_t answered_ns;  // When the last answer was complete; 0: none was.
-    uint64_t served_turn;  // The worker's turn at which bytes last went either way.
     size_t head_bytes;     // Of the request written last, in what it had to send then.
 };
 
@@ -494,7 +493,7 @@ static void begin(struct sim_client *client) {
     client->is_small = !client->stalls && sim_random_chance(&sim.random, 100);
     client->depth = client->stalls ? 1 : client->depth;
     client->progress_ns = client->begun_ns = sim.now_ns;
-    client->answered_ns = client->served_turn = 0;
+    client->answered_ns = 0;
     uint32_t window = client->is_small ? sim_random_between(&sim.random, 1, 2000)
                                        : sim_random_between(&sim.random, 4096, 400000);
     sim_socket_set_window(client->socket, client->is_unread ? STALLED_WINDOW_BYTES : window);
@@ -589,7 +588,6 @@ static void send_some(struct sim_client *client) {
     if (length > 0) {
         client->progress_ns = sim.now_ns;
         client->first_ns = client->output_sent == 0 ? sim.now_ns : client->first_ns;
-        client->served_turn = sim_socket_turns(client->socket);
     }
     client->output_sent += length;
     if (is_last) {
@@ -631,7 +629,6 @@ static void take_some(struct sim_client *client) {
         at += take(client, data + at, length - at);
     }
     sim_socket_consume(client->socket, length);
-    client->served_turn = sim_socket_turns(client->socket);
     if (client->is_unread && client->body_left > STALLED_WINDOW_BYTES &&
         (client->state == IN_BODY || client->state == IN_CHUNK)) {
         stall_answer(client);
@@ -662,7 +659,7 @@ static void check_starvation(const struct sim_client *client) {
         }
     } else if (client->expected_count > 0 && client->output_length == 0 && is_quick &&
                !client->is_slow && !sim_socket_is_full(client->socket) &&
-               sim_socket_turns(client->socket) - client->served_turn > turns_max) {
+               sim_socket_idle_turns(client->socket) > turns_max) {
         wrong(client, "others are served, and it is not");
     }
 }

@@ -40,6 +40,7 @@ struct operation {
     bool is_armed;
     bool is_multishot;
     bool is_poll_first;
+    bool is_zero_copy;
     bool is_doomed;  // A cancel came too late: it completes at the next chance, whatever it did.
     enum cv_ring_send_mode mode;
     uint64_t user_data;
@@ -77,7 +78,7 @@ struct sim_socket {
     bool input_ended, input_reset;
     struct bytes output;  // To the client.
     size_t window;
-    uint64_t accepted_ns, first_turn;
+    uint64_t accepted_ns, moved_turn;
     bool output_ended, output_reset;
     struct loan loan[LOANS_MAX];
     uint32_t loan_count;
@@ -289,6 +290,12 @@ static void mark_ready(struct sim_socket *socket) {
     }
 }
 
+static void note_moved(struct sim_socket *socket) {
+    if (socket->ring != NULL) {
+        socket->moved_turn = socket->ring->turns;
+    }
+}
+
 static void strike(struct sim_socket *socket) {
     socket->is_struck = true;
     socket->input_reset = socket->output_reset = true;
@@ -469,6 +476,7 @@ static bool receive_piece(struct sim_socket *socket) {
     memcpy(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES,
            socket->input.data + socket->input.head, length);
     ring->filled[buffer] = (uint16_t)length;
+    note_moved(socket);
     bytes_consume(&socket->input, length);
     // The pieces of a bundle are one completion: nothing comes between them.
     receive->length -= receive->is_multishot ? 0 : length;
@@ -556,6 +564,7 @@ static void send_bytes(struct sim_socket *socket, size_t length) {
     }
     socket->send.done += length;
     if (length > 0) {
+        note_moved(socket);
         sim_event("sends", socket->id, length);
     }
 }
@@ -583,6 +592,45 @@ static void end_send(struct sim_socket *socket, int32_t error) {
     release_if_over(socket);
 }
 
+// What it can of a send without a copy: it goes out once, and its memory is lent until the peer has
+// it.
+static void send_zero_copy(struct sim_socket *socket) {
+    struct operation *send = &socket->send;
+    size_t length = CV_MIN(send->length, send_room(socket));
+    if (socket->loan_count == LOANS_MAX) {
+        end_send(socket, -ENOBUFS);
+        return;
+    }
+    if (sim_strikes(SIM_NO_ZERO_COPY, 100)) {
+        end_send(socket, below(2) == 0 ? -ENOMEM : -EOPNOTSUPP);
+        return;
+    }
+    if (length == 0) {
+        if (send->is_doomed) {
+            end_send(socket, -ECANCELED);
+        }
+        return;
+    }
+    if (length > 1 && sim_strikes(SIM_SHORT_SEND, 100)) {
+        length = sim_random_size(&sim.random, (uint32_t)length);
+    }
+    socket->loan[socket->loan_count++] = (struct loan){
+        .user_data = send->user_data,
+        .data = send->single.iov_base,
+        .length = length,
+        .digest = digest(send->single.iov_base, length),
+        .is_copied = below(20) == 0,
+    };
+    send_bytes(socket, length);
+    send->is_armed = false;
+    post(socket->ring, (struct cv_completion){.user_data = send->user_data,
+                                              .result = (int32_t)length,
+                                              .buffer = CV_RING_NO_BUFFER,
+                                              .more = true});
+    mark_ready(socket);
+    release_if_over(socket);
+}
+
 static void progress_send(struct sim_socket *socket) {
     struct operation *send = &socket->send;
     if (!send->is_armed) {
@@ -590,6 +638,10 @@ static void progress_send(struct sim_socket *socket) {
     }
     if (is_broken(socket)) {
         end_send(socket, socket->input_reset ? -ECONNRESET : -EPIPE);
+        return;
+    }
+    if (send->is_zero_copy) {
+        send_zero_copy(socket);
         return;
     }
     size_t length = CV_MIN(send->length - send->done, send_room(socket));
@@ -640,7 +692,7 @@ static int take_waiting(struct sim_socket *listener, struct cv_ring *ring) {
             listener->queue_count * sizeof(*listener->queue));
     socket->ring = ring;
     socket->accepted_ns = sim.now_ns;
-    socket->first_turn = ring->turns;
+    note_moved(socket);
     int descriptor = descriptor_create(socket);
     sim_event("accepted", socket->id, (uint64_t)descriptor);
     return descriptor;
@@ -780,41 +832,6 @@ static void submit_message(struct cv_ring *ring, const struct submission *submis
     }
 }
 
-static void submit_zero_copy(struct sim_socket *socket, const struct operation *send) {
-    struct cv_ring *ring = socket->ring;
-    size_t length = CV_MIN(send->single.iov_len, send_room(socket));
-    if (is_broken(socket) || socket->loan_count == LOANS_MAX) {
-        post_result(ring, send->user_data, is_broken(socket) ? -EPIPE : -ENOBUFS);
-        return;
-    }
-    if (length == 0) {
-        post_result(ring, send->user_data, -EAGAIN);
-        return;
-    }
-    if (sim_strikes(SIM_NO_ZERO_COPY, 100)) {
-        post_result(ring, send->user_data, below(2) == 0 ? -ENOMEM : -EOPNOTSUPP);
-        return;
-    }
-    if (length > 1 && sim_strikes(SIM_SHORT_SEND, 100)) {
-        length = sim_random_size(&sim.random, (uint32_t)length);
-    }
-    if (!socket->is_abandoned) {
-        bytes_append(&socket->output, send->single.iov_base, length);
-    }
-    socket->loan[socket->loan_count++] = (struct loan){
-        .user_data = send->user_data,
-        .data = send->single.iov_base,
-        .length = length,
-        .digest = digest(send->single.iov_base, length),
-        .is_copied = below(20) == 0,
-    };
-    post(ring, (struct cv_completion){.user_data = send->user_data,
-                                      .result = (int32_t)length,
-                                      .buffer = CV_RING_NO_BUFFER,
-                                      .more = true});
-    mark_ready(socket);
-}
-
 static void arm(struct operation *place, const struct operation *operation, const char *what,
                 const struct sim_socket *socket) {
     MUST(!place->is_armed, "two %ss at once on connection %u", what, socket->id);
@@ -845,8 +862,10 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
         mark_ready(socket);
         break;
     case SUBMIT_SEND:
+    case SUBMIT_ZERO_COPY:
         MUST(!socket->is_shut, "a send behind a shutdown on connection %u", socket->id);
         operation->length = send_length(operation);
+        operation->is_zero_copy = submission->kind == SUBMIT_ZERO_COPY;
         MUST(operation->length > 0, "an empty send");
         arm(&socket->send, operation, "send", socket);
         if (operation->mode == CV_RING_SEND_QUIET || !sim_strikes(SIM_DELAY, 300)) {
@@ -855,10 +874,6 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
             mark_ready(socket);
         }
         watch_send(&socket->send);
-        break;
-    case SUBMIT_ZERO_COPY:
-        MUST(!socket->send.is_armed, "two sends at once on connection %u", socket->id);
-        submit_zero_copy(socket, operation);
         break;
     case SUBMIT_READ:
         MUST(socket->kind == KIND_EVENT, "a read of what may block: it starts an io-wq thread");
@@ -1286,6 +1301,7 @@ size_t sim_socket_send(struct sim_socket *socket, const void *data, size_t lengt
     length = CV_MIN(length, room);
     if (length > 0) {
         bytes_append(&socket->input, data, length);
+        note_moved(socket);
         mark_ready(socket);
         sim_event("client sends", socket->id, length);
     }
@@ -1302,6 +1318,7 @@ void sim_socket_consume(struct sim_socket *socket, size_t length) {
         sim_event("client takes", digest(socket->output.data + socket->output.head, length),
                   length);
         bytes_consume(&socket->output, length);
+        note_moved(socket);
         mark_ready(socket);
     }
 }
@@ -1337,8 +1354,8 @@ uint64_t sim_socket_accepted_ns(const struct sim_socket *socket) {
     return socket->accepted_ns;
 }
 
-uint64_t sim_socket_turns(const struct sim_socket *socket) {
-    return socket->ring != NULL ? socket->ring->turns - socket->first_turn : 0;
+uint64_t sim_socket_idle_turns(const struct sim_socket *socket) {
+    return socket->ring != NULL ? socket->ring->turns - socket->moved_turn : 0;
 }
 
 uint32_t sim_socket_id(const struct sim_socket *socket) {
