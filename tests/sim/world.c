@@ -292,8 +292,11 @@ static void step(void) {
     uint32_t clients = sim.plan.client_count;
     uint32_t workers = sim.plan.worker_count;
     uint32_t first = sim_random_below(&sim.random, clients);
-    for (uint32_t i = 0; i < clients; i++) {
-        sim_http_client.step(world.client[(first + i) % clients]);
+    for (uint32_t i = first; i < clients; i++) {
+        sim_http_client.step(world.client[i]);
+    }
+    for (uint32_t i = 0; i < first; i++) {
+        sim_http_client.step(world.client[i]);
     }
     first = sim_random_below(&sim.random, workers);
     for (uint32_t i = 0; i < workers; i++) {
