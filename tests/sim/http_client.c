@@ -31,6 +31,7 @@
 #define TURNS_SCARCE_MAX 300u  // Where receive buffers or completions do not suffice for all.
 #define QUEUED_NS_MAX (2000 * MS_NS)
 #define STALLED_WINDOW_BYTES 4096u
+#define CROWDED_IDLE_MS 2000u
 
 enum kind {
     HELLO,
@@ -550,7 +551,9 @@ static void stall_request(struct sim_client *client, size_t sent) {
     }
     if (sent == 0 && client->answered_ns != 0) {
         last_ns = client->answered_ns;
-        least_ms = most_ms = limits->idle_timeout_ms;
+        most_ms = limits->idle_timeout_ms;
+        // A worker that is short of connections waits less long.
+        least_ms = sim_world.is_crowded ? CV_MIN(most_ms, CROWDED_IDLE_MS) : most_ms;
     } else if (sent >= client->head_bytes) {
         // Its rate is not looked at in the first window, nor while the handler pauses.
         first_ns = client->first_ns;

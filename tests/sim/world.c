@@ -18,7 +18,7 @@
 
 #define MS_NS 1000000ull
 #define DESCRIPTORS_MAX 900u  // A worker takes about half as many connections,
-#define DESCRIPTORS_FEW 64u   // which clients have to wait for in some runs.
+#define DESCRIPTORS_FEW 38u   // which clients have to wait for in some runs.
 #define STEPS_MAX 4000000u
 #define IDLE_GRACE_MS 2000u
 
