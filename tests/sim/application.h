@@ -8,9 +8,9 @@
 //   GET  /later/N/MS         "later N"                    after that time
 //   GET  /across/N           "across N"                   by way of another worker
 //   GET  /swap/N             "swap N"                     a route that is replaced now and then
-//   POST /echo/N             the body
-//   POST /upload/N           "took COUNT"                 the body looked at as it comes
-//   POST /early/N            "early N"                    before the body
+//   GET  /rich/N/a%20b?x=%41+ {"rich":N}                  with a bit of everything that takes
+//   memory POST /echo/N             the body POST /upload/N           "took COUNT" the body looked
+//   at as it comes POST /early/N            "early N"                    before the body
 #ifndef SIM_APPLICATION_H
 #define SIM_APPLICATION_H
 
@@ -19,8 +19,8 @@ struct covet_app;
 // Registers the routes: the init function of a generation.
 int sim_application_init(struct covet_app *app);
 
-// Replaces the route /swap/N of an application that is served.
-void sim_application_swap(struct covet_app *app);
+// Replaces the route /swap/N of an application that is served. Returns 0, -ENOMEM.
+int sim_application_swap(struct covet_app *app);
 
 // Requests that a handler has in hand. 0 when a run is over.
 unsigned sim_application_pending(void);

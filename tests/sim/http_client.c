@@ -12,6 +12,7 @@
 #include "base/compiler.h"
 #include "sim/kernel.h"
 #include "sim/pattern.h"
+#include "sim/torture.h"
 
 #define DEPTH_MAX 16u
 #define HEAD_BYTES_MAX 2048u
@@ -36,6 +37,7 @@ enum kind {
     EARLY,
     MISSING,
     BAD,
+    RICH,  // Where it is asked for by its path alone.
     KIND_COUNT,
 };
 
@@ -47,6 +49,7 @@ struct expectation {
     bool is_head;
     bool asks_to_close;
     bool is_old;  // HTTP/1.0
+    int status;   // Of a refusal that is excused. 0: what its kind says.
 };
 
 enum state { IN_HEAD, IN_BODY, IN_SIZE, IN_CHUNK, BEHIND_CHUNK, IN_TRAILERS, UP_TO_END };
@@ -132,11 +135,13 @@ static void put_body(struct sim_client *client, const struct expectation *expect
 }
 
 static size_t body_size(void) {
-    uint32_t max = sim_random_chance(&sim.random, 30) ? LARGE_BYTES_MAX : SMALL_BYTES_MAX;
+    uint32_t max = sim_random_chance(&sim.random, 30 + sim.plan.large_in_thousand)
+                       ? LARGE_BYTES_MAX
+                       : SMALL_BYTES_MAX;
     return sim_random_size(&sim.random, max) - 1;
 }
 
-static enum kind choose_kind(void) {
+static enum kind choose_any(void) {
     static const struct {
         enum kind kind;
         uint32_t weight;
@@ -153,9 +158,20 @@ static enum kind choose_kind(void) {
 }
 
 static const char *const paths[KIND_COUNT] = {
-    [HELLO] = "/hello",   [SWAP] = "/swap",   [BYTES] = "/bytes",    [STREAM] = "/stream",
-    [KNOWN] = "/known",   [LATER] = "/later", [ACROSS] = "/across",  [ECHO] = "/echo",
-    [UPLOAD] = "/upload", [EARLY] = "/early", [MISSING] = "/missing"};
+    [HELLO] = "/hello",   [SWAP] = "/swap",   [BYTES] = "/bytes",     [STREAM] = "/stream",
+    [KNOWN] = "/known",   [LATER] = "/later", [ACROSS] = "/across",   [ECHO] = "/echo",
+    [UPLOAD] = "/upload", [EARLY] = "/early", [MISSING] = "/missing", [RICH] = "/rich"};
+
+static enum kind choose_kind(void) {
+    if (sim.plan.paths == NULL) {
+        return choose_any();
+    }
+    enum kind kind;
+    do {
+        kind = (enum kind)sim_random_below(&sim.random, KIND_COUNT);
+    } while (paths[kind] == NULL || strstr(sim.plan.paths, paths[kind]) == NULL);
+    return kind;
+}
 
 static void put_bad(struct sim_client *client, struct expectation *expected) {
     static const char *const all[] = {
@@ -212,6 +228,12 @@ static void write_request(struct sim_client *client) {
         put_fields(client, expected);
         put(client, "\r\n");
         break;
+    case RICH:
+        expected->is_head = sim_random_chance(&sim.random, 200);
+        put(client, "%s %s/%llu/a%%20b?z&x=%%41+", expected->is_head ? "HEAD" : "GET", path, nonce);
+        put_fields(client, expected);
+        put(client, "Cookie: c=1\r\n\r\n");
+        break;
     case ECHO:
     case UPLOAD:
     case EARLY:
@@ -229,6 +251,8 @@ static void write_request(struct sim_client *client) {
     sim_event(path, expected->nonce, count);
     if (expected->kind == UPLOAD) {
         (void)snprintf(expected->text, sizeof(expected->text), "took %zu", count);
+    } else if (expected->kind == RICH) {
+        (void)snprintf(expected->text, sizeof(expected->text), "{\"rich\":%llu}", nonce);
     } else if (!is_pattern(expected->kind) && expected->kind != MISSING) {
         (void)snprintf(expected->text, sizeof(expected->text), "%s %llu", path + 1, nonce);
     }
@@ -284,7 +308,7 @@ static void read_head(struct sim_client *client) {
         client->state = UP_TO_END;
         return;
     }
-    const struct expectation *expected = &client->expected[client->expected_first];
+    struct expectation *expected = &client->expected[client->expected_first];
     if (status == 100) {
         return;
     }
@@ -297,7 +321,14 @@ static void read_head(struct sim_client *client) {
         client->state = UP_TO_END;
         return;
     }
-    int wanted = expected->kind == MISSING ? 404 : expected->kind == BAD ? 400 : 200;
+    if ((status == 503 || status == 500) && sim_torture_excuses(client->socket)) {
+        expected->kind = MISSING;
+        expected->status = status;
+    }
+    int wanted = expected->status != 0       ? expected->status
+                 : expected->kind == MISSING ? 404
+                 : expected->kind == BAD     ? 400
+                                             : 200;
     if (status != wanted && !(expected->kind == BAD && status == 505)) {
         wrong(client, client->head);
     }
@@ -455,14 +486,15 @@ static void leave(struct sim_client *client, bool reset) {
 // May the server have ended the connection? `client` has answers to come.
 static bool may_be_closed(const struct sim_client *client) {
     return client->closes || client->has_erred || sim_socket_was_struck(client->socket) ||
-           sim_world.is_stopped || client->was_late;
+           sim_world.is_stopped || client->was_late || sim_torture_excuses(client->socket);
 }
 
 // An answer to HTTP/1.0 that ends with its connection, which was ended early by right.
 static bool is_cut(const struct sim_client *client) {
     const struct expectation *expected = &client->expected[client->expected_first];
     return client->body_at < answer_length(expected) &&
-           (sim_world.is_stopped || client->was_late || sim_socket_was_struck(client->socket));
+           (sim_world.is_stopped || client->was_late || sim_socket_was_struck(client->socket) ||
+            sim_torture_excuses(client->socket));
 }
 
 static void on_end(struct sim_client *client) {
