@@ -322,8 +322,11 @@ fuzz-regress: ## Run every fuzz target once over its kept inputs
 SEEDS ?= 1000
 FIRST ?= 1
 .PHONY: sim
-sim: $(B)/covet-sim ## Simulate the kernel with SEEDS=1000 seeds from FIRST=1 on (VARIANT=asan: under sanitizers)
+sim: build/covet-sim ## Simulate the kernel with SEEDS=1000 seeds from FIRST=1 on (VARIANT=asan: under sanitizers)
 	@$(B)/covet-sim --seeds $(SEEDS) --first $(FIRST)
+# The variant built last: `build/covet-sim --seed N` runs one seed again.
+build/covet-sim: $(B)/covet-sim FORCE
+	@[ "$$(readlink $@)" = $(VARIANT)/covet-sim ] || ln -sfn $(VARIANT)/covet-sim $@
 
 .PHONY: torture
 torture: $(B)/covet-torture ## Fail every allocation and kernel call once, in every scenario (TRIES=2: of each stack; VARIANT=asan)

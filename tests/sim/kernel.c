@@ -41,6 +41,7 @@ struct operation {
     bool is_armed;
     bool is_multishot;
     bool is_poll_first;
+    bool is_zero_copy;
     bool is_doomed;  // A cancel came too late: it completes at the next chance, whatever it did.
     enum cv_ring_send_mode mode;
     uint64_t user_data;
@@ -48,7 +49,8 @@ struct operation {
     struct iovec single;
     size_t length;    // Of a send, all of it; of a bundled receive, what it may take yet,
     size_t done;      // and what went out.
-    uint64_t digest;  // Of the bytes it was given, which must stay.
+    uint64_t digest;  // Of the bytes it was given, which must stay while it is in flight;
+    bool has_digest;  // one that is over as it is submitted leaves no time to change them.
     void *target;     // Of a read.
 };
 
@@ -77,6 +79,7 @@ struct sim_socket {
     bool input_ended, input_reset;
     struct bytes output;  // To the client.
     size_t window;
+    uint64_t accepted_ns, moved_turn;
     bool output_ended, output_reset;
     struct loan loan[LOANS_MAX];
     uint32_t loan_count;
@@ -115,11 +118,13 @@ struct cv_ring {
     uint32_t cq_head, cq_count, cq_max, cq_room;
     uint32_t overflows;
     uint64_t enters;
+    uint64_t turns;
     uint64_t wake_at_ns;
     uint64_t turned_ns;  // When its last turn was.
     bool is_awake;  // The last wait ended at once: what the turn did with it decides the next one.
     uint8_t *memory;  // owned
     uint8_t holders[CV_RING_BUFFERS];
+    uint16_t filled[CV_RING_BUFFERS];  // Bytes of it that are not poison.
     uint16_t free_buffer[CV_RING_BUFFERS];
     uint16_t given_back[CV_RING_BUFFERS];  // The kernel gets them at the next submission.
     uint32_t buffer_count, free_count, given_count, lent;
@@ -283,6 +288,12 @@ static void mark_ready(struct sim_socket *socket) {
     if (ring != NULL && !socket->is_ready) {
         socket->is_ready = true;
         ring->ready[ring->ready_count++] = index_of(socket);
+    }
+}
+
+static void note_moved(struct sim_socket *socket) {
+    if (socket->ring != NULL) {
+        socket->moved_turn = socket->ring->turns;
     }
 }
 
@@ -481,6 +492,8 @@ static bool receive_piece(struct sim_socket *socket) {
     uint32_t buffer = take_buffer(ring);
     memcpy(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES,
            socket->input.data + socket->input.head, length);
+    ring->filled[buffer] = (uint16_t)length;
+    note_moved(socket);
     bytes_consume(&socket->input, length);
     // The pieces of a bundle are one completion: nothing comes between them.
     receive->length -= receive->is_multishot ? 0 : length;
@@ -542,6 +555,13 @@ static uint64_t send_digest(const struct operation *send) {
     return all;
 }
 
+static void watch_send(struct operation *send) {
+    if (send->is_armed) {
+        send->digest = send_digest(send);
+        send->has_digest = true;
+    }
+}
+
 static void send_bytes(struct sim_socket *socket, size_t length) {
     const struct operation *send = &socket->send;
     const struct iovec *vector = send->message == NULL ? &send->single : send->message->msg_iov;
@@ -560,6 +580,10 @@ static void send_bytes(struct sim_socket *socket, size_t length) {
         skip = 0;
     }
     socket->send.done += length;
+    if (length > 0) {
+        note_moved(socket);
+        sim_event("sends", socket->id, length);
+    }
 }
 
 static size_t send_room(const struct sim_socket *socket) {
@@ -573,7 +597,8 @@ static bool is_broken(const struct sim_socket *socket) {
 
 static void end_send(struct sim_socket *socket, int32_t error) {
     struct operation *send = &socket->send;
-    MUST(send->digest == send_digest(send), "bytes of a send changed before it was over");
+    MUST(!send->has_digest || send->digest == send_digest(send),
+         "bytes of a send changed before it was over");
     send->is_armed = false;
     bool is_whole = send->done == send->length;
     if (send->mode != CV_RING_SEND_QUIET || !is_whole) {
@@ -584,6 +609,45 @@ static void end_send(struct sim_socket *socket, int32_t error) {
     release_if_over(socket);
 }
 
+// What it can of a send without a copy: it goes out once, and its memory is lent until the peer has
+// it.
+static void send_zero_copy(struct sim_socket *socket) {
+    struct operation *send = &socket->send;
+    size_t length = CV_MIN(send->length, send_room(socket));
+    if (socket->loan_count == LOANS_MAX) {
+        end_send(socket, -ENOBUFS);
+        return;
+    }
+    if (sim_strikes(SIM_NO_ZERO_COPY, 100)) {
+        end_send(socket, below(2) == 0 ? -ENOMEM : -EOPNOTSUPP);
+        return;
+    }
+    if (length == 0) {
+        if (send->is_doomed) {
+            end_send(socket, -ECANCELED);
+        }
+        return;
+    }
+    if (length > 1 && sim_strikes(SIM_SHORT_SEND, 100)) {
+        length = sim_random_size(&sim.random, (uint32_t)length);
+    }
+    socket->loan[socket->loan_count++] = (struct loan){
+        .user_data = send->user_data,
+        .data = send->single.iov_base,
+        .length = length,
+        .digest = digest(send->single.iov_base, length),
+        .is_copied = below(20) == 0,
+    };
+    send_bytes(socket, length);
+    send->is_armed = false;
+    post(socket->ring, (struct cv_completion){.user_data = send->user_data,
+                                              .result = (int32_t)length,
+                                              .buffer = CV_RING_NO_BUFFER,
+                                              .more = true});
+    mark_ready(socket);
+    release_if_over(socket);
+}
+
 static void progress_send(struct sim_socket *socket) {
     struct operation *send = &socket->send;
     if (!send->is_armed) {
@@ -591,6 +655,10 @@ static void progress_send(struct sim_socket *socket) {
     }
     if (is_broken(socket)) {
         end_send(socket, socket->input_reset ? -ECONNRESET : -EPIPE);
+        return;
+    }
+    if (send->is_zero_copy) {
+        send_zero_copy(socket);
         return;
     }
     size_t length = CV_MIN(send->length - send->done, send_room(socket));
@@ -640,6 +708,8 @@ static int take_waiting(struct sim_socket *listener, struct cv_ring *ring) {
     memmove(&listener->queue[0], &listener->queue[1],
             listener->queue_count * sizeof(*listener->queue));
     socket->ring = ring;
+    socket->accepted_ns = sim.now_ns;
+    note_moved(socket);
     int descriptor = descriptor_create(socket);
     sim_event("accepted", socket->id, (uint64_t)descriptor);
     return descriptor;
@@ -660,6 +730,11 @@ static void progress_accept(struct sim_socket *listener) {
         int error = sim_torture_call(SIM_CALL_ACCEPT);
         if (CV_UNLIKELY(error != 0)) {
             end_operation(listener, accept, -error);
+            return;
+        }
+        if (sim_strikes(SIM_ABORT, 20)) {
+            // Another client was gone before it was accepted.
+            end_operation(listener, accept, -ECONNABORTED);
             return;
         }
         int descriptor = take_waiting(listener, listener->ring);
@@ -782,9 +857,10 @@ static void submit_message(struct cv_ring *ring, const struct submission *submis
     }
 }
 
-// Without memory for the notification there is none; later failures bring it, as of a copied send.
-static void fail_zero_copy(struct sim_socket *socket, const struct operation *send, int error) {
-    bool has_notice = error != ENOMEM;
+// A zero-copy send without memory for its notification has none; later failures bring it, as one
+// of a copied send.
+static void fail_send(struct sim_socket *socket, const struct operation *send, int error) {
+    bool has_notice = send->is_zero_copy && error != ENOMEM;
     break_if_fatal(socket, error);
     post(socket->ring, (struct cv_completion){.user_data = send->user_data,
                                               .result = -error,
@@ -796,42 +872,6 @@ static void fail_zero_copy(struct sim_socket *socket, const struct operation *se
                                                   .buffer = CV_RING_NO_BUFFER,
                                                   .is_free = true});
     }
-}
-
-static void submit_zero_copy(struct sim_socket *socket, const struct operation *send) {
-    struct cv_ring *ring = socket->ring;
-    size_t length = CV_MIN(send->single.iov_len, send_room(socket));
-    int error = sim_torture_call(SIM_CALL_ZERO_COPY);
-    if (CV_UNLIKELY(error != 0)) {
-        fail_zero_copy(socket, send, error);
-        return;
-    }
-    if (is_broken(socket) || socket->loan_count == LOANS_MAX) {
-        post_result(ring, send->user_data, is_broken(socket) ? -EPIPE : -ENOBUFS);
-        return;
-    }
-    if (length == 0) {
-        post_result(ring, send->user_data, -EAGAIN);
-        return;
-    }
-    if (length > 1 && sim_strikes(SIM_SHORT_SEND, 100)) {
-        length = sim_random_size(&sim.random, (uint32_t)length);
-    }
-    if (!socket->is_abandoned) {
-        bytes_append(&socket->output, send->single.iov_base, length);
-    }
-    socket->loan[socket->loan_count++] = (struct loan){
-        .user_data = send->user_data,
-        .data = send->single.iov_base,
-        .length = length,
-        .digest = digest(send->single.iov_base, length),
-        .is_copied = below(20) == 0,
-    };
-    post(ring, (struct cv_completion){.user_data = send->user_data,
-                                      .result = (int32_t)length,
-                                      .buffer = CV_RING_NO_BUFFER,
-                                      .more = true});
-    mark_ready(socket);
 }
 
 static void arm(struct operation *place, const struct operation *operation, const char *what,
@@ -865,13 +905,14 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
         mark_ready(socket);
         break;
     case SUBMIT_SEND:
+    case SUBMIT_ZERO_COPY:
         MUST(!socket->is_shut, "a send behind a shutdown on connection %u", socket->id);
         operation->length = send_length(operation);
-        operation->digest = send_digest(operation);
+        operation->is_zero_copy = submission->kind == SUBMIT_ZERO_COPY;
         MUST(operation->length > 0, "an empty send");
-        if ((error = sim_torture_call(SIM_CALL_SEND)) != 0) {
-            break_if_fatal(socket, error);
-            post_result(ring, operation->user_data, -error);
+        if ((error = sim_torture_call(operation->is_zero_copy ? SIM_CALL_ZERO_COPY
+                                                              : SIM_CALL_SEND)) != 0) {
+            fail_send(socket, operation, error);
             break;
         }
         arm(&socket->send, operation, "send", socket);
@@ -880,10 +921,7 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
         } else {
             mark_ready(socket);
         }
-        break;
-    case SUBMIT_ZERO_COPY:
-        MUST(!socket->send.is_armed, "two sends at once on connection %u", socket->id);
-        submit_zero_copy(socket, operation);
+        watch_send(&socket->send);
         break;
     case SUBMIT_READ:
         MUST(socket->kind == KIND_EVENT, "a read of what may block: it starts an io-wq thread");
@@ -964,7 +1002,7 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
     ring->sq_max = sim_may(SIM_SMALL_SQ) ? 1u << below(6) : CV_RING_SUBMISSIONS;
     ring->cq_max = sim_may(SIM_SMALL_CQ) ? 4u << below(5) : CV_RING_COMPLETIONS_MIN;
     ring->cq_room = 16384;
-    ring->cq = must(calloc(ring->cq_room, sizeof(*ring->cq)));
+    ring->cq = must(malloc(ring->cq_room * sizeof(*ring->cq)));
     ring->wake_at_ns = 0;
     ring->turned_ns = sim.now_ns;
     ring->features = (struct cv_ring_features){
@@ -1086,6 +1124,7 @@ static bool is_busy(const struct cv_ring *ring) {
 int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
     assert_owner(ring);
     MUST(ring->is_enabled, "a wait on a ring that is not enabled");
+    ring->turns++;
     if (ring->cq_count == 0 || ring->sq_count > 0) {
         ring->enters++;
     }
@@ -1114,7 +1153,7 @@ void cv_ring_submit(struct cv_ring *ring) {
 }
 
 bool cv_ring_is_settled(const struct cv_ring *ring) {
-    return ring->all_submitted && ring->sq_count == 0 && ring->cq_count == 0;
+    return ring->all_submitted && ring->cq_count == 0;
 }
 
 uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, uint32_t count_max) {
@@ -1153,7 +1192,7 @@ void cv_ring_give_back(struct cv_ring *ring, uint32_t buffer) {
     MUST(buffer < ring->buffer_count && ring->holders[buffer] > 0, "buffer %u is given back twice",
          buffer);
     if (--ring->holders[buffer] == 0) {
-        memset(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES, POISON, CV_RING_BUFFER_BYTES);
+        memset(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES, POISON, ring->filled[buffer]);
         ring->given_back[ring->given_count++] = (uint16_t)buffer;
         ring->lent--;
     }
@@ -1253,6 +1292,15 @@ uint64_t sim_ring_wake_at_ns(uint32_t worker) {
     return kernel.ring[worker]->wake_at_ns;
 }
 
+void sim_ring_check(uint32_t worker) {
+    struct cv_ring *ring = kernel.ring[worker];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < ring->cq_count && ring->lent > 0; i++) {
+        count += cq_at(ring, i)->buffer != CV_RING_NO_BUFFER;
+    }
+    MUST(ring->lent == count, "%u receive buffers are kept behind a turn", ring->lent - count);
+}
+
 static bool is_closing(const struct cv_ring *ring, const struct sim_socket *socket) {
     for (uint32_t i = 0; i < ring->sq_count; i++) {
         if (ring->sq[i].kind == SUBMIT_CLOSE && ring->sq[i].descriptor == socket->descriptor) {
@@ -1333,6 +1381,7 @@ size_t sim_socket_send(struct sim_socket *socket, const void *data, size_t lengt
     length = CV_MIN(length, room);
     if (length > 0) {
         bytes_append(&socket->input, data, length);
+        note_moved(socket);
         mark_ready(socket);
         sim_event("client sends", socket->id, length);
     }
@@ -1349,6 +1398,7 @@ void sim_socket_consume(struct sim_socket *socket, size_t length) {
         sim_event("client takes", digest(socket->output.data + socket->output.head, length),
                   length);
         bytes_consume(&socket->output, length);
+        note_moved(socket);
         mark_ready(socket);
     }
 }
@@ -1374,6 +1424,18 @@ bool sim_socket_is_reset(const struct sim_socket *socket) {
 
 bool sim_socket_was_struck(const struct sim_socket *socket) {
     return socket->is_struck;
+}
+
+bool sim_socket_is_full(const struct sim_socket *socket) {
+    return socket->output.length >= socket->window;
+}
+
+uint64_t sim_socket_accepted_ns(const struct sim_socket *socket) {
+    return socket->accepted_ns;
+}
+
+uint64_t sim_socket_idle_turns(const struct sim_socket *socket) {
+    return socket->ring != NULL ? socket->ring->turns - socket->moved_turn : 0;
 }
 
 uint32_t sim_socket_id(const struct sim_socket *socket) {

@@ -19,7 +19,8 @@
 #include "sim/torture.h"
 
 #define MS_NS 1000000ull
-#define DESCRIPTORS_MAX 900u
+#define DESCRIPTORS_MAX 900u  // A worker takes about half as many connections,
+#define DESCRIPTORS_FEW 64u   // which clients have to wait for in some runs.
 #define STEPS_MAX 4000000u
 #define IDLE_GRACE_MS 2000u
 
@@ -72,10 +73,10 @@ struct sim_plan sim_plan_of(uint64_t seed, uint32_t request_count) {
     return plan;
 }
 
-static struct cv_limits limits(void) {
+static struct cv_limits limits(uint32_t idle_timeout_ms) {
     return (struct cv_limits){
         .header_timeout_ms = 2000,
-        .idle_timeout_ms = sim_random_between(&sim.random, 1000, 5000),
+        .idle_timeout_ms = idle_timeout_ms,
         .body_grace_ms = 1500,
         .body_rate_min = 100,
         .write_timeout_ms = 5000,
@@ -131,6 +132,18 @@ static void tell_all(enum cv_message_kind kind, uint64_t number) {
     }
 }
 
+// A worker has let go of a generation: nothing of it may still look at one of its route tables.
+static void check_pins(struct cv_routes *routes, uint32_t worker) {
+    if (routes->current->pins[worker].count != 0) {
+        sim_fail("worker %u has let go of a route table, and it is pinned", worker);
+    }
+    for (const struct cv_router *table = routes->retired; table != NULL; table = table->next) {
+        if (table->pins[worker].count != 0) {
+            sim_fail("worker %u has let go of a replaced route table, and it is pinned", worker);
+        }
+    }
+}
+
 static void listen_to_workers(void) {
     struct cv_message message;
     (void)sim_eventfd_take(world.eventfd);
@@ -140,8 +153,11 @@ static void listen_to_workers(void) {
         case CV_MESSAGE_READY:
             world.ready_count++;
             break;
-        case CV_MESSAGE_ADOPTED:
         case CV_MESSAGE_RELEASED:
+            check_pins(&((struct covet_app *)message.pointer)->routes, (uint32_t)message.number);
+            (void)cv_rollout_on_message(&world.rollout, &message);
+            break;
+        case CV_MESSAGE_ADOPTED:
         case CV_MESSAGE_LIMITS_TAKEN:
             (void)cv_rollout_on_message(&world.rollout, &message);
             break;
@@ -161,6 +177,10 @@ static void reload(void) {
         struct cv_generation *generation = make_generation();
         if (generation != NULL && cv_rollout_adopt(&world.rollout, generation) != 0) {
             sim_fail("a generation was refused");
+        }
+        struct cv_limits fresh = limits(world.settings.limits.idle_timeout_ms);
+        if (cv_rollout_set_limits(&world.rollout, &fresh) != 0) {
+            must_be_torture("no memory for limits");
         }
     }
 }
@@ -213,17 +233,23 @@ static bool enter_worker(uint32_t index) {
 static void run_worker(uint32_t index) {
     struct cv_worker *worker = world.rollout.worker[index];
     sim.current = (int)index;
-    if (cv_worker_turn(worker, UINT64_MAX) == CV_WORKER_ENDED) {
+    bool has_ended = cv_worker_turn(worker, UINT64_MAX) == CV_WORKER_ENDED;
+    sim_ring_check(index);
+    if (has_ended) {
         sim_event("ended", index, 0);
         cv_worker_leave(worker);
         sim_ring_end(index);
+        size_t held = cv_pool_held_bytes(sim_application_pool(index));
+        if (held != 0) {
+            sim_fail("worker %u has ended, and its pool holds %zu bytes", index, held);
+        }
         world.has_ended[index] = true;
         world.ended_count++;
     }
     sim.current = -1;
 }
 
-static bool create_workers(void) {
+static bool create_workers(uint32_t descriptors_max) {
     for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
         world.listener[i] = sim_listener_create();
         struct cv_worker_options options = {
@@ -234,7 +260,7 @@ static bool create_workers(void) {
             .app = world.rollout.newest->app,
             .listener = &world.listener[i],
             .listener_count = 1,
-            .descriptors_max = DESCRIPTORS_MAX,
+            .descriptors_max = descriptors_max,
             .main_mailbox = &world.mailbox,
             .main_eventfd = world.eventfd,
             .all = world.rollout.worker,
@@ -252,9 +278,13 @@ static bool create_workers(void) {
 static bool start(void) {
     uint32_t count = sim.plan.worker_count;
     world = (struct world){0};
-    sim_world = (struct sim_world_state){0};
-    world.settings.limits = limits();
+    world.settings.limits = limits(sim_random_between(&sim.random, 1000, 5000));
     world.settings.worker_count = count;
+    bool is_crowded = sim_random_chance(&sim.random, 200);
+    uint32_t descriptors_max =
+        is_crowded ? sim_random_between(&sim.random, 8, DESCRIPTORS_FEW) : DESCRIPTORS_MAX;
+    sim_world =
+        (struct sim_world_state){.limits = &world.settings.limits, .is_crowded = is_crowded};
     world.ended_count = count;  // None has begun.
     memset(world.has_ended, true, sizeof(world.has_ended));
     cv_mailbox_init(&world.mailbox);
@@ -268,7 +298,7 @@ static bool start(void) {
         must_be_torture("no memory");
         return false;
     }
-    if (!create_workers()) {
+    if (!create_workers(descriptors_max)) {
         return false;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -320,8 +350,11 @@ static void step(void) {
     uint32_t clients = sim.plan.client_count;
     uint32_t workers = sim.plan.worker_count;
     uint32_t first = sim_random_below(&sim.random, clients);
-    for (uint32_t i = 0; i < clients; i++) {
-        sim_http_client.step(world.client[(first + i) % clients]);
+    for (uint32_t i = first; i < clients; i++) {
+        sim_http_client.step(world.client[i]);
+    }
+    for (uint32_t i = 0; i < first; i++) {
+        sim_http_client.step(world.client[i]);
     }
     first = sim_random_below(&sim.random, workers);
     for (uint32_t i = 0; i < workers; i++) {
