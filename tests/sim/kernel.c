@@ -1010,7 +1010,7 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
         .restricted = true,
         .message_ring = below(2) == 0,
         .bundles = below(2) == 0,
-        .zero_copy = below(2) == 0,
+        .zero_copy = below(2) == 0 || sim.plan.has_zero_copy,
         .completions = ring->cq_max,
     };
     *out = ring;

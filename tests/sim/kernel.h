@@ -65,6 +65,7 @@ struct sim_plan {
     uint32_t client_count;
     uint32_t request_count;      // Answered requests at which the clients have enough.
     uint32_t large_in_thousand;  // More bodies that are large than usual.
+    bool has_zero_copy;          // Whatever the seed says.
     const char *paths;           // What clients ask for: "/hello /echo"; NULL: everything.
 };
 

@@ -86,7 +86,8 @@ static struct cv_limits limits(uint32_t idle_timeout_ms) {
         .fields_max = 50,
         .pipeline_max = sim_random_size(&sim.random, 32),
         .output_bytes_max = sim_random_between(&sim.random, 4096, 262144),
-        .zero_copy_bytes_min = sim_random_chance(&sim.random, 500) ? 8192 : 0,
+        .zero_copy_bytes_min =
+            sim_random_chance(&sim.random, 500) || sim.plan.has_zero_copy ? 8192 : 0,
         .connections_max = 500,
         .body_bytes_max = 1000000,
     };

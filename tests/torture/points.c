@@ -147,6 +147,14 @@ static void count_kind(const char *what) {
     kind->count++;
 }
 
+uint64_t points_count(const char *what) {
+    const struct kind *kind = ledger->kind;
+    while (kind->what != NULL && strcmp(kind->what, what) != 0) {
+        kind++;
+    }
+    return kind->count;
+}
+
 void points_list(void) {
     for (const struct kind *kind = ledger->kind; kind->what != NULL; kind++) {
         printf("    %6llu %s\n", (unsigned long long)kind->count, kind->what);

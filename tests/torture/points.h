@@ -33,6 +33,9 @@ typedef void (*points_scenario_fn)(const void *context);
 struct points_result points_run(const struct points_plan *plan, const char *name,
                                 points_scenario_fn scenario, const void *context);
 
+// How often `what` was called in the last run.
+uint64_t points_count(const char *what);
+
 // Prints what was called in the last run, and how often.
 void points_list(void);
 
