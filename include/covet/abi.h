@@ -30,7 +30,7 @@ enum covet_op {
     COVET_OP_CLOSE = 5,     /* close of a descriptor; slot: connection */
     COVET_OP_WAKE = 6,      /* the worker's eventfd is readable; slot: 0 */
     COVET_OP_MESSAGE = 7,   /* another ring's message; slot: sender's worker index */
-    COVET_OP_NOTIFY = 8,    /* a write to the main thread's eventfd; slot: 0 */
+    COVET_OP_NOTIFY = 8,    /* a wake-up that failed; slot: a worker, their number: main */
     COVET_OP_ZERO_COPY = 9, /* zero-copy send, completes twice; slot: such a send */
     COVET_OP_COUNT = 10
 };

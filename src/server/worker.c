@@ -84,9 +84,12 @@ static uint64_t user_data(const struct cv_worker *worker, enum covet_op op, uint
     return covet_user_data(op, worker->options.index, 0, slot);
 }
 
+// Wakes another worker, or the main thread as the one behind the last. Only failures complete.
 static void wake_by_eventfd(struct cv_worker *worker, uint32_t target) {
-    cv_ring_write(worker->ring, worker->options.all[target]->eventfd, &one, sizeof(one),
-                  user_data(worker, COVET_OP_NONE, target));
+    const struct cv_worker_options *options = &worker->options;
+    int eventfd = target < options->count ? options->all[target]->eventfd : options->main_eventfd;
+    cv_ring_write(worker->ring, eventfd, &one, sizeof(one),
+                  user_data(worker, COVET_OP_NOTIFY, target));
 }
 
 static int post(struct cv_env *env, uint32_t index, void (*call)(void *context), void *context) {
@@ -258,7 +261,8 @@ static void dispatch(struct cv_worker *worker, const struct cv_completion *compl
         take_messages(worker);
         break;
     case COVET_OP_NOTIFY:
-        // A ring message that did not arrive: the target's ring is not enabled yet, or is full.
+        // A wake-up that did not arrive: the target's ring is not enabled yet, or is full, or the
+        // kernel had no memory for it.
         wake_by_eventfd(worker, covet_user_data_slot(completion->user_data));
         break;
     default:
@@ -303,8 +307,7 @@ static void publish(struct cv_worker *worker) {
     publish_memory(worker, cv_pool_turn(&worker->pool));
     cv_counter_set(stats, COVET_COUNTER_BUFFERS_IN_USE, cv_ring_buffers_lent(worker->ring));
     if (worker->http1.access.enabled && cv_logqueue_wants_wake(worker->options.log)) {
-        cv_ring_write(worker->ring, worker->options.main_eventfd, &one, sizeof(one),
-                      user_data(worker, COVET_OP_NONE, 0));
+        wake_by_eventfd(worker, worker->options.count);
     }
 }
 
@@ -409,6 +412,11 @@ static void pin(struct cv_worker *worker) {
     }
 }
 
+static void give_up_pool(struct cv_worker *worker) {
+    cv_slab_watch(cv_pool_slabs(&worker->pool), NULL, NULL, NULL);
+    cv_remote_close(&worker->pool);
+}
+
 // In the order that docs/notes/0001-core.md argues.
 int cv_worker_enter(struct cv_worker *worker) {
     const struct cv_worker_options *options = &worker->options;
@@ -448,7 +456,7 @@ int cv_worker_enter(struct cv_worker *worker) {
     };
     status = adopt(worker, options->app);
     if (status < 0) {
-        return status;
+        goto fail_pool;
     }
     worker->net = (struct cv_net){
         .ring = worker->ring,
@@ -464,12 +472,25 @@ int cv_worker_enter(struct cv_worker *worker) {
     };
     status = cv_net_init(&worker->net, options->descriptors_max);
     if (status < 0) {
-        return status;
+        goto fail_app;
+    }
+    status = cv_listener_open_all(&worker->net, options->listener, options->listener_count);
+    if (status < 0) {
+        goto fail_net;
     }
     cv_slab_prepare(cv_pool_slabs(&worker->pool));
     publish_memory(worker, 0);
     await_wake(worker);
-    return cv_listener_open_all(&worker->net, options->listener, options->listener_count);
+    return 0;
+
+fail_net:
+    cv_net_deinit(&worker->net);
+fail_app:
+    detach(worker, worker->http1.app);
+fail_pool:
+    cv_counter_end(worker->stats);
+    give_up_pool(worker);
+    return status;
 }
 
 // Lets the kernel give back what was cancelled, then frees everything but the record itself.
@@ -486,8 +507,7 @@ void cv_worker_leave(struct cv_worker *worker) {
     cv_counter_end(worker->stats);
     // After a hard stop a handler's unfinished request may still hold blocks; the process ends with
     // them.
-    cv_slab_watch(cv_pool_slabs(&worker->pool), NULL, NULL, NULL);
-    cv_remote_close(&worker->pool);
+    give_up_pool(worker);
 }
 
 static void *run(void *context) {
