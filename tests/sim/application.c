@@ -32,6 +32,14 @@ static uint64_t number(const struct covet_request *request, const char *name) {
     return (uint64_t)value;
 }
 
+// The main thread goes on while a handler runs.
+static void pass_time(struct covet_request *request) {
+    if (sim_strikes(SIM_ROUTES, 5)) {
+        sim_event("swap in a turn", 0, 0);
+        sim_application_swap(covet_request_worker(request)->app);
+    }
+}
+
 static void say(struct covet_request *request, struct covet_response *response, const char *what) {
     char text[64];
     char *end = sim_text_put(sim_text_put(text, what), " ");
@@ -40,6 +48,7 @@ static void say(struct covet_request *request, struct covet_response *response, 
 }
 
 static void hello(struct covet_request *request, struct covet_response *response) {
+    pass_time(request);
     say(request, response, "hello");
 }
 
@@ -160,6 +169,7 @@ static void begin(struct covet_request *request, struct covet_response *response
         (void)covet_response_error(response, 503);
         return;
     }
+    pass_time(request);
     *stream = (struct stream){number(request, "nonce"), 0, number(request, "count")};
     pending++;
     covet_request_defer(request);
@@ -233,6 +243,7 @@ static struct wait *start_waiting(struct covet_request *request) {
 }
 
 static void later(struct covet_request *request, struct covet_response *response) {
+    pass_time(request);
     struct wait *wait = start_waiting(request);
     wait->due_ms = covet_worker_now_ms(covet_request_worker(request)) + number(request, "ms");
     wait->timer =
