@@ -17,11 +17,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/shortage.h"
 #include "server/address.h"
 #include "server/holder.h"
 #include "server/worker.h"
 
 #define EXIT_IN_USE 69
+#define EXIT_OS 71
 #define EXIT_CONFIG 78
 #define BACKLOG 65535  // The kernel cuts it to net.core.somaxconn (4096 since Linux 5.4).
 #define ORPHAN_ATTEMPTS_MAX 20u
@@ -80,9 +82,9 @@ static int say_failure(const struct cv_address *address, int error, struct messa
     }
     const char *hint = error == -EACCES && !cv_address_is_unix(address)
                            ? " (ports below net.ipv4.ip_unprivileged_port_start need root)"
-                           : "";
-    return fail(message, EXIT_CONFIG, "cannot listen on %s: %s%s", address->text, strerror(-error),
-                hint);
+                           : cv_shortage_remedy(error);
+    return fail(message, cv_shortage_is(error) ? EXIT_OS : EXIT_CONFIG, "cannot listen on %s: %s%s",
+                address->text, strerror(-error), hint);
 }
 
 // A ring that dies with its process gives its sockets back a little later, when nobody can be named
@@ -169,14 +171,17 @@ static int listen_at(const struct cv_address *address, bool is_shared_port, mode
     if (error == 0) {
         error = bind_to(fd, address);
     }
-    if (error == 0 && cv_address_is_unix(address) && chmod(cv_address_path(address), mode) < 0) {
-        error = -errno;
-    }
-    if (error == 0 && listen(fd, BACKLOG) < 0) {
-        error = -errno;
-    }
     if (error != 0) {
         close(fd);
+        return error;
+    }
+    bool has_path = cv_address_is_unix(address);
+    if ((has_path && chmod(cv_address_path(address), mode) < 0) || listen(fd, BACKLOG) < 0) {
+        error = -errno;
+        close(fd);
+        if (has_path) {
+            unlink(cv_address_path(address));
+        }
         return error;
     }
     return fd;

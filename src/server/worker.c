@@ -48,7 +48,8 @@ struct cv_worker {
     uint32_t cut_count;       // Connections cut by CV_MESSAGE_STOP.
     uint32_t attached_count;  // Generations that are not released, the newest included.
     struct covet_worker *attached[CV_ROLLOUT_GENERATIONS_MAX];
-    uint64_t wake_count;  // Where reads of the eventfd go.
+    struct covet_app *refused;  // By its own init hook, at the start; NULL: none.
+    uint64_t wake_count;        // Where reads of the eventfd go.
     struct cv_turn turn;
     struct cv_clock clock;
     struct cv_wheel wheel;
@@ -302,7 +303,11 @@ static void publish(struct cv_worker *worker) {
     cv_counter_set(stats, COVET_COUNTER_CQ_OVERFLOWS, cv_ring_overflows(worker->ring));
     publish_memory(worker, cv_pool_turn(&worker->pool));
     cv_counter_set(stats, COVET_COUNTER_BUFFERS_IN_USE, cv_ring_buffers_lent(worker->ring));
-    if (worker->http1.access.enabled && cv_logqueue_wants_wake(worker->options.log)) {
+    if (!worker->http1.access.enabled) {
+        return;
+    }
+    cv_counter_add(stats, COVET_COUNTER_LOG_DROPPED, cv_logqueue_take_dropped(worker->options.log));
+    if (cv_logqueue_wants_wake(worker->options.log)) {
         cv_ring_write(worker->ring, worker->options.main_eventfd, &one, sizeof(one),
                       user_data(worker, COVET_OP_NONE, 0));
     }
@@ -448,6 +453,7 @@ int cv_worker_enter(struct cv_worker *worker) {
     };
     status = adopt(worker, options->app);
     if (status < 0) {
+        worker->refused = options->app;
         return status;
     }
     worker->net = (struct cv_net){
@@ -497,7 +503,7 @@ static void *run(void *context) {
     (void)pthread_setname_np(pthread_self(), name);
     cv_lastwords_thread();
     int status = cv_worker_enter(worker);
-    tell_main(worker, CV_MESSAGE_READY, NULL, status);
+    tell_main(worker, CV_MESSAGE_READY, worker->refused, status);
     if (status == 0) {
         while (cv_worker_turn(worker, UINT64_MAX) != CV_WORKER_ENDED) {
         }

@@ -3,11 +3,11 @@ denied.
 
     python3 launch.py '{"nofile": 256, "deny_io_uring": 1}' PROGRAM ARGUMENT...
 
-Keys: nofile, memlock (bytes), core: both limits. uid: user and group. listen_fd: descriptor moved
-to 3 with LISTEN_FDS=1 and LISTEN_PID set. deny_io_uring: errno that the three io_uring calls shall
-return. seccomp: a container's profile (seccomp.py). setpriv: arguments for setpriv(1), run last. It
-is a program of its own so that the test process is never changed and nothing runs between fork and
-exec.
+Keys: nofile, memlock (bytes), core, as, nproc, fsize: both limits. uid: user and group. listen_fd:
+descriptor moved to 3 with LISTEN_FDS=1 and LISTEN_PID set. deny_io_uring: errno that the three io_uring
+calls shall return. seccomp: a container's profile (seccomp.py). setpriv: arguments for setpriv(1), run last.
+strace: the command of faults.strace(), run last. It is a program of its own so that the test process is
+never changed and nothing runs between fork and exec.
 """
 
 import ctypes
@@ -53,6 +53,9 @@ def main():
         "nofile": resource.RLIMIT_NOFILE,
         "memlock": resource.RLIMIT_MEMLOCK,
         "core": resource.RLIMIT_CORE,
+        "as": resource.RLIMIT_AS,
+        "nproc": resource.RLIMIT_NPROC,
+        "fsize": resource.RLIMIT_FSIZE,
     }
     for name, kind in limits.items():
         if name in how:
@@ -73,7 +76,8 @@ def main():
         deny_io_uring(how["deny_io_uring"])
     if "setpriv" in how:
         command = ["/usr/bin/setpriv", *how["setpriv"], *command]
-    os.execv(command[0], command)
+    command = [*how.get("strace", []), *command]
+    os.execvp(command[0], command)
 
 
 main()

@@ -48,8 +48,8 @@ def run(env, *arguments, timeout_s=5.0, how=None, fds=(), environment=None):
 
 
 class Server:
-    """port or listen: where; cores None leaves --cores out; how: see launch.py; other options as
-    given."""
+    """port or listen: where; cores None leaves --cores out; how: see launch.py; stderr: where its own
+    log goes instead (nothing is read there); other options as given."""
 
     def __init__(
         self,
@@ -64,9 +64,11 @@ class Server:
         may_crash=False,
         stop_limit_s=8.0,
         exits=(0,),
+        stderr=None,
     ):
         self.env, self.how, self.fds, self.environment = env, how, fds, environment or {}
         self.may_crash, self.stop_limit_s, self.exits = may_crash, stop_limit_s, exits
+        self.stderr = stderr
         self.process, self.stopped, self.successors = None, False, []
         self.log_path = env.path(f"log.{id(self)}")
         self.port = None
@@ -110,7 +112,7 @@ class Server:
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=log,
+                stderr=log if self.stderr is None else self.stderr,
                 env={**os.environ, **self.environment},
                 pass_fds=self.fds,
             )
@@ -127,7 +129,7 @@ class Server:
                     client.read_final()
                     client.rest()
                     # The first answer may come before the supervisor knows that the server is up.
-                    if re.search(names.STARTED, self.log()):
+                    if self.stderr is not None or re.search(names.STARTED, self.log()):
                         return
             except Exception:
                 time.sleep(0.02)
