@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import os
 import re
+import resource
 import shutil
 import subprocess
 import time
@@ -15,6 +16,7 @@ from harness.network import call, libc
 CLONE_NEWNS = 0x20000
 MS_RDONLY, MS_REC, MS_PRIVATE = 0x1, 0x4000, 0x40000
 ATTACH_LIMIT_S = 5
+SETTLE_S = 0.1
 
 
 def strace(*rules):
@@ -48,6 +50,7 @@ class Injection:
         while not all(self.is_traced(task) for task in self.tasks()):
             if self.tracer.poll() is not None or time.monotonic() > deadline:
                 self.tracer.kill()
+                assert procfs.is_alive(self.pid), "the process has died"
                 raise Skip(f"strace cannot attach: {self.tracer.stderr.read().decode().strip()[-200:]}")
             time.sleep(0.01)
         return self
@@ -62,7 +65,10 @@ class Injection:
         return len(re.findall(r"\(INJECTED\)", procfs.read(self.path)))
 
     def __exit__(self, *_):
-        self.tracer.terminate()  # It lets go of the process first.
+        # A call that is about to fail when the tracer lets go comes back as ENOSYS, which is none of the
+        # kernel's answers: the process must have come to rest.
+        time.sleep(SETTLE_S)
+        self.tracer.terminate()
         self.tracer.wait(10)
 
 
@@ -112,6 +118,14 @@ def cpu_share(pid, seconds):
     began, before_ns = time.monotonic(), cpu_ns(pid)
     time.sleep(seconds)
     return (cpu_ns(pid) - before_ns) / 1e9 / (time.monotonic() - began)
+
+
+def needs_descriptors(count):
+    """For the test's own process."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard < count:
+        raise Skip(f"needs {count} descriptors itself, may have {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
 def send_to_thread(pid, task, number):
