@@ -37,7 +37,8 @@ def test_answers_stay_right_while_enters_fail(env):
     with Server(env) as server:
         (task,) = server.worker_tasks()
         for error, when in (("EINTR", "1+2"), ("EBUSY", "1+3"), ("EAGAIN", "2+2"), ("ENOMEM", "1+4")):
-            with faults.Injection(env, task, f"io_uring_enter:error={error}:when={when}", follow=False) as fault:
+            rule = f"io_uring_enter:error={error}:when={when}"
+            with faults.Injection(env, task, rule, follow=False) as fault:
                 with (
                     Load(server.address, threads=2) as kept,
                     Load(server.address, threads=1, keep=False) as single,

@@ -3,16 +3,20 @@ systems, and the processor time that it takes meanwhile."""
 
 import contextlib
 import ctypes
+import email.utils
 import os
 import re
 import resource
 import shutil
+import signal
+import struct
 import subprocess
 import time
 
 from harness import Skip, modules, procfs
 from harness.network import call, libc
 
+PRELOAD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../preload/shift_clock.c")
 CLONE_NEWNS = 0x20000
 MS_RDONLY, MS_REC, MS_PRIVATE = 0x1, 0x4000, 0x40000
 ATTACH_LIMIT_S = 5
@@ -126,6 +130,39 @@ def needs_descriptors(count):
     if hard < count:
         raise Skip(f"needs {count} descriptors itself, may have {hard}")
     resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
+class Clock:
+    """The time of day of the programs that get this environment; set() moves it while they run."""
+
+    def __init__(self, env):
+        library, self.path = env.path("shift_clock.so"), env.path("clock")
+        build = ["cc", "-shared", "-fPIC", "-O2", "-o", library, PRELOAD]
+        if env.is_sanitized:
+            raise Skip("a sanitizer must be loaded first")
+        if not shutil.which("cc") or subprocess.run(build, capture_output=True).returncode:
+            raise Skip("shift_clock.c cannot be built here")
+        os.chmod(library, 0o755)
+        self.environment = {"LD_PRELOAD": library, "COVET_TEST_CLOCK": self.path}
+        self.set(0)
+
+    def set(self, offset_s):
+        with open(self.path, "r+b" if os.path.exists(self.path) else "wb") as file:
+            file.write(struct.pack("q", offset_s))
+
+
+def date_s(response):
+    return email.utils.parsedate_to_datetime(response.get("Date")).timestamp()
+
+
+def suspend(pid):
+    """SIGSTOP, and waits until every thread has stopped."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def has_stopped():
+        return all(procfs.status(pid, task).get("State", "T")[0] == "T" for task in procfs.tasks(pid))
+
+    assert procfs.wait_for(has_stopped, 5, 0.001), f"{pid} does not stop"
 
 
 def send_to_thread(pid, task, number):
