@@ -102,7 +102,8 @@ static inline uint32_t covet_user_data_slot(uint64_t user_data) {
     X(ENTERS, "enters", COUNTER, "io_uring_enter calls") \
     X(CQ_OVERFLOWS, "cq_overflows", COUNTER, "Completions the completion queue had no room for") \
     X(ACCEPT_PAUSES, "accept_pauses", COUNTER, "Times accepting stopped for want of descriptors") \
-    X(LOG_DROPPED, "log_lines_dropped", COUNTER, "Access-log lines dropped, queue full") \
+    X(LOG_DROPPED, "log_lines_dropped", COUNTER, \
+      "Access-log lines dropped: queue full, or not written") \
     X(MESSAGES, "messages", COUNTER, "Messages received from other threads") \
     X(MEMORY_LIVE_BYTES, "memory_live_bytes", GAUGE, "Bytes of the worker's pools in use") \
     X(MEMORY_PEAK_BYTES, "memory_peak_bytes", GAUGE, \

@@ -650,6 +650,42 @@ static void test_worker_takes_new_limits(void **state) {
     (void)await_message(CV_MESSAGE_LIMITS_TAKEN);
 }
 
+// A handler blocks for longer than clients may be idle; each of them has said something meanwhile.
+static void test_worker_hears_what_it_missed_before_its_timers_judge(void **state) {
+    (void)state;
+    struct cv_limits strict = usual_limits;
+    int clients[100];
+    int blocker = dial(0);
+    strict.idle_timeout_ms = 1000;
+    tell(0, CV_MESSAGE_LIMITS, 0, &strict);
+    (void)await_message(CV_MESSAGE_LIMITS_TAKEN);
+    for (size_t i = 0; i < CV_ARRAY_COUNT(clients); i++) {
+        clients[i] = dial(0);
+        get(clients[i], "/");
+        assert_hears(clients[i], "Hello, World!");
+    }
+    for (int i = 0; i < 4; i++) {
+        get(blocker, "/sleep");
+    }
+    while (atomic_load(&seen.sleeping_count) == 0) {
+        sleep_ms(1);
+    }
+    for (size_t i = 0; i < CV_ARRAY_COUNT(clients); i++) {
+        get(clients[i], "/");
+    }
+    for (size_t i = 0; i < CV_ARRAY_COUNT(clients); i++) {
+        assert_hears(clients[i], "Hello, World!");
+    }
+    // And who has said nothing is still timed out.
+    for (size_t i = 0; i < CV_ARRAY_COUNT(clients); i++) {
+        assert_ended(clients[i]);
+        (void)close(clients[i]);
+    }
+    (void)close(blocker);
+    tell(0, CV_MESSAGE_LIMITS, 0, &server.limits);
+    (void)await_message(CV_MESSAGE_LIMITS_TAKEN);
+}
+
 static void test_worker_drains_idle_and_busy_connections(void **state) {
     (void)state;
     int idle = dial(0), busy = dial(0);
@@ -843,6 +879,7 @@ int main(void) {
         TEST(test_worker_adopts_a_new_application_and_finishes_the_old_requests),
         TEST(test_worker_drained_waits_for_what_every_generation_owes),
         TEST(test_worker_takes_new_limits),
+        TEST(test_worker_hears_what_it_missed_before_its_timers_judge),
         TEST(test_worker_drains_idle_and_busy_connections),
         TEST(test_worker_stops_with_connections_open),
         TEST(test_worker_stops_although_a_client_comes_at_the_same_time),
