@@ -109,7 +109,9 @@ static void change_budget(struct cv_shed *shed, const struct cv_limits *limits) 
 static void end_window(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
     bool was_enough = is_enough(shed);
 
-    if (!was_enough && shed->rounds < CV_SHED_ROUNDS_MIN) {
+    // Rounds may be long, and nobody may come any more.
+    if (!was_enough && shed->rounds < CV_SHED_ROUNDS_MIN &&
+        now_ns - shed->window_end_ns < CV_SHED_ROUNDS_MIN * CV_SHED_WINDOW_NS) {
         return;
     }
     change_budget(shed, limits);

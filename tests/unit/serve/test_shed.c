@@ -215,7 +215,8 @@ static void test_shed_ends_soon_when_the_load_fits_again(void **state) {
 static void test_shed_ends_when_nobody_asks_any_more(void **state) {
     (void)state;
     start();
-    for (int i = 0; i < 10 && shed.is_on; i++) {
+    (void)offer(1000, 50 * US);
+    for (int i = 0; i < 12 && shed.is_on; i++) {
         now_ns += 100 * MS;
         look();
     }
