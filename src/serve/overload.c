@@ -192,21 +192,14 @@ static void change_shedding(struct cv_overload *overload) {
     await_turns(overload);
 }
 
-void cv_overload_on_echo(struct cv_overload *overload) {
-    begin_round(overload);
-    cv_shed_on_echo(&overload->shed, overload->net->limits, cv_clock_monotonic_ns());
+static uint64_t requests_of(const struct cv_overload *overload) {
+    return cv_counter_read(overload->net->stats, COVET_COUNTER_REQUESTS);
 }
 
-static bool send_echo(struct cv_overload *overload) {
-    const struct cv_net *net = overload->net;
-    uint64_t requests = cv_counter_read(net->stats, COVET_COUNTER_REQUESTS);
-
-    if (CV_LIKELY(
-            !cv_shed_wants_echo(&overload->shed, net->limits, net->clock->now_ns, requests))) {
-        return false;
-    }
-    cv_shed_on_sent(&overload->shed, cv_clock_monotonic_ns(), requests);
-    return true;
+void cv_overload_on_echo(struct cv_overload *overload) {
+    begin_round(overload);
+    cv_shed_on_echo(&overload->shed, overload->net->limits, cv_clock_monotonic_ns(),
+                    requests_of(overload));
 }
 
 bool cv_overload_end_turn(struct cv_overload *overload, size_t live_bytes) {
@@ -219,14 +212,20 @@ bool cv_overload_end_turn(struct cv_overload *overload, size_t live_bytes) {
                     memory != overload->memory.level)) {
         change_levels(overload, connections, memory);
     }
-    cv_shed_look(&overload->shed, net->limits, net->clock->now_ns);
+    uint64_t requests = requests_of(overload);
+    cv_shed_look(&overload->shed, net->limits, net->clock->now_ns, requests);
     if (CV_UNLIKELY(overload->shed.is_on != (overload->lag.level > 0))) {
         change_shedding(overload);
     }
     if (CV_UNLIKELY(cv_timer_armed(&overload->timer))) {
         tell(overload, live_bytes);
     }
-    return send_echo(overload);
+    if (CV_LIKELY(
+            !cv_shed_wants_echo(&overload->shed, net->limits, net->clock->now_ns, requests))) {
+        return false;
+    }
+    cv_shed_on_sent(&overload->shed, cv_clock_monotonic_ns(), requests);
+    return true;
 }
 
 bool cv_overload_admits(struct cv_overload *overload) {

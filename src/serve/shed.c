@@ -28,9 +28,12 @@ bool cv_shed_admit(struct cv_shed *shed, const struct cv_limits *limits, uint64_
     uint64_t spent_ns = now_ns - shed->begin_ns;
     bool is_worth = shed->admitted >= CV_SHED_REQUESTS_MIN << shed->growth;
 
-    // Slow requests have the larger of both, but never so much that they make the lag.
-    shed->is_spent = shed->is_spent || (is_worth && spent_ns >= budget_ns(shed, limits)) ||
-                     (shed->admitted > 0 && spent_ns >= lag_max_ns(limits) / 2);
+    bool is_long =
+        shed->admitted >= CV_SHED_REQUESTS_MIN && spent_ns >= lag_max_ns(limits) / 2;
+
+    // Slow requests have the larger of both, but only the first of them may make the lag.
+    shed->is_spent =
+        shed->is_spent || is_long || (is_worth && spent_ns >= budget_ns(shed, limits));
     if (shed->is_spent) {
         shed->shed_total++;
         return false;
@@ -53,8 +56,14 @@ static void set_growth(struct cv_shed *shed, uint32_t growth) {
     shed->rest = 0;
 }
 
-static void judge(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
-    if (now_ns - shed->sent_ns <= lag_max_ns(limits) || limits->lag_hold_ms == 0) {
+// An echo behind no more requests than a round runs anyway is not late: the processor was somebody
+// else's, or few requests are slow, and shedding would help neither.
+static void judge(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
+                  uint64_t requests) {
+    bool is_late = now_ns - shed->sent_ns > lag_max_ns(limits) &&
+                   requests - shed->requests > CV_SHED_REQUESTS_MIN;
+
+    if (!is_late || limits->lag_hold_ms == 0) {
         shed->late_since_ns = 0;
     } else if (shed->late_since_ns == 0) {
         shed->late_since_ns = now_ns;
@@ -66,7 +75,8 @@ static void judge(struct cv_shed *shed, const struct cv_limits *limits, uint64_t
     }
 }
 
-void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
+void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
+                     uint64_t requests) {
     if (!shed->is_away) {
         return;
     }
@@ -74,7 +84,7 @@ void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint6
     if (shed->is_on) {
         begin_round(shed, now_ns);
     } else {
-        judge(shed, limits, now_ns);
+        judge(shed, limits, now_ns, requests);
     }
 }
 
@@ -120,12 +130,13 @@ static void end_window(struct cv_shed *shed, const struct cv_limits *limits, uin
     begin_window(shed, now_ns);
 }
 
-void cv_shed_look(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
+void cv_shed_look(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
+                  uint64_t requests) {
     if (shed->is_on && now_ns >= shed->window_end_ns) {
         end_window(shed, limits, now_ns);
     } else if (!shed->is_on && shed->is_away && now_ns > shed->sent_ns + lag_max_ns(limits)) {
         // It need not be back for us to know that it is late.
-        judge(shed, limits, now_ns);
+        judge(shed, limits, now_ns, requests);
     }
 }
 

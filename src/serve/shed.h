@@ -22,7 +22,7 @@
 #include "base/compiler.h"
 #include "net/limits.h"
 
-#define CV_SHED_REQUESTS_MIN 8u      // A budget is worth so many requests, when they are slow,
+#define CV_SHED_REQUESTS_MIN 8u      // A budget is worth so many requests, however slow they are,
 #define CV_SHED_BUDGET_NS 500000u    // or so much time. Both double as it grows.
 #define CV_SHED_WINDOW_NS 50000000u  // Between two decisions about it,
 #define CV_SHED_ROUNDS_MIN 4u        // and so many rounds, if any request was shed.
@@ -59,14 +59,15 @@ static inline void cv_shed_note(struct cv_shed *shed, uint32_t count) {
 // How many connections may be opened in the round that begins; UINT32_MAX while it is off.
 uint32_t cv_shed_openings(const struct cv_shed *shed);
 
-// The echo is back.
-void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns);
+// The echo is back; `requests` were ever answered.
+void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
+                     uint64_t requests);
 
 // At the end of a turn: `is_on` may change.
-void cv_shed_look(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns);
+void cv_shed_look(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
+                  uint64_t requests);
 
-// Then, with the number of requests ever answered: is it time for an echo? None is sent for nobody,
-// so that an idle worker sleeps.
+// Then: is it time for an echo? None is sent for nobody, so that an idle worker sleeps.
 static inline bool cv_shed_wants_echo(const struct cv_shed *shed, const struct cv_limits *limits,
                                       uint64_t now_ns, uint64_t requests) {
     bool is_due = shed->is_on || now_ns - shed->sent_ns >= limits->lag_max_ms * 500000ull;

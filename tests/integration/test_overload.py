@@ -160,7 +160,7 @@ def test_requests_are_shed_while_work_waits_too_long(env):
 
 def test_slow_handlers_alone_are_no_overload(env):
     module = modules.build(env, "burn")
-    with Watched(env, "--module", module) as server:
+    with Watched(env, "--module", module, names.LAG_MAX, "0.05") as server:
         with server.client() as client:
             for _ in range(5):
                 assert client.request(get_bytes("/burn/200000")).status == 200
