@@ -93,11 +93,11 @@ static void tell_lag(struct cv_overload *overload) {
     struct cv_overload_state *state = &overload->lag;
 
     if (may_tell(state, overload->net->clock->now_ms)) {
-        cv_log(state->level > 0 ? CV_LOG_WARN : CV_LOG_INFO,
-               state->level > 0 ? "overload" : "overload_over", "worker=%u of=lag refused=%llu",
-               overload->net->worker_index,
-               (unsigned long long)cv_counter_read(overload->net->stats,
-                                                   COVET_COUNTER_REFUSED_LAG));
+        cv_log(
+            state->level > 0 ? CV_LOG_WARN : CV_LOG_INFO,
+            state->level > 0 ? "overload" : "overload_over", "worker=%u of=lag refused=%llu",
+            overload->net->worker_index,
+            (unsigned long long)cv_counter_read(overload->net->stats, COVET_COUNTER_REFUSED_LAG));
     }
 }
 
@@ -244,8 +244,7 @@ bool cv_overload_admits(struct cv_overload *overload) {
     return true;
 }
 
-void cv_overload_init(struct cv_overload *overload, struct cv_net *net,
-                      uint64_t memory_bytes_max) {
+void cv_overload_init(struct cv_overload *overload, struct cv_net *net, uint64_t memory_bytes_max) {
     *overload = (struct cv_overload){
         .net = net,
         .memory_bytes_max = memory_bytes_max,

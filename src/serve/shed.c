@@ -28,12 +28,10 @@ bool cv_shed_admit(struct cv_shed *shed, const struct cv_limits *limits, uint64_
     uint64_t spent_ns = now_ns - shed->begin_ns;
     bool is_worth = shed->admitted >= CV_SHED_REQUESTS_MIN << shed->growth;
 
-    bool is_long =
-        shed->admitted >= CV_SHED_REQUESTS_MIN && spent_ns >= lag_max_ns(limits) / 2;
+    bool is_long = shed->admitted >= CV_SHED_REQUESTS_MIN && spent_ns >= lag_max_ns(limits) / 2;
 
     // Slow requests have the larger of both, but only the first of them may make the lag.
-    shed->is_spent =
-        shed->is_spent || is_long || (is_worth && spent_ns >= budget_ns(shed, limits));
+    shed->is_spent = shed->is_spent || is_long || (is_worth && spent_ns >= budget_ns(shed, limits));
     if (shed->is_spent) {
         shed->shed_total++;
         return false;

@@ -37,14 +37,14 @@ struct cv_shed {
     uint32_t admitted;        // In this round.
     uint32_t admitted_total;  // In this window.
     uint32_t shed_total;      // The same.
-    uint32_t growth;         // Doublings of the budget.
-    uint32_t rest;           // Windows in which it was not changed.
-    uint32_t rounds;         // In this window.
-    uint32_t came_before;    // Requests per round in the window before.
-    uint64_t requests;       // Answered, when the last echo was sent.
-    uint64_t sent_ns;        // When it was.
-    uint64_t begin_ns;       // Of the round.
-    uint64_t late_since_ns;  // When the first of the echoes that are late was seen to be; 0: none.
+    uint32_t growth;          // Doublings of the budget.
+    uint32_t rest;            // Windows in which it was not changed.
+    uint32_t rounds;          // In this window.
+    uint32_t came_before;     // Requests per round in the window before.
+    uint64_t requests;        // Answered, when the last echo was sent.
+    uint64_t sent_ns;         // When it was.
+    uint64_t begin_ns;        // Of the round.
+    uint64_t late_since_ns;   // When the first of the echoes that are late was seen to be; 0: none.
     uint64_t window_end_ns;
 };
 

@@ -179,10 +179,10 @@ static void test_shed_opens_little_more_than_it_can_take(void **state) {
 
 // Clients of either kind against a worker that is shedding: rounds as they come, for `ms`.
 struct clients {
-    uint32_t waiting;     // Ask again when they have their answer.
-    uint32_t per_ms;      // Ask anyway.
-    uint32_t cost_us;     // Of a request.
-    uint32_t answered;    // Since the beginning.
+    uint32_t waiting;   // Ask again when they have their answer.
+    uint32_t per_ms;    // Ask anyway.
+    uint32_t cost_us;   // Of a request.
+    uint32_t answered;  // Since the beginning.
     uint32_t refused;
     uint64_t longest_ns;  // Round.
 };
