@@ -89,6 +89,7 @@ static struct cv_limits limits(uint32_t idle_timeout_ms) {
         .zero_copy_bytes_min =
             sim_random_chance(&sim.random, 500) || sim.plan.has_zero_copy ? 8192 : 0,
         .connections_max = 500,
+        .retry_after_s = 1,
         .body_bytes_max = 1000000,
     };
 }
