@@ -23,17 +23,21 @@ SLOW = 5  # Times what was usual before.
 GENERATOR_FULL = 3  # covet-load's exit status.
 
 
-def load(server, seconds, connections, rate=0):
-    """What covet-load reports of requests that burn, and the moment the last of them was due."""
+def run_load(server, path, seconds, connections, rate=0):
+    """What covet-load on core 1 reports."""
     command = [os.path.join(os.path.dirname(server.env.covet), "covet-load"), "--json", "--cores", "1",
-               "-c", str(connections), "-d", str(seconds)]
+               "-c", str(connections), "-d", f"{seconds:g}"]
     command += ["--rate", f"{rate:.0f}"] if rate else []
-    done = subprocess.run([*command, f"http://127.0.0.1:{server.port}/burn/{BURN_US}"], capture_output=True,
+    done = subprocess.run([*command, f"http://127.0.0.1:{server.port}{path}"], capture_output=True,
                           text=True, timeout=seconds + 30)
-    ended_s = time.monotonic()
     assert done.returncode in (0, GENERATOR_FULL), done.stderr
-    report = json.loads(done.stdout)
-    return report, ended_s - max(report["seconds"] - seconds, 0)
+    return json.loads(done.stdout)
+
+
+def burn(server, seconds, connections, rate=0):
+    """The report of requests that burn, and the moment the last of them was due."""
+    report = run_load(server, f"/burn/{BURN_US}", seconds, connections, rate)
+    return report, time.monotonic() - max(report["seconds"] - seconds, 0)
 
 
 class Probe:
@@ -94,11 +98,11 @@ def p99_ms(report, kind):
 def overload(env, short):
     seconds, quiet_s = (3, 2) if short else (60, 5)
     with Server(env, "--module", application(env)) as server, Probe(server.address) as probe:
-        peak, _ = load(server, quiet_s, 64)
+        peak, _ = burn(server, quiet_s, 64)
         peak_rate = peak["served"]["requests_per_s"]
         began_s = time.monotonic()
-        busy, busy_end_s = load(server, quiet_s, CONNECTIONS, 0.8 * peak_rate)
-        twice, ended_s = load(server, seconds, CONNECTIONS, 2 * peak_rate)
+        busy, busy_end_s = burn(server, quiet_s, CONNECTIONS, 0.8 * peak_rate)
+        twice, ended_s = burn(server, seconds, CONNECTIONS, 2 * peak_rate)
         time.sleep(1.5)
     shares = twice["served"]["requests_per_s"] / peak_rate
     p99_busy_ms, p99_twice_ms = p99_ms(busy, "served"), p99_ms(twice, "served")

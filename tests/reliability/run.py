@@ -24,6 +24,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, "../integration")]
 
 import overload  # noqa: E402,F401
 import restarts  # noqa: E402,F401
+import stalled  # noqa: E402,F401
 from figure import GOALS, Figure  # noqa: E402
 from harness import Env, Skip  # noqa: E402
 
