@@ -14,6 +14,8 @@ from overload import burn, p99_ms, run_load
 HALF_HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: "
 SPARE_DESCRIPTORS = 1000
 RECEIVE_BUFFER = 4096
+OUTPUT_BYTES_MAX = 256 << 10  # covet's default, which is COVET_HIGH_WATER_BYTES too.
+STREAM_PIECE_BYTES = 16 << 10  # Of application.c.
 
 
 def affordable(wanted):
@@ -62,3 +64,122 @@ def slowloris(env, short):
                  {"full": closed, "paced": opened, "errors": errors})
     yield Figure("slowloris-memory", "of the server for each of them", f"{each_bytes:.0f} bytes",
                  "<= 2048", each_bytes <= 2048, [], {"bytes": each_bytes})
+
+
+def wait_still(server):
+    """Waits until the server has put all it can into its queues and the kernel's; gives that moment."""
+    while True:
+        before_s, began_s = procfs.cpu_s(server.server_pid), time.monotonic()
+        time.sleep(0.2)
+        if procfs.cpu_s(server.server_pid) == before_s:
+            return began_s
+
+
+def slow_readers(env, short, path, limit_bytes):
+    """(figure of the time, figure of the memory) of clients that ask for 100 MiB and take none of it."""
+    count, timeout_s = (affordable(300), 2.0) if short else (affordable(2000), 30.0)
+    manner = Manner(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(), reads=False,
+                    receive_buffer=RECEIVE_BUFFER, addresses=8)
+    with Server(env, "--module", application(env), names.WRITE_TIMEOUT, str(timeout_s)) as server:
+        server.touch_buffers()
+        before_kib = procfs.private_kib(server.server_pid)
+        with Horde(server.address, count, manner, timeout_s + 20) as horde:
+            horde.wait_open(20)
+            still_s = wait_still(server)
+            each_bytes = (procfs.private_kib(server.server_pid) - before_kib) * 1024 / count
+            outcomes = horde.outcomes()
+    longest_s(outcomes)
+    gone_s = max(one.opened_s + one.lived_s for one in outcomes) - still_s
+    name = "slow-read" + path.replace("/", "-")
+    yield Figure(f"{name}-gone", f"{count} clients that read nothing of 100 MiB: the last is gone after",
+                 f"{gone_s:.2f} s without progress", f"<= {timeout_s + 1:g} s", gone_s <= timeout_s + 1, [], {"s": gone_s})
+    yield Figure(f"{name}-memory", "of the server for each of them", f"{each_bytes / 1024:.1f} KiB",
+                 f"<= {limit_bytes // 1024} KiB", each_bytes <= limit_bytes, [], {"bytes": each_bytes})
+
+
+@goal("slow-read-large", "answers that nobody reads, from memory that is there anyway")
+def slow_read_of_memory(env, short):
+    yield from slow_readers(env, short, "/large", 64 << 10)
+
+
+@goal("slow-read-stream", "answers that nobody reads, made on the way")
+def slow_read_of_a_stream(env, short):
+    yield from slow_readers(env, short, "/stream", OUTPUT_BYTES_MAX + STREAM_PIECE_BYTES)
+
+
+@goal("slow-upload", "bodies that hardly come")
+def slow_upload(env, short):
+    window_s, steady_s, count = (1.0, 4.0, 50) if short else (10.0, 50.0, 200)
+    limit_s, every_s = 2 * window_s, 0.1
+    lateness_s = 0.5  # Of the clients, to notice.
+
+    def uploader(bytes_per_s, seconds):
+        piece = b"x" * int(bytes_per_s * every_s)
+        drips = int(seconds / every_s)
+        head = f"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(piece) * drips}\r\n\r\n"
+        return Manner(head.encode(), piece, every_s, drips, addresses=8)
+
+    with Server(env, "--module", application(env), names.BODY_TIMEOUT, str(window_s)) as server:
+        with Horde(server.address, count, uploader(12 << 10, 3 * limit_s), limit_s + 20) as slow, \
+                Horde(server.address, count, uploader(20 << 10, steady_s), steady_s + 2) as steady:
+            dropped, kept = slow.outcomes(), steady.outcomes()
+    gone_s = longest_s(dropped)
+    through = sum(one.status == 200 for one in kept)
+    cut_off = sum(one.status == 408 for one in dropped)
+    yield Figure("slow-upload-gone", f"{count} bodies at 12 KiB/s: the last is gone after",
+                 f"{gone_s:.2f} s, {cut_off} with 408", f"<= {limit_s + lateness_s:g} s", gone_s <= limit_s + lateness_s, [],
+                 {"s": gone_s})
+    yield Figure("slow-upload-steady", f"of {count} bodies at 20 KiB/s for {steady_s:g} s, answered",
+                 f"{through}", f"{count}", through == count, [], {"answered": through})
+
+
+@goal("starved", "more clients than descriptors")
+def starved(env, short):
+    count, look_s = 1000, 1.0 if short else 5.0
+    manner = Manner(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", addresses=4)
+    with Server(env, "--module", application(env), names.IDLE_TIMEOUT, "60", how={"nofile": 256}) as server:
+        with Horde(server.address, count, manner, look_s + 20) as horde:
+            horde.wait_open(10)
+            time.sleep(1.0)
+            before_s, began_s = procfs.cpu_s(server.server_pid), time.monotonic()
+            time.sleep(look_s)
+            busy = (procfs.cpu_s(server.server_pid) - before_s) / (time.monotonic() - began_s)
+            # All of them leave, those in the listener's queue too.
+            left_s = time.monotonic()
+            outcomes = horde.leave()
+        with server.client(timeout_s=5.0) as client:
+            assert client.get("/healthz").status == 200
+            again_s = time.monotonic() - left_s
+    served = sum(one.status == 200 for one in outcomes)
+    lost = sum(one.refused or (one.lived_s >= 0 and not one.status) for one in outcomes)
+    yield Figure("starved-cpu", f"{count} clients on 256 descriptors ({served} answered): CPU while others wait",
+                 f"{busy:.1%}", "< 5 %", busy < 0.05, [], {"cpu": busy, "answered": served})
+    yield Figure("starved-lost", "of them, refused or cut without an answer", f"{lost}", "0", lost == 0)
+    yield Figure("starved-again", "accepts again after", f"{again_s * 1000:.0f} ms", "<= 1000 ms", again_s <= 1.0,
+                 [], {"s": again_s})
+
+
+@goal("idle", "connections that say nothing")
+def idle(env, short):
+    count = affordable(1000 if short else 10000)
+    manner = Manner(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", addresses=8)
+    with Server(env, "--module", application(env), names.IDLE_TIMEOUT, "60") as server:
+        server.touch_buffers()
+        before_kib = procfs.private_kib(server.server_pid)
+        began_s = time.monotonic()
+        with Horde(server.address, count, manner, 40) as horde:
+            horde.wait_open(20)
+            open_s = time.monotonic() - began_s
+            time.sleep(1.0)
+            before_s = procfs.cpu_s(server.server_pid)
+            time.sleep(1.0 if short else 3.0)
+            busy = (procfs.cpu_s(server.server_pid) - before_s) / (1.0 if short else 3.0)
+            each_bytes = (procfs.private_kib(server.server_pid) - before_kib) * 1024 / count
+            outcomes = horde.leave()
+    answered = sum(one.status == 200 for one in outcomes)
+    yield Figure("idle-answered", f"of {count} connections opened in {open_s:.2f} s, answered and kept",
+                 f"{answered}", f"{count}", answered == count, [], {"answered": answered})
+    yield Figure("idle-memory", "of the server for each of them", f"{each_bytes:.0f} bytes", "<= 256",
+                 each_bytes <= 256, [], {"bytes": each_bytes})
+    yield Figure("idle-cpu", "of the server while they are idle", f"{busy:.1%}", "< 1 %", busy < 0.01, [],
+                 {"cpu": busy})
