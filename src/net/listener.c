@@ -21,7 +21,7 @@ static uint64_t user_data(const struct cv_listener *listener, enum covet_op op) 
 }
 
 static bool has_room(const struct cv_net *net) {
-    return net->open_count < net->connections_max;
+    return !net->is_held && net->open_count < net->connections_max;
 }
 
 static bool has_ample_room(const struct cv_net *net) {
@@ -141,6 +141,20 @@ void cv_listener_adjust(struct cv_net *net) {
             listener->paused = false;
             cv_wheel_stop(net->wheel, &listener->timer);
             arm(listener);
+        }
+    }
+}
+
+void cv_listener_hold(struct cv_net *net, bool held) {
+    net->is_held = held;
+    if (!held) {
+        cv_listener_adjust(net);
+        return;
+    }
+    cv_counter_add(net->stats, COVET_COUNTER_ACCEPT_PAUSES, 1);
+    for (uint32_t i = 0; i < net->listener_count; i++) {
+        if (!net->listeners[i].stopping) {
+            disarm(&net->listeners[i]);
         }
     }
 }

@@ -131,6 +131,11 @@ static size_t take_request(struct cv_conn *conn, const struct cv_parser_limits *
     size_t head_bytes = exchange->head.head_bytes;
     conn->protocol_flags &= (uint8_t) ~(IN_HEAD | HAS_BYTES | IDLE);
     cv_http1_of(conn)->unread_bytes = (uint32_t)(length - head_bytes);
+    if (CV_UNLIKELY(cv_http1_of(conn)->overload.refuses) &&
+        !cv_overload_admits(&cv_http1_of(conn)->overload)) {
+        return head_bytes + cv_exchange_turn_down(exchange, (const char *)data, data + head_bytes,
+                                                  length - head_bytes);
+    }
     return head_bytes +
            cv_exchange_start(exchange, (const char *)data, data + head_bytes, length - head_bytes);
 }
@@ -189,6 +194,20 @@ static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length)
     }
     await_request(conn);
     return used;
+}
+
+uint32_t cv_http1_silent_ms(const struct cv_conn *conn) {
+    const struct cv_net *net = conn->net;
+    bool waits = conn->protocol == NULL && (conn->protocol_flags & (IN_HEAD | IDLE)) != 0 &&
+                 (conn->protocol_flags & HAS_BYTES) == 0 && conn->read_deadline != 0 &&
+                 !cv_conn_has_output(conn);
+    if (!waits) {
+        return 0;
+    }
+    uint32_t granted_ms = (conn->protocol_flags & IDLE) != 0 ? net->limits->idle_timeout_ms
+                                                             : net->limits->header_timeout_ms;
+    uint32_t left_ms = conn->read_deadline - (uint32_t)net->clock->now_ms;
+    return left_ms < granted_ms ? granted_ms - left_ms : 0;
 }
 
 static void on_half_close(struct cv_conn *conn) {

@@ -34,6 +34,7 @@
 #include "server/lastwords.h"
 #include "server/liveroutes.h"
 #include "server/mailbox.h"
+#include "server/memory.h"
 #include "server/privileges.h"
 #include "server/rollout.h"
 #include "server/worker.h"
@@ -200,6 +201,13 @@ static uint64_t share_of_lockable(uint32_t worker_count) {
     return bytes == UINT64_MAX ? 0 : CV_MAX(bytes / 8 * 7 / worker_count, (uint64_t)1);
 }
 
+// Half of the memory stays for the kernel's socket buffers, for what applications allocate by
+// themselves, and for a successor while there are two of us.
+static uint64_t share_of_memory(uint32_t worker_count) {
+    return CV_MAX(cv_memory_available_bytes() / 2 / worker_count,
+                  (uint64_t)CV_LIMITS_MEMORY_BYTES_MIN);
+}
+
 static int create_worker(struct server *server, uint32_t index, int *fds) {
     const struct cv_settings *settings = &server->settings;
     uint32_t own_count;
@@ -223,6 +231,7 @@ static int create_worker(struct server *server, uint32_t index, int *fds) {
         .foreign_count = foreign_count,
         .locked_bytes_max = share_of_lockable(settings->worker_count),
         .descriptors_max = (uint32_t)CV_MIN(server->descriptors_max, (uint64_t)UINT32_MAX),
+        .memory_bytes_max = share_of_memory(settings->worker_count),
         .main_mailbox = &server->mailbox,
         .main_eventfd = server->eventfd,
         .all = server->rollout.worker,

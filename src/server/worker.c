@@ -162,7 +162,7 @@ static void drain(struct cv_worker *worker, uint64_t idle_ms) {
     if (!worker->is_draining) {
         worker->is_draining = true;
         worker->http1.drain_idle_ms = (uint32_t)CV_MIN(CV_MAX(idle_ms, 1u), (uint64_t)UINT32_MAX);
-        worker->net.draining = true;
+        worker->net.draining = worker->net.ends_connections = true;
         cv_listener_stop_all(&worker->net, true);
         cv_net_drain(&worker->net);
     }
@@ -171,6 +171,18 @@ static void drain(struct cv_worker *worker, uint64_t idle_ms) {
 static void stop(struct cv_worker *worker) {
     drain(worker, 0);
     worker->is_stopping = true;
+}
+
+static void bound_memory(struct cv_worker *worker) {
+    uint64_t bytes_max = worker->net.limits->memory_bytes_max;
+    if (bytes_max == 0) {
+        bytes_max = worker->options.memory_bytes_max;
+    }
+    if (bytes_max == 0 || bytes_max > CV_OVERLOAD_MEMORY_MAX) {
+        bytes_max = CV_OVERLOAD_MEMORY_MAX;
+    }
+    cv_pool_set_bytes_max(&worker->pool, bytes_max);
+    worker->http1.overload.memory_bytes_max = bytes_max;
 }
 
 static void handle(struct cv_worker *worker, const struct cv_message *message) {
@@ -182,6 +194,7 @@ static void handle(struct cv_worker *worker, const struct cv_message *message) {
         break;
     case CV_MESSAGE_LIMITS:
         cv_net_set_limits(&worker->net, message->pointer);
+        bound_memory(worker);
         tell_main(worker, CV_MESSAGE_LIMITS_TAKEN, message->pointer, 0);
         break;
     case CV_MESSAGE_DRAIN:
@@ -251,6 +264,7 @@ static void dispatch(struct cv_worker *worker, const struct cv_completion *compl
         cv_listener_complete(&worker->net, completion);
         break;
     case COVET_OP_WAKE:
+        cv_overload_on_echo(&worker->http1.overload);
         take_messages(worker);
         await_wake(worker);
         break;
@@ -300,7 +314,11 @@ static void publish(struct cv_worker *worker) {
     struct covet_stats_worker *stats = worker->stats;
     cv_counter_set(stats, COVET_COUNTER_ENTERS, cv_ring_enters(worker->ring));
     cv_counter_set(stats, COVET_COUNTER_CQ_OVERFLOWS, cv_ring_overflows(worker->ring));
-    publish_memory(worker, cv_pool_turn(&worker->pool));
+    size_t live_bytes = cv_pool_turn(&worker->pool);
+    publish_memory(worker, live_bytes);
+    if (cv_overload_end_turn(&worker->http1.overload, live_bytes)) {
+        wake_by_eventfd(worker, worker->options.index);
+    }
     cv_counter_set(stats, COVET_COUNTER_BUFFERS_IN_USE, cv_ring_buffers_lent(worker->ring));
     if (worker->http1.access.enabled && cv_logqueue_wants_wake(worker->options.log)) {
         cv_ring_write(worker->ring, worker->options.main_eventfd, &one, sizeof(one),
@@ -466,6 +484,8 @@ int cv_worker_enter(struct cv_worker *worker) {
     if (status < 0) {
         return status;
     }
+    cv_overload_init(&worker->http1.overload, &worker->net, 0);
+    bound_memory(worker);
     cv_slab_prepare(cv_pool_slabs(&worker->pool));
     publish_memory(worker, 0);
     await_wake(worker);

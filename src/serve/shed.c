@@ -1,0 +1,97 @@
+// The state is one number, the growth of the budget, and whether there is a budget at all.
+#include "serve/shed.h"
+
+#define NS_PER_MS 1000000ull
+
+static uint64_t lag_max_ns(const struct cv_limits *limits) {
+    return limits->lag_max_ms * NS_PER_MS;
+}
+
+// A budget close to the lag would not keep the rounds short.
+static uint64_t budget_ns(const struct cv_shed *shed, const struct cv_limits *limits) {
+    return CV_MIN((uint64_t)CV_SHED_BUDGET_NS, lag_max_ns(limits) / 4) << shed->growth;
+}
+
+static void begin_round(struct cv_shed *shed, uint64_t now_ns) {
+    shed->begin_ns = now_ns;
+    shed->is_spent = false;
+    shed->admitted = 0;
+}
+
+static void begin_window(struct cv_shed *shed, uint64_t now_ns) {
+    shed->window_end_ns = now_ns + CV_SHED_WINDOW_NS;
+    shed->admitted_total = shed->shed_total = 0;
+}
+
+bool cv_shed_admit(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
+    uint64_t spent_ns = now_ns - shed->begin_ns;
+    bool is_worth = shed->admitted >= CV_SHED_REQUESTS_MIN << shed->growth;
+
+    // Slow requests have the larger of both, but never so much that they make the lag.
+    shed->is_spent = shed->is_spent || (is_worth && spent_ns >= budget_ns(shed, limits)) ||
+                     (shed->admitted > 0 && spent_ns >= lag_max_ns(limits) / 2);
+    if (shed->is_spent) {
+        shed->shed_total++;
+        return false;
+    }
+    shed->admitted++;
+    shed->admitted_total++;
+    return true;
+}
+
+// Little more than what the round before could take: to hear a client and refuse costs more than to
+// turn it away.
+uint32_t cv_shed_openings(const struct cv_shed *shed) {
+    uint32_t taken = shed->admitted + shed->admitted / 8;
+
+    return shed->is_on ? CV_MAX(taken, CV_SHED_REQUESTS_MIN << shed->growth) : UINT32_MAX;
+}
+
+static void judge(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
+    if (now_ns - shed->sent_ns <= lag_max_ns(limits) || limits->lag_hold_ms == 0) {
+        shed->late_since_ns = 0;
+    } else if (shed->late_since_ns == 0) {
+        shed->late_since_ns = now_ns;
+    } else if (now_ns - shed->late_since_ns >= limits->lag_hold_ms * NS_PER_MS) {
+        shed->is_on = true;
+        shed->growth = 0;
+        begin_round(shed, now_ns);
+        begin_window(shed, now_ns);
+    }
+}
+
+void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
+    if (!shed->is_away) {
+        return;
+    }
+    shed->is_away = false;
+    if (shed->is_on) {
+        begin_round(shed, now_ns);
+    } else {
+        judge(shed, limits, now_ns);
+    }
+}
+
+static void end_window(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
+    uint32_t all = shed->admitted_total + shed->shed_total;
+
+    shed->growth = shed->shed_total <= all / CV_SHED_TOLERATED ? shed->growth + 1 : 0;
+    shed->is_on = budget_ns(shed, limits) < lag_max_ns(limits);
+    shed->late_since_ns = 0;
+    begin_window(shed, now_ns);
+}
+
+void cv_shed_look(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
+    if (shed->is_on && now_ns >= shed->window_end_ns) {
+        end_window(shed, limits, now_ns);
+    } else if (!shed->is_on && shed->is_away && now_ns > shed->sent_ns + lag_max_ns(limits)) {
+        // It need not be back for us to know that it is late.
+        judge(shed, limits, now_ns);
+    }
+}
+
+void cv_shed_on_sent(struct cv_shed *shed, uint64_t now_ns, uint64_t requests) {
+    shed->is_away = true;
+    shed->sent_ns = now_ns;
+    shed->requests = requests;
+}
