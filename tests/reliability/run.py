@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Takes the reliability figures of a covet: one line each with its goal, status 1 if one is not met.
 
-    run.py [--covet FILE] [--only WORD] [--short] [--json] [--priority]
+    run.py [--covet FILE] [--only WORD] [--short] [--json]
 
 Whole it takes about a quarter of an hour and wants a machine with nothing else to do; --short takes some
 seconds for each and says whether everything works, with goals as wide as a busy machine needs.
@@ -30,10 +30,12 @@ from harness import Env, Skip  # noqa: E402
 
 
 def put_ahead():
-    """Nice alone does nothing where the kernel shares a core out by session first (autogroup)."""
-    os.setpriority(os.PRIO_PROCESS, 0, -20)
-    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as file:
-        file.write("-20")
+    """Where we may, so that others on the machine spoil fewer figures. Nice alone does nothing where the
+    kernel shares a core out by session first (autogroup)."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+        with open("/proc/self/autogroup", "w") as file:
+            file.write("-20")
 
 
 def take(name, what, function, options, directory):
@@ -60,8 +62,7 @@ def take_apart(name, what, function, options):
     if pid == 0:
         os.setsid()
         os.close(reader)
-        if options.priority:
-            put_ahead()
+        put_ahead()
         with open(writer, "wb") as pipe:
             for figure in take(name, what, function, options, directory):
                 pickle.dump(figure, pipe)
@@ -95,10 +96,7 @@ def main():
     parser.add_argument("--only", default="", metavar="WORD", help="those whose name holds it")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--json", action="store_true", help="one object at the end instead of lines")
-    parser.add_argument("--priority", action="store_true", help="all at nice -20 (needs root)")
     options = parser.parse_args()
-    if options.priority and os.geteuid() != 0:
-        parser.error("--priority needs root")
     taken = []
     for name, what, function in GOALS:
         if options.only in name:
