@@ -24,6 +24,16 @@ class Figure:
     numbers: dict = field(default_factory=dict)  # For --json.
 
 
+def at_most(name, what, number, limit, unit, **numbers):
+    """A figure that is one number."""
+    return Figure(name, what, f"{number:.4g} {unit}", f"<= {limit:g} {unit}", number <= limit,
+                  numbers={unit: number, **numbers})
+
+
+def all_of(name, what, number, wanted):
+    return Figure(name, what, f"{number}", f"{wanted}", number == wanted, numbers={"count": number})
+
+
 def goal(name, what):
     """Marks a function (env, short) that yields figures."""
 
@@ -42,7 +52,8 @@ def application(env):
             raise Skip("no gcc")
         sanitizers = [f"-fsanitize={kind}" for word, kind in (("asan", "address"), ("tsan", "thread"))
                       if word in env.covet]
-        subprocess.run(["gcc", "-shared", "-fPIC", "-O2", *sanitizers, "-I", os.path.join(HERE, "../../include"),
-                        "-o", path, os.path.join(HERE, "application.c")], check=True)
+        include = "-I" + os.path.join(HERE, "../../include")
+        subprocess.run(["gcc", "-shared", "-fPIC", "-O2", *sanitizers, include, "-o", path,
+                        os.path.join(HERE, "application.c")], check=True)
         os.chmod(path, 0o755)
     return path
