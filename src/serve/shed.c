@@ -1,4 +1,4 @@
-// The state is one number, the growth of the budget, and whether there is a budget at all.
+// The state is whether there is a budget, and how often it was doubled.
 #include "serve/shed.h"
 
 #define NS_PER_MS 1000000ull
@@ -14,13 +14,14 @@ static uint64_t budget_ns(const struct cv_shed *shed, const struct cv_limits *li
 
 static void begin_round(struct cv_shed *shed, uint64_t now_ns) {
     shed->begin_ns = now_ns;
+    shed->rounds += shed->admitted > 0;
     shed->is_spent = false;
     shed->admitted = 0;
 }
 
 static void begin_window(struct cv_shed *shed, uint64_t now_ns) {
     shed->window_end_ns = now_ns + CV_SHED_WINDOW_NS;
-    shed->admitted_total = shed->shed_total = 0;
+    shed->admitted_total = shed->shed_total = shed->rounds = 0;
 }
 
 bool cv_shed_admit(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
@@ -47,6 +48,11 @@ uint32_t cv_shed_openings(const struct cv_shed *shed) {
     return shed->is_on ? CV_MAX(taken, CV_SHED_REQUESTS_MIN << shed->growth) : UINT32_MAX;
 }
 
+static void set_growth(struct cv_shed *shed, uint32_t growth) {
+    shed->growth = growth;
+    shed->rest = 0;
+}
+
 static void judge(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
     if (now_ns - shed->sent_ns <= lag_max_ns(limits) || limits->lag_hold_ms == 0) {
         shed->late_since_ns = 0;
@@ -54,7 +60,7 @@ static void judge(struct cv_shed *shed, const struct cv_limits *limits, uint64_t
         shed->late_since_ns = now_ns;
     } else if (now_ns - shed->late_since_ns >= limits->lag_hold_ms * NS_PER_MS) {
         shed->is_on = true;
-        shed->growth = 0;
+        set_growth(shed, 0);
         begin_round(shed, now_ns);
         begin_window(shed, now_ns);
     }
@@ -72,11 +78,42 @@ void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint6
     }
 }
 
-static void end_window(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
-    uint32_t all = shed->admitted_total + shed->shed_total;
+static bool is_enough(const struct cv_shed *shed) {
+    return shed->shed_total <= (shed->admitted_total + shed->shed_total) / CV_SHED_TOLERATED;
+}
 
-    shed->growth = shed->shed_total <= all / CV_SHED_TOLERATED ? shed->growth + 1 : 0;
-    shed->is_on = budget_ns(shed, limits) < lag_max_ns(limits);
+static bool is_largest(const struct cv_shed *shed, const struct cv_limits *limits) {
+    return budget_ns(shed, limits) >= lag_max_ns(limits) / 2;
+}
+
+// With the budget doubled, did clearly more requests come in a round?
+static void change_budget(struct cv_shed *shed, const struct cv_limits *limits) {
+    uint32_t came = (shed->admitted_total + shed->shed_total) / CV_MAX(shed->rounds, 1u);
+    bool came_more = came > shed->came_before + shed->came_before / 2;
+
+    shed->rest++;
+    if (is_enough(shed)) {
+        set_growth(shed, shed->growth + 1);
+    } else if (shed->growth == 0 && shed->rest <= CV_SHED_REST) {
+        // Stays the smallest for a while.
+    } else if (shed->growth > 0 && shed->rest == 1 && came_more) {
+        set_growth(shed, 0);
+    } else if (!is_largest(shed, limits)) {
+        set_growth(shed, shed->growth + 1);
+    } else if (shed->rest > CV_SHED_REST_LARGE) {
+        set_growth(shed, 0);
+    }
+    shed->came_before = came;
+}
+
+static void end_window(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
+    bool was_enough = is_enough(shed);
+
+    if (!was_enough && shed->rounds < CV_SHED_ROUNDS_MIN) {
+        return;
+    }
+    change_budget(shed, limits);
+    shed->is_on = !was_enough || budget_ns(shed, limits) < lag_max_ns(limits);
     shed->late_since_ns = 0;
     begin_window(shed, now_ns);
 }

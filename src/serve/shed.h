@@ -4,9 +4,13 @@
 // in the kernel behind all that waits there, and is handed out when all of that was. While echoes
 // take longer than lag_max_ms, one after the other, for lag_hold_ms, each round from one echo to
 // the next runs requests, the oldest first, until a small budget of time is spent; the rest is
-// shed, which takes next to no time, so that the next round begins soon. The budget doubles with
-// every while in which hardly anything was shed, and falls back with the first in which much was;
-// grown to lag_max_ms it is none any more. docs/notes/0019-overload.md argues the shape.
+// shed, which takes little, so that the next round begins soon.
+//
+// Again and again the budget is tried twice as large. It grows on if hardly anything has to be shed
+// any more, or if no more requests came than in a round half as long: clients that wait for their
+// answers before they ask again can all be heard. Where twice the time brings twice the requests,
+// the shortest rounds are best. Grown to lag_max_ms it is no budget any more.
+// docs/notes/0019-overload.md argues the shape.
 //
 // Single thread, no clock of its own.
 #ifndef CV_SERVE_SHED_H
@@ -18,10 +22,13 @@
 #include "base/compiler.h"
 #include "net/limits.h"
 
-#define CV_SHED_REQUESTS_MIN 16u      // A budget is worth so many requests, when they are slow,
-#define CV_SHED_BUDGET_NS 1000000u    // or so much time. Both double as it grows.
-#define CV_SHED_WINDOW_NS 100000000u  // How long it must suffice to grow.
-#define CV_SHED_TOLERATED 32u         // It suffices when one request in so many, or fewer, was shed.
+#define CV_SHED_REQUESTS_MIN 8u      // A budget is worth so many requests, when they are slow,
+#define CV_SHED_BUDGET_NS 500000u    // or so much time. Both double as it grows.
+#define CV_SHED_WINDOW_NS 50000000u  // Between two decisions about it,
+#define CV_SHED_ROUNDS_MIN 4u        // and so many rounds, if any request was shed.
+#define CV_SHED_TOLERATED 32u        // It suffices when one request in so many, or fewer, was shed.
+#define CV_SHED_REST 4u              // Windows at the smallest before it is tried larger again,
+#define CV_SHED_REST_LARGE 20u       // and at the largest before it is tried small again.
 
 struct cv_shed {
     bool is_on;
@@ -29,8 +36,11 @@ struct cv_shed {
     bool is_away;             // An echo.
     uint32_t admitted;        // In this round.
     uint32_t admitted_total;  // In this window.
-    uint32_t shed_total;
+    uint32_t shed_total;      // The same.
     uint32_t growth;         // Doublings of the budget.
+    uint32_t rest;           // Windows in which it was not changed.
+    uint32_t rounds;         // In this window.
+    uint32_t came_before;    // Requests per round in the window before.
     uint64_t requests;       // Answered, when the last echo was sent.
     uint64_t sent_ns;        // When it was.
     uint64_t begin_ns;       // Of the round.

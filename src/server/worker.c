@@ -89,6 +89,19 @@ static void wake_by_eventfd(struct cv_worker *worker, uint32_t target) {
                   user_data(worker, COVET_OP_NONE, target));
 }
 
+// A message to our own ring waits in the kernel behind everything that waits there already. Where
+// such messages are not fast, a write to our own eventfd does the same through another thread.
+static void send_echo(struct cv_worker *worker) {
+    uint32_t index = worker->options.index;
+    if (cv_ring_features(worker->ring)->message_ring) {
+        cv_ring_message(worker->ring, cv_ring_descriptor(worker->ring),
+                        user_data(worker, COVET_OP_MESSAGE, index),
+                        user_data(worker, COVET_OP_NOTIFY, index));
+    } else {
+        wake_by_eventfd(worker, index);
+    }
+}
+
 static int post(struct cv_env *env, uint32_t index, void (*call)(void *context), void *context) {
     struct cv_worker *worker = CV_CONTAINER_OF(env, struct cv_worker, env);
     struct cv_message message = {.kind = CV_MESSAGE_CALL, .pointer = context, .call = call};
@@ -269,6 +282,9 @@ static void dispatch(struct cv_worker *worker, const struct cv_completion *compl
         await_wake(worker);
         break;
     case COVET_OP_MESSAGE:
+        if (covet_user_data_slot(completion->user_data) == worker->options.index) {
+            cv_overload_on_echo(&worker->http1.overload);
+        }
         take_messages(worker);
         break;
     case COVET_OP_NOTIFY:
@@ -317,7 +333,7 @@ static void publish(struct cv_worker *worker) {
     size_t live_bytes = cv_pool_turn(&worker->pool);
     publish_memory(worker, live_bytes);
     if (cv_overload_end_turn(&worker->http1.overload, live_bytes)) {
-        wake_by_eventfd(worker, worker->options.index);
+        send_echo(worker);
     }
     cv_counter_set(stats, COVET_COUNTER_BUFFERS_IN_USE, cv_ring_buffers_lent(worker->ring));
     if (worker->http1.access.enabled && cv_logqueue_wants_wake(worker->options.log)) {

@@ -83,6 +83,7 @@ static struct cv_limits limits(void) {
         .output_bytes_max = sim_random_between(&sim.random, 4096, 262144),
         .zero_copy_bytes_min = sim_random_chance(&sim.random, 500) ? 8192 : 0,
         .connections_max = 500,
+        .retry_after_s = 1,
         .body_bytes_max = 1000000,
     };
 }
