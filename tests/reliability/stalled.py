@@ -39,7 +39,8 @@ def longest_s(outcomes):
 
 @goal("slowloris", "heads that come byte by byte")
 def slowloris(env, short):
-    count, timeout_s, share_min = (affordable(1000), 4.0, 0.5) if short else (affordable(8000), 10.0, 0.95)
+    count = affordable(1000 if short else 8000)
+    timeout_s, share_min = (4.0, 0.5) if short else (10.0, 0.95)
     manner = Manner(HALF_HEAD, b"x", every_s=timeout_s / 2, addresses=8)
     piece_s, rate_s = timeout_s / 10, timeout_s / 5
 
@@ -67,8 +68,8 @@ def slowloris(env, short):
     yield at_most("slowloris-gone", f"of {count} half heads that drip on, the last is gone after",
                   longest_s(outcomes), timeout_s + 1, "s")
     yield Figure("slowloris-goodput", "of everybody else's requests, beside that without them",
-                 f"{closed:.1%} of a full load, {opened:.1%} of 2,000/s, {errors.total()} errors; p99 of these "
-                 f"{p99_ms(paced, 'served'):.2f} ms, without {p99_ms(paced_alone, 'served'):.2f} ms",
+                 f"{closed:.1%} of a full load, {opened:.1%} of 2,000/s, {errors.total()} errors; p99 of these"
+                 f" {p99_ms(paced, 'served'):.2f} ms, without {p99_ms(paced_alone, 'served'):.2f} ms",
                  f">= {share_min:.0%}, no error", min(closed, opened) >= share_min and not errors,
                  [f"{number} {kind}" for kind, number in errors.items()],
                  {"full": closed, "paced": opened, "errors": errors})
