@@ -27,7 +27,7 @@
 #define CV_SHED_WINDOW_NS 50000000u  // Between two decisions about it,
 #define CV_SHED_ROUNDS_MIN 4u        // and so many rounds, if any request was shed.
 #define CV_SHED_TOLERATED 32u        // It suffices when one request in so many, or fewer, was shed.
-#define CV_SHED_REST 4u              // Windows at the smallest before it is tried larger again,
+#define CV_SHED_REST 2u              // Windows at the smallest before it is tried larger again,
 #define CV_SHED_REST_LARGE 20u       // and at the largest before it is tried small again.
 
 struct cv_shed {
