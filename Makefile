@@ -336,6 +336,10 @@ torture: $(B)/covet-torture ## Fail every allocation and kernel call once, in ev
 mutants: ## Plant known bugs one by one: the simulator must find each within 1,000 seeds (ONLY=word)
 	@scripts/mutants --only '$(ONLY)'
 
+.PHONY: figures
+figures: all ## Reliability figures of the real program against their goals, 15 minutes (ONLY=word FIGURES='--short --json')
+	@python3 tests/reliability/run.py --covet $(B)/covet --only '$(ONLY)' $(FIGURES)
+
 ##@ Measure
 .PHONY: bench compare perf perf-smoke perf-diff
 bench: $(B)/bench ## Micro-benchmarks beside packaged peers and floors (ONLY=word BATCHES=400; scripts/install-deps --perf)

@@ -6,6 +6,7 @@
 #include "server/sockets.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -28,6 +29,8 @@
 #define EXIT_CONFIG 78
 #define BACKLOG 65535  // The kernel cuts it to net.core.somaxconn (4096 since Linux 5.4).
 #define ORPHAN_ATTEMPTS_MAX 20u
+#define TCP_FLAGS_OFFSET 13  // RFC 9293 section 3.1: the byte, and the bit in it.
+#define TCP_SYN 0x02
 #define UNIX_MODE 0666  // As open to local programs as a loopback port.
 
 struct message {
@@ -431,6 +434,39 @@ void cv_sockets_close_unwanted(struct cv_sockets *sockets) {
     }
 }
 
+// Port 0: not TCP.
+static uint16_t port_of(const struct cv_address *address) {
+    const struct sockaddr *any = (const struct sockaddr *)&address->socket;
+    switch (any->sa_family) {
+    case AF_INET:
+        return ntohs(((const struct sockaddr_in *)any)->sin_port);
+    case AF_INET6:
+        return ntohs(((const struct sockaddr_in6 *)any)->sin6_port);
+    default:
+        return 0;
+    }
+}
+
+// A socket's filter sees segments from their TCP header on; ACK goes through, as it ends a
+// handshake that began before. The connections inherit the filter, and no segment of theirs has
+// SYN.
+void cv_sockets_deafen(const struct cv_sockets *sockets) {
+    static struct sock_filter no_syn[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, TCP_FLAGS_OFFSET),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, TCP_SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    static const struct sock_fprog filter = {.len = CV_ARRAY_COUNT(no_syn), .filter = no_syn};
+    for (uint32_t i = 0; i < sockets->count; i++) {
+        const struct cv_sockets_group *group = &sockets->group[sockets->group_index[i]];
+        if (port_of(&group->address) != 0 && !group->is_activated) {
+            // Where it is refused, a connection may be lost as it always was.
+            (void)setsockopt(sockets->fd[i], SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter));
+        }
+    }
+}
+
 void cv_sockets_close(struct cv_sockets *sockets, enum cv_sockets_paths paths) {
     for (uint32_t i = 0; i < sockets->count; i++) {
         close(sockets->fd[i]);
@@ -445,19 +481,6 @@ void cv_sockets_close(struct cv_sockets *sockets, enum cv_sockets_paths paths) {
     }
     sockets->count = 0;
     sockets->group_count = 0;
-}
-
-// Port 0: not TCP.
-static uint16_t port_of(const struct cv_address *address) {
-    const struct sockaddr *any = (const struct sockaddr *)&address->socket;
-    switch (any->sa_family) {
-    case AF_INET:
-        return ntohs(((const struct sockaddr_in *)any)->sin_port);
-    case AF_INET6:
-        return ntohs(((const struct sockaddr_in6 *)any)->sin6_port);
-    default:
-        return 0;
-    }
 }
 
 uint32_t cv_sockets_ports(const struct cv_sockets *sockets, uint16_t port[COVET_STATS_PORTS_MAX]) {

@@ -504,6 +504,9 @@ static void begin_stop(struct supervisor *self) {
     cv_log(CV_LOG_INFO, "drain", "limit_ms=%llu", (unsigned long long)drain_ms);
     // Without our copies a listener ends with the server's: new clients are refused, not left
     // waiting.
+    if (!self->is_handed_over) {
+        cv_sockets_deafen(&self->sockets);
+    }
     cv_sockets_close(&self->sockets,
                      self->is_handed_over ? CV_SOCKETS_KEEP_PATHS : CV_SOCKETS_UNLINK_OWNED);
     if (self->server_pid == 0) {

@@ -61,6 +61,7 @@ PROFILE_CPU = "covet_profile_cpu_seconds_total"
 # Words in the log (regular expressions).
 STARTED = r"event=start\b"
 RELOADED = "event=reloaded"
+HANDED_OVER = r"event=handed_over pid=(\d+)"
 GENERATION_FREED = "event=generation_freed"
 CRASH_LINE = r"event=crash"
 MEMORY_ERROR = r"event=memory_error kind=(\w+) address=0x[0-9a-f]+ bytes=\d+ class_bytes=\d+"
