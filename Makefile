@@ -108,7 +108,7 @@ bench_sources := $(wildcard perf/bench/*.c)
 bench_peer_sources := $(wildcard perf/bench/*.cpp)
 fuzz_sources := $(wildcard tests/fuzz/fuzz_*.c)
 sources := $(lib_sources) $(observe_sources) $(profile_sources) src/cli/main.c $(module_sources) $(standalone_sources) \
-	$(program_sources) $(tool_sources) $(support_sources) $(test_sources) $(wildcard tests/sim/*.c) $(bench_sources) $(fuzz_sources)
+	$(program_sources) $(tool_sources) $(support_sources) $(test_sources) $(wildcard tests/sim/*.c) $(bench_sources) $(wildcard tests/fuzz/*.c)
 headers := $(wildcard src/*/*.h include/*.h include/covet/*.h bpf/*.h)
 
 objects_of = $(patsubst %.c,$(B)/obj/%.o,$1)
@@ -269,8 +269,12 @@ $(B)/covet-sim: $(call objects_of,$(sim_sources)) $(B)/libcovet.a
 # Each target is a program on the instrumented library; they are built with VARIANT=fuzz.
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/%,$(fuzz_sources))
 $(B)/fuzz_answers: $(B)/tools/load.a
+# The whole server, on the simulated kernel, with an application and a client of its own.
+fuzz_server_objects := $(call objects_of,$(addprefix tests/,sim/kernel.c sim/world.c) $(wildcard tests/fuzz/server_*.c))
+$(B)/fuzz_server: $(fuzz_server_objects)
+$(B)/fuzz_server: private fuzz_wraps := $(sim_wraps) -Wl,--wrap=_exit
 $(fuzzers): $(B)/%: $(B)/obj/tests/fuzz/%.o $(B)/libcovet.a
-	$(call quiet,LD,$@)$(CC) $(link_flags) -fsanitize=fuzzer $(filter %.o,$^) \
+	$(call quiet,LD,$@)$(CC) $(link_flags) $(fuzz_wraps) -fsanitize=fuzzer $(filter %.o,$^) \
 		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(libraries) -o $@
 .PHONY: fuzzers
 fuzzers: $(fuzzers)
