@@ -14,8 +14,10 @@
 //                w and W    it takes no more than 16 * W unread bytes
 //                r          it reads no more, or goes on reading
 //                f          the byte 0xfe
+//
+// COVET_FUZZ_TRACE=1 prints the timeline of what is run.
 #include <stdlib.h>
-#include <string.h>
+#include <sys/prctl.h>
 
 #include "base/compiler.h"
 #include "fuzz/server_application.h"
@@ -54,7 +56,21 @@ static struct {
     const uint8_t *choices, *choices_end;
 } input;
 
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+// Each run maps its workers' memory anew: clearing huge pages would take most of its time.
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc, (void)argv;
+    sim.is_traced = getenv("COVET_FUZZ_TRACE") != NULL;
+    return prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+}
+
+// Memory of a run that is over need not be kept for long, and large pieces come again at once.
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) {
+    return "quarantine_size_mb=8:malloc_context_size=6";
+}
 
 bool sim_random_choose(uint64_t *draw) {
     if (input.choices == input.choices_end) {
@@ -79,8 +95,10 @@ static void leave(struct connection *connection, bool reset) {
     *connection = (struct connection){0};
 }
 
+// A server that ends takes no more connections.
 static void need(struct connection *connection) {
-    if (connection->socket == NULL && (connection->socket = sim_connect()) != NULL) {
+    if (connection->socket == NULL && !sim_world.is_ending &&
+        (connection->socket = sim_connect()) != NULL) {
         connection->dialogue = dialogue_create();
         sim_socket_set_window(connection->socket, WINDOW_BYTES);
     }
@@ -130,6 +148,7 @@ static void obey(struct sim_client *client) {
     static const uint8_t literal = ORDER;
     struct connection *connection = &client->connection[client->current];
     uint8_t order = next_byte();
+    sim_event("order", order, client->current);
     if (order >= '0' && order < '0' + CONNECTIONS_MAX) {
         client->current = (uint32_t)(order - '0');
         need(&client->connection[client->current]);
@@ -162,6 +181,7 @@ static void obey(struct sim_client *client) {
 // Takes all that comes from now on, so that everything comes to an end.
 static void end_script(struct sim_client *client) {
     client->has_played = true;
+    sim_event("script ends", 0, 0);
     for (uint32_t i = 0; i < CONNECTIONS_MAX; i++) {
         struct connection *connection = &client->connection[i];
         if (connection->socket != NULL) {
@@ -190,10 +210,6 @@ static void step(struct sim_client *client) {
     }
 }
 
-static uint64_t wake_at_ns(const struct sim_client *client) {
-    return client->has_played ? UINT64_MAX : CV_MAX(client->wake_at_ns, sim.now_ns);
-}
-
 static bool is_done(const struct sim_client *client) {
     for (uint32_t i = 0; i < CONNECTIONS_MAX; i++) {
         if (client->connection[i].socket != NULL) {
@@ -201,6 +217,13 @@ static bool is_done(const struct sim_client *client) {
         }
     }
     return client->has_played;
+}
+
+// When all is over a run whose end is left to chance waits for that.
+static uint64_t wake_at_ns(const struct sim_client *client) {
+    return is_done(client)       ? sim.now_ns + TICK_NS
+           : client->has_played ? UINT64_MAX
+                                : CV_MAX(client->wake_at_ns, sim.now_ns);
 }
 
 static void describe(const struct sim_client *client, char *line, size_t bytes) {

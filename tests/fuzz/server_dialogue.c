@@ -494,8 +494,14 @@ static uint32_t due(const struct dialogue *dialogue) {
     return whole + (dialogue->is_refused ? 1 : 0);
 }
 
+// Who sends more behind the last request it announced may lose the answer (RFC 9112 section 9.6).
+static bool is_overrun(const struct dialogue *dialogue) {
+    return dialogue->is_last && !dialogue->is_in_body && !dialogue->is_refused &&
+           dialogue->read_at < dialogue->sent_length;
+}
+
 void dialogue_ended(struct dialogue *dialogue, bool is_reset, bool is_excused) {
-    if (is_excused || dialogue->is_late) {
+    if (is_excused || dialogue->is_late || (is_reset && is_overrun(dialogue))) {
         return;
     }
     if (dialogue->place == UP_TO_END && !is_reset) {
