@@ -250,6 +250,9 @@ $(filter $(B)/tests/unit/$1/%,$(tests)): $(B)/tools/$1.a $(B)/observe.a
 endef
 $(foreach tool,$(tools),$(eval $(call tool_rule,$(tool))))
 
+# The assembler copies it in.
+$(B)/obj/tests/unit/http/test_llhttp.o: tests/unit/http/llhttp.data
+
 # A test that defines __wrap_NAME replaces NAME in every object it is linked with.
 $(B)/libtestsupport.a: $(call objects_of,$(support_sources)) $(B)/support.txt
 	$(call quiet,AR,$@)$(archive)

@@ -1,12 +1,14 @@
-// The whole server on the simulated kernel (tests/sim): the input says how the run is laid out, what
-// clients send and do, and which way every choice of the simulation goes. What must hold is said in
-// sim/kernel.h and fuzz/server_dialogue.h; and whatever was sent, all is over in the end.
+// The whole server on the simulated kernel (tests/sim): the input says how the run is laid out,
+// what clients send and do, and which way every choice of the simulation goes. What must hold is
+// said in sim/kernel.h and fuzz/server_dialogue.h; and whatever was sent, all is over in the end.
 //
 //   byte 0       workers
 //   bytes 1..4   which faults may happen: bits of enum sim_fault, the lowest first
-//   byte 5       N: the last N bytes of the input are choices, the first ones of the run. The others
+//   byte 5       N: the last N bytes of the input are choices, the first ones of the run. The
+//   others
 //                come from a generator that they seed
-//   the rest     a script: bytes to be sent on one connection after the other. 0xfe begins an order:
+//   the rest     a script: bytes to be sent on one connection after the other. 0xfe begins an
+//   order:
 //                0 to 3     the connection that is meant from now on, made where there is none
 //                h, a, c    it is closed one way; gone with a reset; closed
 //                s          let the server have what was written so far
@@ -112,8 +114,9 @@ static void listen_to(struct connection *connection) {
         return;
     }
     if (length > 0) {
-        length = sim_random_chance(&sim.random, 800) ? length
-                                                     : sim_random_size(&sim.random, (uint32_t)length);
+        length = sim_random_chance(&sim.random, 800)
+                     ? length
+                     : sim_random_size(&sim.random, (uint32_t)length);
         dialogue_received(connection->dialogue, data, length, sim.now_ns);
         sim_socket_consume(connection->socket, length);
     } else if (sim_socket_is_ended(connection->socket) || sim_socket_is_reset(connection->socket)) {
@@ -221,7 +224,7 @@ static bool is_done(const struct sim_client *client) {
 
 // When all is over a run whose end is left to chance waits for that.
 static uint64_t wake_at_ns(const struct sim_client *client) {
-    return is_done(client)       ? sim.now_ns + TICK_NS
+    return is_done(client)      ? sim.now_ns + TICK_NS
            : client->has_played ? UINT64_MAX
                                 : CV_MAX(client->wake_at_ns, sim.now_ns);
 }

@@ -1,5 +1,5 @@
-// What was asked is found by the server's own codecs, but over all bytes from the front of a request
-// on, in one piece: the server saw them in other pieces, among other connections.
+// What was asked is found by the server's own codecs, but over all bytes from the front of a
+// request on, in one piece: the server saw them in other pieces, among other connections.
 #include "fuzz/server_dialogue.h"
 
 #include <stdio.h>
@@ -20,13 +20,13 @@
 // A request whose head was sent whole.
 struct question {
     bool is_head;
-    bool is_old;       // HTTP/1.0
-    bool is_echo;      // POST /echo
-    bool is_reflect;   // Its handler puts what the client says into the answer's head.
-    bool may_continue; // It expects a 100.
-    bool is_whole;     // Its body was sent too,
-    uint64_t length;   // of so many bytes,
-    uint64_t hash;     // these.
+    bool is_old;        // HTTP/1.0
+    bool is_echo;       // POST /echo
+    bool is_reflect;    // Its handler puts what the client says into the answer's head.
+    bool may_continue;  // It expects a 100.
+    bool is_whole;      // Its body was sent too,
+    uint64_t length;    // of so many bytes,
+    uint64_t hash;      // these.
 };
 
 enum place { IN_HEAD, IN_BODY, IN_SIZE, IN_CHUNK, BEHIND_CHUNK, IN_TRAILERS, UP_TO_END };
@@ -35,7 +35,7 @@ struct dialogue {
     // Asked.
     uint8_t *sent;  // owned
     size_t sent_length, sent_room;
-    size_t read_at;  // Up to here it is known what `sent` says.
+    size_t read_at;          // Up to here it is known what `sent` says.
     struct question *asked;  // owned
     uint32_t asked_count, asked_room;
     bool is_in_body;
@@ -57,8 +57,9 @@ struct dialogue {
     bool closes;
     // In time.
     uint64_t progress_ns;
-    bool is_late;   // With what it has begun to send, or with reading.
-    bool was_idle;  // For so long that the server may have ended the connection.
+    uint64_t begun_ns;  // When the request was begun that is half sent.
+    bool is_late;       // With what it has begun to send, or with reading.
+    bool was_idle;      // For so long that the server may have ended the connection.
 };
 
 static _Noreturn void wrong(const struct dialogue *dialogue, const char *what) {
@@ -68,12 +69,11 @@ static _Noreturn void wrong(const struct dialogue *dialogue, const char *what) {
 }
 
 void dialogue_describe(const struct dialogue *dialogue, char *line, size_t bytes) {
-    (void)snprintf(line, bytes, "%u requests, %u answers, place %d, %zu bytes sent, %zu known%s%s%s",
-                   dialogue->asked_count, dialogue->answered, (int)dialogue->place,
-                   dialogue->sent_length, dialogue->read_at,
-                   dialogue->is_refused ? ", no request" : "",
-                   dialogue->has_half_closed ? ", half closed" : "",
-                   dialogue->is_late ? ", late" : "");
+    (void)snprintf(
+        line, bytes, "%u requests, %u answers, place %d, %zu bytes sent, %zu known%s%s%s",
+        dialogue->asked_count, dialogue->answered, (int)dialogue->place, dialogue->sent_length,
+        dialogue->read_at, dialogue->is_refused ? ", no request" : "",
+        dialogue->has_half_closed ? ", half closed" : "", dialogue->is_late ? ", late" : "");
 }
 
 static void *must(void *memory) {
@@ -199,9 +199,14 @@ static void find_questions(struct dialogue *dialogue) {
                                            dialogue->sent_length - dialogue->read_at);
         more = dialogue->is_in_body ? dialogue->is_chunked ? read_chunks(dialogue, rest)
                                                            : read_length(dialogue, rest)
-               : dialogue->is_last  ? false
+               : dialogue->is_last ? false
                                     : read_question(dialogue, rest);
     }
+}
+
+static bool is_half_sent(const struct dialogue *dialogue) {
+    return dialogue->is_in_body ||
+           (!dialogue->is_last && dialogue->read_at < dialogue->sent_length);
 }
 
 void dialogue_sent(struct dialogue *dialogue, const uint8_t *data, size_t length, uint64_t now_ns) {
@@ -209,10 +214,17 @@ void dialogue_sent(struct dialogue *dialogue, const uint8_t *data, size_t length
         dialogue->sent_room = 2 * (dialogue->sent_length + length);
         dialogue->sent = must(realloc(dialogue->sent, dialogue->sent_room));
     }
+    uint32_t asked_before = dialogue->asked_count;
+    if (!is_half_sent(dialogue)) {
+        dialogue->begun_ns = now_ns;
+    }
     memcpy(dialogue->sent + dialogue->sent_length, data, length);
     dialogue->sent_length += length;
     dialogue->progress_ns = now_ns;
     find_questions(dialogue);
+    if (dialogue->asked_count > asked_before) {
+        dialogue->begun_ns = now_ns;
+    }
 }
 
 void dialogue_half_closed(struct dialogue *dialogue) {
@@ -332,8 +344,8 @@ static void take_interim(struct dialogue *dialogue) {
 static void take_final(struct dialogue *dialogue) {
     const struct question *question = current(dialogue);
     bool is_error = dialogue->status >= 400;
-    if (question == NULL && !(is_error && dialogue->closes &&
-                              (dialogue->is_refused || dialogue->is_late))) {
+    if (question == NULL &&
+        !(is_error && dialogue->closes && (dialogue->is_refused || dialogue->is_late))) {
         wrong(dialogue, "an answer nobody asked for");
     }
     if (dialogue->status == 500 && question != NULL && !question->is_reflect) {
@@ -405,9 +417,8 @@ static bool collect(struct dialogue *dialogue, uint8_t byte, const char *ending)
     }
     dialogue->line[dialogue->line_length++] = (char)byte;
     dialogue->line[dialogue->line_length] = '\0';
-    bool is_there =
-        dialogue->line_length >= length &&
-        memcmp(dialogue->line + dialogue->line_length - length, ending, length) == 0;
+    bool is_there = dialogue->line_length >= length &&
+                    memcmp(dialogue->line + dialogue->line_length - length, ending, length) == 0;
     dialogue->line_length = is_there ? 0 : dialogue->line_length;
     return is_there;
 }
@@ -476,16 +487,11 @@ void dialogue_received(struct dialogue *dialogue, const uint8_t *data, size_t le
 }
 
 // In time.
-static bool is_half_sent(const struct dialogue *dialogue) {
-    return dialogue->is_in_body ||
-           (!dialogue->is_last && dialogue->read_at < dialogue->sent_length);
-}
-
 void dialogue_wait(struct dialogue *dialogue, bool is_stalled, uint64_t now_ns) {
-    if (now_ns - dialogue->progress_ns >= PATIENCE_NS) {
-        dialogue->was_idle = true;
-        dialogue->is_late = dialogue->is_late || is_stalled || is_half_sent(dialogue);
-    }
+    bool is_quiet = now_ns - dialogue->progress_ns >= PATIENCE_NS;
+    bool is_slow = is_half_sent(dialogue) && now_ns - dialogue->begun_ns >= PATIENCE_NS;
+    dialogue->was_idle = dialogue->was_idle || is_quiet;
+    dialogue->is_late = dialogue->is_late || is_slow || (is_quiet && is_stalled);
 }
 
 // Answers that must have come: to what is whole, and to what is wrong.

@@ -1,6 +1,6 @@
-// One connection as its client sees it: what it has asked for, by the bytes it has sent, and whether
-// what comes back is right. The answers are read strictly (RFC 9112): a byte that no answer may hold
-// there ends the run by sim_fail, and so does
+// One connection as its client sees it: what it has asked for, by the bytes it has sent, and
+// whether what comes back is right. The answers are read strictly (RFC 9112): a byte that no answer
+// may hold there ends the run by sim_fail, and so does
 //
 //   - an answer nobody asked for, or to a request whose head is not there yet,
 //   - a field that the application did not set (response injection),
