@@ -119,8 +119,8 @@ function makeTarget() {
 }
 function makeField() {
   const blank = pick(['', ' ', ' ', ' ', '\t', '  ']);
-  const value = pick(['', '1', 'text/plain', 'a, b', '"q, \\"r"', '\xe9t\xe9', 'a\tb', '*/*;q=0.1', 'x'.repeat(1 + random(40))]);
-  const name = pick(['Accept', 'user-agent', 'X-Y', 'COOKIE', 'Date', 'Referer', 'Content-Type', 'Via', 'TE', 'x'.repeat(1 + random(40))]);
+  const value = pick(['', '1', 'text/plain', 'a, b', '"q, \\"r"', '\xe9t\xe9', 'a\tb', '*/*;q=0.1', 'x'.repeat(1 + random(15))]);
+  const name = pick(['Accept', 'user-agent', 'X-Y', 'COOKIE', 'Date', 'Referer', 'Content-Type', 'Via', 'TE', 'x'.repeat(1 + random(15))]);
   return `${name}:${blank}${value}${pick(['', '', '', ' ', '\t '])}\r\n`;
 }
 function makeChunks(body) {
