@@ -106,7 +106,8 @@ profiler := $(if $(filter %/main.c,$(profile_sources)),$(B)/covet-prof)
 test_sources := $(filter-out $(if $(profiler),,tests/unit/profile/%),$(wildcard tests/unit/*/test_*.c))
 bench_sources := $(wildcard perf/bench/*.c)
 bench_peer_sources := $(wildcard perf/bench/*.cpp)
-fuzz_sources := $(wildcard tests/fuzz/fuzz_*.c)
+fuzz_profile := $(addprefix tests/fuzz/fuzz_,budget.c cfi.c image.c)
+fuzz_sources := $(filter-out $(if $(profiler),,$(fuzz_profile)),$(wildcard tests/fuzz/fuzz_*.c))
 sources := $(lib_sources) $(observe_sources) $(profile_sources) src/cli/main.c $(module_sources) $(standalone_sources) \
 	$(program_sources) $(tool_sources) $(support_sources) $(test_sources) $(wildcard tests/sim/*.c) $(bench_sources) $(wildcard tests/fuzz/*.c)
 headers := $(wildcard src/*/*.h include/*.h include/covet/*.h bpf/*.h)
@@ -271,7 +272,9 @@ $(B)/covet-sim: $(call objects_of,$(sim_sources)) $(B)/libcovet.a
 
 # Each target is a program on the instrumented library; they are built with VARIANT=fuzz.
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/%,$(fuzz_sources))
-$(B)/fuzz_answers: $(B)/tools/load.a
+$(B)/fuzz_answers $(B)/fuzz_admin: $(B)/tools/load.a
+$(B)/fuzz_budget $(B)/fuzz_cfi $(B)/fuzz_image: $(B)/profile.a $(B)/observe.a
+$(B)/fuzz_budget $(B)/fuzz_cfi $(B)/fuzz_image: private libraries += -lbpf -lelf
 # The whole server, on the simulated kernel, with an application and a client of its own.
 fuzz_server_objects := $(call objects_of,$(addprefix tests/,sim/kernel.c sim/world.c) $(wildcard tests/fuzz/server_*.c))
 $(B)/fuzz_server: $(fuzz_server_objects)

@@ -20,7 +20,7 @@ const { HTTPParser, allMethods } = process.binding('http_parser');
 
 const SEED = 9112;
 const GRAMMAR_CASES = 300;
-const MUTATED_CASES = 900;
+const MUTATED_CASES = 820;
 
 let state = SEED;
 function random(end) { // mulberry32
