@@ -73,7 +73,7 @@ static const char *expect(const char *at, const char *end, struct cv_span text) 
 
 // The lines that were taken, in their order, and nothing behind them.
 static void check_lines(struct cv_span text, const struct line *lines, unsigned count) {
-    const char *at = text.data, *end = at + text.length;
+    const char *at = text.length > 0 ? text.data : "", *end = at + text.length;
     for (unsigned i = 0; i < count; i++) {
         at = expect(at, end, lines[i].name);
         at = expect(at, end, CV_SPAN(": "));
