@@ -50,6 +50,8 @@ variant_flags := -O1 -fno-omit-frame-pointer -fsanitize=thread
 else ifeq ($(VARIANT),fuzz)
 variant_flags := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -DCV_FUZZING
+else ifeq ($(VARIANT),coverage)
+variant_flags := -O1 -fprofile-instr-generate -fcoverage-mapping -DCV_FUZZING
 else ifeq ($(VARIANT),valgrind)
 variant_flags := -O1 -fno-omit-frame-pointer -DCV_VALGRIND
 else
@@ -310,14 +312,17 @@ test-tsan: ## The same tests under ThreadSanitizer
 	@$(MAKE) VARIANT=tsan test
 
 # fuzz_<name> starts from tests/fuzz/corpus/<name> and keeps what it finds in build/fuzz/corpus.
-SECONDS ?= 60
-.PHONY: fuzz fuzz-regress
-fuzz: ## Fuzz every codec, SECONDS=60 each (ONLY=word: some; needs clang, scripts/install-deps --dev)
+SECONDS ?= 600
+.PHONY: fuzz fuzz-regress fuzz-coverage
+fuzz: ## Fuzz every codec and the whole server, SECONDS=600 in all (ONLY=word: some; scripts/install-deps --dev)
 	@$(MAKE) VARIANT=fuzz CC=clang fuzzers
 	@scripts/fuzz run build/fuzz '$(ONLY)' $(SECONDS)
 fuzz-regress: ## Run every fuzz target once over its kept inputs
 	@$(MAKE) VARIANT=fuzz CC=clang fuzzers
 	@scripts/fuzz regress build/fuzz '$(ONLY)'
+fuzz-coverage: ## Which lines of the codecs the kept inputs reach; fails below 95 % (BELOW=95)
+	@$(MAKE) VARIANT=coverage CC=clang fuzzers
+	@scripts/fuzz coverage build/coverage '$(ONLY)' $(or $(BELOW),95)
 
 SEEDS ?= 1000
 FIRST ?= 1
