@@ -1390,7 +1390,7 @@ size_t sim_socket_send(struct sim_socket *socket, const void *data, size_t lengt
 
 const uint8_t *sim_socket_peek(struct sim_socket *socket, size_t *length) {
     *length = socket->output.length;
-    return socket->output.data + socket->output.head;
+    return *length == 0 ? NULL : socket->output.data + socket->output.head;
 }
 
 void sim_socket_consume(struct sim_socket *socket, size_t length) {
