@@ -315,6 +315,11 @@ FIRST ?= 1
 sim: $(B)/covet-sim ## Simulate the kernel with SEEDS=1000 seeds from FIRST=1 on (VARIANT=asan: under sanitizers)
 	@$(B)/covet-sim --seeds $(SEEDS) --first $(FIRST)
 
+MINUTES ?= 60
+.PHONY: soak
+soak: $(B)/covet $(B)/covet-load $(B)/limit $(profiler) ## Traffic and chaos for MINUTES=60, every answer checked (SOAK='--seed N')
+	@python3 tests/soak/run.py --covet $(B)/covet --minutes $(MINUTES) $(SOAK)
+
 .PHONY: mutants
 mutants: ## Plant known bugs one by one: the simulator must find each within 1,000 seeds (ONLY=word)
 	@scripts/mutants --only '$(ONLY)'
