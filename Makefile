@@ -347,6 +347,11 @@ build/covet-sim: $(B)/covet-sim FORCE
 torture: $(B)/covet-torture ## Fail every allocation and kernel call once, in every scenario (TRIES=2: of each stack; VARIANT=asan)
 	@$(B)/covet-torture $(if $(TRIES),--tries $(TRIES))
 
+MINUTES ?= 60
+.PHONY: soak
+soak: $(B)/covet $(B)/covet-load $(B)/limit $(profiler) ## Traffic and chaos for MINUTES=60, every answer checked (SOAK='--seed N')
+	@python3 tests/soak/run.py --covet $(B)/covet --minutes $(MINUTES) $(SOAK)
+
 .PHONY: mutants
 mutants: ## Plant known bugs one by one: the simulator must find each within 1,000 seeds (ONLY=word)
 	@scripts/mutants --only '$(ONLY)'

@@ -249,6 +249,7 @@ static const int send_flags[] = {
     [CV_RING_SEND_SOME] = 0,
     [CV_RING_SEND_ALL] = MSG_WAITALL,
     [CV_RING_SEND_MORE] = MSG_WAITALL | MSG_MORE,
+    [CV_RING_SEND_NOW] = MSG_DONTWAIT,
     [CV_RING_SEND_QUIET] = MSG_WAITALL | MSG_DONTWAIT,
 };
 

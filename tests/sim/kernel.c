@@ -648,6 +648,10 @@ static void send_zero_copy(struct sim_socket *socket) {
     release_if_over(socket);
 }
 
+static bool is_immediate(const struct operation *send) {
+    return send->mode == CV_RING_SEND_QUIET || send->mode == CV_RING_SEND_NOW;
+}
+
 static void progress_send(struct sim_socket *socket) {
     struct operation *send = &socket->send;
     if (!send->is_armed) {
@@ -667,7 +671,7 @@ static void progress_send(struct sim_socket *socket) {
         length = sim_random_size(&sim.random, (uint32_t)CV_MIN(length, (size_t)UINT32_MAX));
     }
     send_bytes(socket, length);
-    if (send->done == send->length || send->mode == CV_RING_SEND_QUIET ||
+    if (send->done == send->length || is_immediate(send) ||
         (send->mode == CV_RING_SEND_SOME && send->done > 0) || send->is_doomed) {
         end_send(socket, send->is_doomed ? -ECANCELED : -EAGAIN);
     } else if (is_short) {
@@ -916,7 +920,7 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
             break;
         }
         arm(&socket->send, operation, "send", socket);
-        if (operation->mode == CV_RING_SEND_QUIET || !sim_strikes(SIM_DELAY, 300)) {
+        if (is_immediate(operation) || !sim_strikes(SIM_DELAY, 300)) {
             progress_send(socket);
         } else {
             mark_ready(socket);

@@ -321,6 +321,11 @@ static inline size_t t_socket_takes(struct t_socket *socket, size_t bytes) {
     return part;
 }
 
+// Whether it is over once it is submitted.
+static inline bool t_is_immediate(const struct t_operation *send) {
+    return send->mode == CV_RING_SEND_QUIET || send->mode == CV_RING_SEND_NOW;
+}
+
 static inline bool t_ring_poll_send(struct cv_ring *ring, int descriptor,
                                     struct cv_completion *completion) {
     struct t_socket *socket = t_ring_at(ring, descriptor);
@@ -328,7 +333,7 @@ static inline bool t_ring_poll_send(struct cv_ring *ring, int descriptor,
     if (!send->is_armed) {
         return false;
     }
-    if (send->mode == CV_RING_SEND_QUIET) {
+    if (t_is_immediate(send)) {
         assert_true(send->is_done);
         send->is_armed = false;
         *completion =
@@ -348,19 +353,19 @@ static inline bool t_ring_poll_send(struct cv_ring *ring, int descriptor,
     return true;
 }
 
-// Hands what is queued to the kernel: quiet sends are over then.
+// Hands what is queued to the kernel: sends that do not wait are over then.
 static inline void t_ring_submit(struct cv_ring *ring) {
     for (int i = 0; i < ring->socket_count; i++) {
         struct t_socket *socket = &ring->socket[i];
         struct t_operation *send = &socket->send;
-        if (!send->is_armed || send->mode != CV_RING_SEND_QUIET || send->is_done) {
+        if (!send->is_armed || !t_is_immediate(send) || send->is_done) {
             continue;
         }
         size_t bytes = t_operation_bytes(send);
         size_t part = socket->is_reset ? 0 : t_socket_takes(socket, bytes);
         t_operation_read(send, part, &socket->output);
         send->is_done = true;
-        send->is_armed = part < bytes;
+        send->is_armed = part < bytes || send->mode == CV_RING_SEND_NOW;
         send->result = part > 0 ? (int32_t)part : socket->is_reset ? -ECONNRESET : -EAGAIN;
     }
 }
