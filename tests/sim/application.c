@@ -67,6 +67,72 @@ static void bytes(struct covet_request *request, struct covet_response *response
     (void)covet_response_body(response, "application/octet-stream", memory, count, COVET_REQUEST);
 }
 
+// Everything of a request and an answer that takes memory. False: there is none.
+static bool use_memory(struct covet_request *request, struct covet_response *response) {
+    struct covet_worker *worker = covet_request_worker(request);
+    struct covet_span text = covet_request_param(request, "text");
+    struct covet_span value = covet_request_query(request, "x");
+    char *copy = covet_request_copy(request, text);
+    struct covet_arena *arena = covet_arena_create(worker);
+    void *shared = covet_alloc(worker, 100);
+    bool has_all = value.data != NULL && copy != NULL && arena != NULL && shared != NULL &&
+                   covet_request_peer_text(request).data != NULL &&
+                   covet_arena_format(arena, "%0200d", 1).data != NULL;
+    if (copy != NULL && strcmp(copy, "a b") != 0) {
+        sim_fail("a handler got another path");
+    }
+    if (value.data != NULL && (value.length != 2 || memcmp(value.data, "A ", 2) != 0)) {
+        sim_fail("a handler got another query");
+    }
+    covet_arena_destroy(arena);
+    covet_free(shared);
+    struct covet_cookie cookie = {.name = "c", .value = "v", .path = "/"};
+    (void)covet_response_cookie(response, &cookie);
+    return has_all;
+}
+
+static void rich(struct covet_request *request, struct covet_response *response) {
+    uint64_t nonce = number(request, "nonce");
+    if (!use_memory(request, response)) {
+        (void)covet_response_error(response, 503);
+        return;
+    }
+    struct covet_json_writer writer;
+    struct covet_span text;
+    covet_json_writer_init_request(&writer, request);
+    (void)covet_json_write_object_begin(&writer);
+    (void)covet_json_write_key(&writer, "rich");
+    (void)covet_json_write_uint(&writer, nonce);
+    (void)covet_json_write_object_end(&writer);
+    if (nonce % 2 == 0) {
+        (void)covet_response_json_writer(response, &writer);
+        return;
+    }
+    // What the writer could not write fails here too; an answer cannot be refused any more then.
+    if (covet_json_writer_finish(&writer, &text) != 0) {
+        (void)covet_response_error(response, 503);
+        return;
+    }
+    (void)covet_response_trailer(response, "X-Trailer", "1");
+    if (covet_response_begin(response, "application/json", COVET_LENGTH_UNKNOWN) != -EBADMSG) {
+        (void)covet_response_write(response, text.data, text.length);
+        (void)covet_response_end(response);
+    }
+}
+
+static enum covet_next before_rich(struct covet_request *request, struct covet_response *response,
+                                   void *context) {
+    (void)request, (void)context;
+    (void)covet_response_header(response, "X-Before", "1");
+    return COVET_NEXT;
+}
+
+static void after_rich(struct covet_request *request, struct covet_response *response,
+                       void *context) {
+    (void)request, (void)context;
+    (void)covet_response_header(response, "X-After", "1");
+}
+
 // Streams.
 static void on_abort(struct covet_request *request, void *context) {
     (void)context;
@@ -179,10 +245,15 @@ static struct wait *start_waiting(struct covet_request *request) {
 static void later(struct covet_request *request, struct covet_response *response) {
     pass_time(request);
     struct wait *wait = start_waiting(request);
-    (void)response;
     wait->due_ms = covet_worker_now_ms(covet_request_worker(request)) + number(request, "ms");
     wait->timer =
         covet_timer_start(covet_request_worker(request), number(request, "ms"), answer_later, wait);
+    if (wait->timer == NULL) {
+        pending--;
+        free(wait);
+        covet_request_on_abort(request, NULL, NULL);
+        (void)covet_response_error(response, 503);
+    }
 }
 
 static void come_back(struct covet_worker *worker, void *context) {
@@ -250,10 +321,10 @@ static void on_body(struct covet_request *request, const void *data, size_t leng
     if (last) {
         say_taken(request, stream->at);
     } else if (sim_strikes(SIM_SLOW, 20) && covet_request_user_data(request) == NULL) {
-        covet_request_pause_body(request, true);
         struct covet_timer *timer = covet_timer_start(
             covet_request_worker(request), sim_random_below(&sim.random, 100), resume, request);
         covet_request_set_user_data(request, timer);
+        covet_request_pause_body(request, timer != NULL);
     }
 }
 
@@ -381,16 +452,20 @@ int sim_application_init(struct covet_app *app) {
             return status;
         }
     }
+    struct covet_group *group = covet_group(app, "/rich");
+    (void)covet_group_use(group, before_rich, after_rich, NULL);
+    (void)covet_group_route(group, COVET_GET, "/{nonce:int}/{text}", rich, NULL);
     return covet_on_worker(app, on_worker, NULL, pools);
 }
 
-void sim_application_swap(struct covet_app *app) {
+int sim_application_swap(struct covet_app *app) {
     struct covet_route_options options = {
         .methods = COVET_GET, .pattern = "/swap/{nonce:int}", .handler = swap};
     int status = covet_route_replace(app, &options);
-    if (status != 0 && status != -EAGAIN) {
+    if (status != 0 && status != -EAGAIN && status != -ENOMEM) {
         sim_fail("a route cannot be replaced: %d", status);
     }
+    return status == -ENOMEM ? status : 0;
 }
 
 const struct cv_pool *sim_application_pool(uint32_t worker) {

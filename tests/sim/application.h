@@ -8,6 +8,7 @@
 //   GET  /later/N/MS         "later N"                    after that time
 //   GET  /across/N           "across N"                   by way of another worker
 //   GET  /swap/N             "swap N"                     a route that is replaced now and then
+//   GET  /rich/N/a%20b?..    {"rich":N}                   with all that takes memory
 //   POST /echo/N             the body
 //   POST /upload/N           "took COUNT"                 the body looked at as it comes
 //   POST /early/N            "early N"                    before the body
@@ -23,8 +24,8 @@ struct cv_pool;
 // Registers the routes: the init function of a generation.
 int sim_application_init(struct covet_app *app);
 
-// Replaces the route /swap/N of an application that is served.
-void sim_application_swap(struct covet_app *app);
+// Replaces the route /swap/N of an application that is served. Returns 0, -ENOMEM.
+int sim_application_swap(struct covet_app *app);
 
 // A worker's memory. Borrowed until it is destroyed.
 const struct cv_pool *sim_application_pool(uint32_t worker);

@@ -13,6 +13,7 @@
 #include "sim/kernel.h"
 #include "sim/pattern.h"
 #include "sim/text.h"
+#include "sim/torture.h"
 
 #define DEPTH_MAX 16u
 #define HEAD_BYTES_MAX 2048u
@@ -47,6 +48,7 @@ enum kind {
     RELAY,
     MISSING,
     BAD,
+    RICH,  // Where it is asked for by its path alone.
     KIND_COUNT,
 };
 
@@ -58,6 +60,7 @@ struct expectation {
     bool is_head;
     bool asks_to_close;
     bool is_old;  // HTTP/1.0
+    int status;   // Of a refusal that is excused. 0: what its kind says.
 };
 
 enum state { IN_HEAD, IN_BODY, IN_SIZE, IN_CHUNK, BEHIND_CHUNK, IN_TRAILERS, UP_TO_END };
@@ -160,11 +163,13 @@ static void put_body(struct sim_client *client, const struct expectation *expect
 }
 
 static size_t body_size(void) {
-    uint32_t max = sim_random_chance(&sim.random, 30) ? LARGE_BYTES_MAX : SMALL_BYTES_MAX;
+    uint32_t max = sim_random_chance(&sim.random, 30 + sim.plan.large_in_thousand)
+                       ? LARGE_BYTES_MAX
+                       : SMALL_BYTES_MAX;
     return sim_random_size(&sim.random, max) - 1;
 }
 
-static enum kind choose_kind(void) {
+static enum kind choose_any(void) {
     static const struct {
         enum kind kind;
         uint32_t weight;
@@ -183,7 +188,19 @@ static enum kind choose_kind(void) {
 static const char *const paths[KIND_COUNT] = {
     [HELLO] = "/hello",   [SWAP] = "/swap",   [BYTES] = "/bytes",   [STREAM] = "/stream",
     [KNOWN] = "/known",   [LATER] = "/later", [ACROSS] = "/across", [ECHO] = "/echo",
-    [UPLOAD] = "/upload", [EARLY] = "/early", [RELAY] = "/relay",   [MISSING] = "/missing"};
+    [UPLOAD] = "/upload", [EARLY] = "/early", [RELAY] = "/relay",   [MISSING] = "/missing",
+    [RICH] = "/rich"};
+
+static enum kind choose_kind(void) {
+    if (sim.plan.paths == NULL) {
+        return choose_any();
+    }
+    enum kind kind;
+    do {
+        kind = (enum kind)sim_random_below(&sim.random, KIND_COUNT);
+    } while (paths[kind] == NULL || strstr(sim.plan.paths, paths[kind]) == NULL);
+    return kind;
+}
 
 static void put_bad(struct sim_client *client, struct expectation *expected) {
     static const char *const all[] = {
@@ -229,7 +246,8 @@ static void write_request(struct sim_client *client) {
     const char *path = paths[expected->kind];
     size_t count = body_size();
     bool has_body = takes_body(expected->kind);
-    expected->is_head = expected->kind == BYTES && sim_random_chance(&sim.random, 100);
+    expected->is_head =
+        (expected->kind == BYTES || expected->kind == RICH) && sim_random_chance(&sim.random, 100);
     expected->count = is_pattern(expected->kind) ? count : 0;
     put(client, has_body ? "POST " : expected->is_head ? "HEAD " : "GET ");
     put(client, path);
@@ -242,6 +260,9 @@ static void write_request(struct sim_client *client) {
         put(client, "/");
         put_number(client, sim_random_size(&sim.random, 300), 10);
     }
+    if (expected->kind == RICH) {
+        put(client, "/a%20b?z&x=%41+");
+    }
     put_fields(client, expected);
     if (has_body) {
         put_body(client, expected, count);
@@ -252,6 +273,10 @@ static void write_request(struct sim_client *client) {
     sim_event(path, expected->nonce, count);
     if (expected->kind == UPLOAD) {
         (void)sim_text_number(sim_text_put(expected->text, "took "), count, 10);
+    } else if (expected->kind == RICH) {
+        char *end =
+            sim_text_number(sim_text_put(expected->text, "{\"rich\":"), expected->nonce, 10);
+        (void)sim_text_put(end, "}");
     } else if (!is_pattern(expected->kind) && expected->kind != MISSING) {
         char *end = sim_text_put(expected->text, path + 1);
         (void)sim_text_number(sim_text_put(end, " "), expected->nonce, 10);
@@ -333,7 +358,7 @@ static void read_head(struct sim_client *client) {
         client->state = UP_TO_END;
         return;
     }
-    const struct expectation *expected = &client->expected[client->expected_first];
+    struct expectation *expected = &client->expected[client->expected_first];
     if (head.status == 100) {
         return;
     }
@@ -344,7 +369,14 @@ static void read_head(struct sim_client *client) {
         client->state = UP_TO_END;
         return;
     }
-    int wanted = expected->kind == MISSING ? 404 : expected->kind == BAD ? 400 : 200;
+    if ((head.status == 503 || head.status == 500) && sim_torture_excuses(client->socket)) {
+        expected->kind = MISSING;
+        expected->status = head.status;
+    }
+    int wanted = expected->status != 0       ? expected->status
+                 : expected->kind == MISSING ? 404
+                 : expected->kind == BAD     ? 400
+                                             : 200;
     if (head.status != wanted && !(expected->kind == BAD && head.status == 505)) {
         wrong(client, client->head);
     }
@@ -509,14 +541,15 @@ static void leave(struct sim_client *client, bool reset) {
 // May the server have ended the connection? `client` has answers to come.
 static bool may_be_closed(const struct sim_client *client) {
     return client->closes || client->has_erred || sim_socket_was_struck(client->socket) ||
-           sim_world.is_stopped || client->was_late;
+           sim_world.is_stopped || client->was_late || sim_torture_excuses(client->socket);
 }
 
 // An answer to HTTP/1.0 that ends with its connection, which was ended early by right.
 static bool is_cut(const struct sim_client *client) {
     const struct expectation *expected = &client->expected[client->expected_first];
     return client->body_at < answer_length(expected) &&
-           (sim_world.is_stopped || client->was_late || sim_socket_was_struck(client->socket));
+           (sim_world.is_stopped || client->was_late || sim_socket_was_struck(client->socket) ||
+            sim_torture_excuses(client->socket));
 }
 
 static void on_end(struct sim_client *client) {

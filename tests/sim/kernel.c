@@ -18,6 +18,7 @@
 
 #include "base/compiler.h"
 #include "ring/ring.h"
+#include "sim/torture.h"
 
 #define DESCRIPTOR_BASE 100000  // Nothing of the process itself is called so.
 #define LOANS_MAX 16u
@@ -304,6 +305,15 @@ static void strike(struct sim_socket *socket) {
     sim_event("struck", socket->id, 0);
 }
 
+// What these errors say of a connection holds for all that follows.
+static void break_if_fatal(struct sim_socket *socket, int error) {
+    if (error == ECONNRESET || error == EPIPE || error == ETIMEDOUT || error == EHOSTUNREACH ||
+        error == ENOTCONN) {
+        bytes_clear(&socket->input);
+        strike(socket);
+    }
+}
+
 // The server's end is over when it has no descriptor and the kernel holds nothing of it: only then
 // does the peer hear of it (close(2) does not end an armed multishot receive).
 static void release_if_over(struct sim_socket *socket) {
@@ -380,7 +390,8 @@ static void eventfd_add(int descriptor, uint64_t count) {
 int __wrap_eventfd(unsigned initial, int flags);
 int __wrap_eventfd(unsigned initial, int flags) {
     (void)initial, (void)flags;
-    return sim_eventfd_create();
+    errno = sim_torture_call(SIM_CALL_EVENTFD);
+    return errno != 0 ? -1 : sim_eventfd_create();
 }
 
 ssize_t __real_write(int descriptor, const void *data, size_t bytes);
@@ -462,6 +473,12 @@ static bool receive_piece(struct sim_socket *socket) {
     }
     if (ring->free_count == 0) {
         end_operation(socket, receive, -ENOBUFS);
+        return false;
+    }
+    int error = sim_torture_call(SIM_CALL_RECEIVE);
+    if (CV_UNLIKELY(error != 0)) {
+        break_if_fatal(socket, error);
+        end_operation(socket, receive, -error);
         return false;
     }
     size_t length = CV_MIN(socket->input.length, (size_t)CV_RING_BUFFER_BYTES);
@@ -631,6 +648,10 @@ static void send_zero_copy(struct sim_socket *socket) {
     release_if_over(socket);
 }
 
+static bool is_immediate(const struct operation *send) {
+    return send->mode == CV_RING_SEND_QUIET || send->mode == CV_RING_SEND_NOW;
+}
+
 static void progress_send(struct sim_socket *socket) {
     struct operation *send = &socket->send;
     if (!send->is_armed) {
@@ -650,7 +671,7 @@ static void progress_send(struct sim_socket *socket) {
         length = sim_random_size(&sim.random, (uint32_t)CV_MIN(length, (size_t)UINT32_MAX));
     }
     send_bytes(socket, length);
-    if (send->done == send->length || send->mode == CV_RING_SEND_QUIET ||
+    if (send->done == send->length || is_immediate(send) ||
         (send->mode == CV_RING_SEND_SOME && send->done > 0) || send->is_doomed) {
         end_send(socket, send->is_doomed ? -ECANCELED : -EAGAIN);
     } else if (is_short) {
@@ -708,6 +729,11 @@ static void progress_accept(struct sim_socket *listener) {
     while (accept->is_armed && listener->queue_count > 0) {
         if (sim_strikes(SIM_NO_DESCRIPTORS, 30)) {
             end_operation(listener, accept, below(2) == 0 ? -EMFILE : -ENFILE);
+            return;
+        }
+        int error = sim_torture_call(SIM_CALL_ACCEPT);
+        if (CV_UNLIKELY(error != 0)) {
+            end_operation(listener, accept, -error);
             return;
         }
         if (sim_strikes(SIM_ABORT, 20)) {
@@ -809,7 +835,7 @@ static void submit_cancel(struct cv_ring *ring, const struct submission *submiss
     sim_event("cancel", submission->target, operation != NULL);
     if (operation == NULL) {
         post_result(ring, submission->operation.user_data, -ENOENT);
-    } else if (sim_strikes(SIM_LATE_CANCEL, 300)) {
+    } else if (sim_strikes(SIM_LATE_CANCEL, 300) || sim_torture_call(SIM_CALL_CANCEL) != 0) {
         operation->is_doomed = true;
         mark_ready(socket);
         post_result(ring, submission->operation.user_data, -EALREADY);
@@ -823,12 +849,32 @@ static void submit_cancel(struct cv_ring *ring, const struct submission *submiss
 
 static void submit_message(struct cv_ring *ring, const struct submission *submission) {
     struct cv_ring *target = kernel.ring[submission->descriptor - DESCRIPTOR_BASE * 2];
-    if (!target->is_enabled) {
+    int error = sim_torture_call(SIM_CALL_MESSAGE);
+    if (CV_UNLIKELY(error != 0)) {
+        post_result(ring, submission->operation.user_data, -error);
+    } else if (!target->is_enabled) {
         post_result(ring, submission->operation.user_data, -EBADFD);
     } else if (target->cq_count >= target->cq_max || sim_strikes(SIM_NO_MESSAGES, 100)) {
         post_result(ring, submission->operation.user_data, -EOVERFLOW);
     } else {
         post_result(target, submission->target, 0);
+    }
+}
+
+// A zero-copy send without memory for its notification has none; later failures bring it, as one
+// of a copied send.
+static void fail_send(struct sim_socket *socket, const struct operation *send, int error) {
+    bool has_notice = send->is_zero_copy && error != ENOMEM;
+    break_if_fatal(socket, error);
+    post(socket->ring, (struct cv_completion){.user_data = send->user_data,
+                                              .result = -error,
+                                              .buffer = CV_RING_NO_BUFFER,
+                                              .more = has_notice});
+    if (has_notice) {
+        post(socket->ring, (struct cv_completion){.user_data = send->user_data,
+                                                  .result = 1,
+                                                  .buffer = CV_RING_NO_BUFFER,
+                                                  .is_free = true});
     }
 }
 
@@ -850,6 +896,7 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
         return;
     }
     struct sim_socket *socket = socket_at(submission->descriptor);
+    int error;
     switch (submission->kind) {
     case SUBMIT_ACCEPT:
         MUST(socket->kind == KIND_LISTENER, "an accept on what is no listener");
@@ -867,8 +914,13 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
         operation->length = send_length(operation);
         operation->is_zero_copy = submission->kind == SUBMIT_ZERO_COPY;
         MUST(operation->length > 0, "an empty send");
+        if ((error = sim_torture_call(operation->is_zero_copy ? SIM_CALL_ZERO_COPY
+                                                              : SIM_CALL_SEND)) != 0) {
+            fail_send(socket, operation, error);
+            break;
+        }
         arm(&socket->send, operation, "send", socket);
-        if (operation->mode == CV_RING_SEND_QUIET || !sim_strikes(SIM_DELAY, 300)) {
+        if (is_immediate(operation) || !sim_strikes(SIM_DELAY, 300)) {
             progress_send(socket);
         } else {
             mark_ready(socket);
@@ -878,14 +930,26 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
     case SUBMIT_READ:
         MUST(socket->kind == KIND_EVENT, "a read of what may block: it starts an io-wq thread");
         socket->ring = ring;
+        if ((error = sim_torture_call(SIM_CALL_READ)) != 0) {
+            post_result(ring, operation->user_data, -error);
+            break;
+        }
         arm(&socket->read, operation, "read", socket);
         mark_ready(socket);
         break;
     case SUBMIT_WRITE:
+        if ((error = sim_torture_call(SIM_CALL_WRITE)) != 0) {
+            post_result(ring, operation->user_data, -error);
+            break;
+        }
         eventfd_add(submission->descriptor, *(const uint64_t *)operation->single.iov_base);
         break;
     case SUBMIT_CLOSE:
+        // It is closed whatever close says.
         descriptor_close(submission->descriptor);
+        if ((error = sim_torture_call(SIM_CALL_CLOSE)) != 0) {
+            post_result(ring, operation->user_data, -error);
+        }
         break;
     default:
         sim_fail("unknown submission %d", (int)submission->kind);
@@ -926,8 +990,12 @@ static struct submission *next_submission(struct cv_ring *ring, enum submission_
 
 // ring/ring.h.
 int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) {
-    struct cv_ring *ring = must(calloc(1, sizeof(*ring)));
     (void)options;
+    int error = sim_torture_call(SIM_CALL_RING_CREATE);
+    if (CV_UNLIKELY(error != 0)) {
+        return -error;
+    }
+    struct cv_ring *ring = must(calloc(1, sizeof(*ring)));
     ring->index = kernel.ring_count;
     kernel.ring[kernel.ring_count++] = ring;
     ring->buffer_count = sim_may(SIM_NO_BUFFERS) ? 2u << below(5) : 256;
@@ -946,7 +1014,7 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
         .restricted = true,
         .message_ring = below(2) == 0,
         .bundles = below(2) == 0,
-        .zero_copy = below(2) == 0,
+        .zero_copy = below(2) == 0 || sim.plan.has_zero_copy,
         .completions = ring->cq_max,
     };
     *out = ring;
@@ -955,8 +1023,9 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
 
 int cv_ring_enable(struct cv_ring *ring) {
     assert_owner(ring);
-    ring->is_enabled = true;
-    return 0;
+    int error = sim_torture_call(SIM_CALL_RING_ENABLE);
+    ring->is_enabled = error == 0;
+    return -error;
 }
 
 void cv_ring_destroy(struct cv_ring *ring) {
@@ -1063,12 +1132,14 @@ int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
     if (ring->cq_count == 0 || ring->sq_count > 0) {
         ring->enters++;
     }
-    ring->all_submitted = !is_busy(ring);
-    if (!is_busy(ring)) {
+    // What fails hands nothing over, and the worker goes on.
+    int error = sim_torture_call(SIM_CALL_WAIT);
+    ring->all_submitted = !is_busy(ring) && error == 0;
+    if (ring->all_submitted) {
         submit_all(ring);
         progress(ring);
     }
-    ring->is_awake = ring->cq_count > 0 || sim.now_ns >= ring->wake_at_ns;
+    ring->is_awake = ring->cq_count > 0 || error != 0 || sim.now_ns >= ring->wake_at_ns;
     // A worker that is asleep has been since its last turn, whenever the world looks at it again.
     ring->wake_at_ns =
         timeout_ns > UINT64_MAX - ring->turned_ns ? UINT64_MAX : ring->turned_ns + timeout_ns;
@@ -1145,6 +1216,10 @@ int cv_ring_add_memory(struct cv_ring *ring, uint32_t index, void *memory, size_
         return -ENOSPC;
     }
     MUST(!ring->has_memory[index], "memory %u is registered twice", index);
+    int error = sim_torture_call(SIM_CALL_ADD_MEMORY);
+    if (CV_UNLIKELY(error != 0)) {
+        return -error;
+    }
     ring->has_memory[index] = true;
     return 0;
 }
@@ -1164,6 +1239,7 @@ void cv_ring_shutdown(struct cv_ring *ring, int descriptor, int how) {
     struct sim_socket *socket = socket_at(descriptor);
     MUST(how == SHUT_WR, "a shutdown of %d", how);
     MUST(!socket->send.is_armed, "a shutdown while a send is in flight");
+    break_if_fatal(socket, sim_torture_call(SIM_CALL_SHUTDOWN));
     socket->is_shut = socket->output_ended = true;
     sim_event("shutdown", socket->id, 0);
 }
@@ -1181,12 +1257,20 @@ uint32_t cv_ring_unacknowledged(struct cv_ring *ring, int descriptor) {
 int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {
     assert_owner(ring);
     struct sim_socket *listener = socket_at(descriptor);
+    int error = listener->queue_count > 0 ? sim_torture_call(SIM_CALL_ACCEPT_NOW) : 0;
+    if (CV_UNLIKELY(error != 0)) {
+        return -error;
+    }
     return listener->queue_count > 0 ? take_waiting(listener, ring) : -EAGAIN;
 }
 
 void cv_ring_peer(struct cv_ring *ring, int descriptor, struct cv_peer *peer) {
     assert_owner(ring);
     const struct sim_socket *socket = socket_at(descriptor);
+    if (sim_torture_call(SIM_CALL_PEER) != 0) {
+        *peer = (struct cv_peer){.family = CV_PEER_UNKNOWN};
+        return;
+    }
     *peer = (struct cv_peer){.family = CV_PEER_IPV4, .port = 40000};
     peer->address[0] = socket->is_remote ? 192 : 127;
     peer->address[3] = 1;
@@ -1310,7 +1394,7 @@ size_t sim_socket_send(struct sim_socket *socket, const void *data, size_t lengt
 
 const uint8_t *sim_socket_peek(struct sim_socket *socket, size_t *length) {
     *length = socket->output.length;
-    return socket->output.data + socket->output.head;
+    return *length == 0 ? NULL : socket->output.data + socket->output.head;
 }
 
 void sim_socket_consume(struct sim_socket *socket, size_t length) {

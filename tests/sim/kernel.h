@@ -63,7 +63,10 @@ struct sim_plan {
     uint64_t faults;  // Bit n: enum sim_fault n may happen.
     uint32_t worker_count;
     uint32_t client_count;
-    uint32_t request_count;  // Answered requests at which the clients have enough.
+    uint32_t request_count;      // Answered requests at which the clients have enough.
+    uint32_t large_in_thousand;  // More bodies that are large than usual.
+    bool has_zero_copy;          // Whatever the seed says.
+    const char *paths;           // What clients ask for: "/hello /echo"; NULL: everything.
 };
 
 struct sim_kernel {

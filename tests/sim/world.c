@@ -3,6 +3,7 @@
 // there is no such moment and answers are still due, the server hangs.
 #include "sim/world.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "server/worker.h"
 #include "sim/application.h"
 #include "sim/client.h"
+#include "sim/torture.h"
 
 #define MS_NS 1000000ull
 #define DESCRIPTORS_MAX 900u  // A worker takes about half as many connections,
@@ -43,13 +45,15 @@ static struct world world;
 int __wrap_unshare(int flags);
 int __wrap_unshare(int flags) {
     (void)flags;
-    return 0;
+    errno = sim_torture_call(SIM_CALL_UNSHARE);
+    return errno != 0 ? -1 : 0;
 }
 
 int __wrap_sched_setaffinity(int pid, size_t bytes, const void *mask);
 int __wrap_sched_setaffinity(int pid, size_t bytes, const void *mask) {
     (void)pid, (void)bytes, (void)mask;
-    return 0;
+    errno = sim_torture_call(SIM_CALL_AFFINITY);
+    return errno != 0 ? -1 : 0;
 }
 
 struct sim_plan sim_plan_of(uint64_t seed, uint32_t request_count) {
@@ -82,25 +86,40 @@ static struct cv_limits limits(uint32_t idle_timeout_ms) {
         .fields_max = 50,
         .pipeline_max = sim_random_size(&sim.random, 32),
         .output_bytes_max = sim_random_between(&sim.random, 4096, 262144),
-        .zero_copy_bytes_min = sim_random_chance(&sim.random, 500) ? 8192 : 0,
+        .zero_copy_bytes_min =
+            sim_random_chance(&sim.random, 500) || sim.plan.has_zero_copy ? 8192 : 0,
         .connections_max = 500,
+        .retry_after_s = 1,
         .body_bytes_max = 1000000,
     };
 }
 
 // The main thread.
+// Something of the server's did not come about, which only a failure that was planted explains.
+static void must_be_torture(const char *what) {
+    if (!sim_torture.has_struck) {
+        sim_fail("%s", what);
+    }
+    sim_event(what, 0, 0);
+}
+
 static void want_reclaim(void *context) {
     (void)context;
     world.wants_reclaim = true;
 }
 
+// NULL: refused.
 static struct cv_generation *make_generation(void) {
     static const struct cv_generation_source source = {.init = sim_application_init};
     static const int none = -1;  // No modules.
     struct cv_generation *generation;
-    char why[256];
+    char why[256] = "";
     if (cv_generation_create(&generation, &world.settings, &none, &source, why, sizeof(why)) != 0) {
-        sim_fail("no generation: %s", why);
+        must_be_torture("no generation");
+        if (why[0] == '\0') {
+            sim_fail("a generation is refused without a reason");
+        }
+        return NULL;
     }
     generation->app->routes.want_reclaim = want_reclaim;
     return generation;
@@ -157,12 +176,13 @@ static void reload(void) {
     if (world.rollout.generation_count + 1 < CV_ROLLOUT_GENERATIONS_MAX) {
         world.reloads++;
         sim_event("reload", world.reloads, 0);
-        if (cv_rollout_adopt(&world.rollout, make_generation()) != 0) {
+        struct cv_generation *generation = make_generation();
+        if (generation != NULL && cv_rollout_adopt(&world.rollout, generation) != 0) {
             sim_fail("a generation was refused");
         }
         struct cv_limits fresh = limits(world.settings.limits.idle_timeout_ms);
         if (cv_rollout_set_limits(&world.rollout, &fresh) != 0) {
-            sim_fail("the simulation itself is out of memory");
+            must_be_torture("no memory for limits");
         }
     }
 }
@@ -186,7 +206,9 @@ static void run_main(void) {
     }
     if (sim_strikes(SIM_ROUTES, 5) && !world.has_told_end) {
         sim_event("swap", 0, 0);
-        sim_application_swap(world.rollout.newest->app);
+        if (sim_application_swap(world.rollout.newest->app) != 0) {
+            must_be_torture("a route cannot be replaced");
+        }
     }
     bool is_early = ends_under_load() && sim_world.answers >= sim.plan.request_count &&
                     sim_random_chance(&sim.random, 20);
@@ -196,13 +218,18 @@ static void run_main(void) {
 }
 
 // Workers.
-static void enter_worker(uint32_t index) {
+static bool enter_worker(uint32_t index) {
     struct cv_worker *worker = world.rollout.worker[index];
     sim.current = (int)index;
-    if (cv_worker_enter(worker) != 0) {
-        sim_fail("worker %u does not start", index);
-    }
+    bool has_entered = cv_worker_enter(worker) == 0;
     sim.current = -1;
+    if (!has_entered) {
+        must_be_torture("a worker does not start");
+        return false;
+    }
+    world.has_ended[index] = false;
+    world.ended_count--;
+    return true;
 }
 
 static void run_worker(uint32_t index) {
@@ -224,27 +251,12 @@ static void run_worker(uint32_t index) {
     sim.current = -1;
 }
 
-static void start(void) {
-    uint32_t count = sim.plan.worker_count;
-    world = (struct world){0};
-    world.settings.limits = limits(sim_random_between(&sim.random, 1000, 5000));
-    world.settings.worker_count = count;
-    bool is_crowded = sim_random_chance(&sim.random, 200);
-    uint32_t descriptors_max =
-        is_crowded ? sim_random_between(&sim.random, 8, DESCRIPTORS_FEW) : DESCRIPTORS_MAX;
-    sim_world =
-        (struct sim_world_state){.limits = &world.settings.limits, .is_crowded = is_crowded};
-    cv_mailbox_init(&world.mailbox);
-    world.eventfd = sim_eventfd_create();
-    if (cv_stats_create(&world.stats, NULL, count) != 0 ||
-        cv_rollout_init(&world.rollout, make_generation(), &world.settings.limits) != 0) {
-        sim_fail("the simulation itself is out of memory");
-    }
-    for (uint32_t i = 0; i < count; i++) {
+static bool create_workers(uint32_t descriptors_max) {
+    for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
         world.listener[i] = sim_listener_create();
         struct cv_worker_options options = {
             .index = i,
-            .count = count,
+            .count = sim.plan.worker_count,
             .stats = &world.stats,
             .limits = cv_rollout_limits(&world.rollout),
             .app = world.rollout.newest->app,
@@ -256,24 +268,72 @@ static void start(void) {
             .all = world.rollout.worker,
         };
         if (cv_worker_create(&world.rollout.worker[i], &options) != 0) {
-            sim_fail("no worker");
+            must_be_torture("no worker");
+            return false;
         }
         world.rollout.worker_count++;
     }
+    return true;
+}
+
+// False: a failure that was planted keeps the server from starting. What there is of it ends.
+static bool start(void) {
+    uint32_t count = sim.plan.worker_count;
+    world = (struct world){0};
+    world.settings.limits = limits(sim_random_between(&sim.random, 1000, 5000));
+    world.settings.worker_count = count;
+    bool is_crowded = sim_random_chance(&sim.random, 200);
+    uint32_t descriptors_max =
+        is_crowded ? sim_random_between(&sim.random, 8, DESCRIPTORS_FEW) : DESCRIPTORS_MAX;
+    sim_world =
+        (struct sim_world_state){.limits = &world.settings.limits, .is_crowded = is_crowded};
+    world.ended_count = count;  // None has begun.
+    memset(world.has_ended, true, sizeof(world.has_ended));
+    cv_mailbox_init(&world.mailbox);
+    world.eventfd = sim_eventfd_create();
+    struct cv_generation *first = make_generation();
+    if (first == NULL) {
+        return false;
+    }
+    if (cv_rollout_init(&world.rollout, first, &world.settings.limits) != 0 ||
+        cv_stats_create(&world.stats, NULL, count) != 0) {
+        must_be_torture("no memory");
+        return false;
+    }
+    if (!create_workers(descriptors_max)) {
+        return false;
+    }
     for (uint32_t i = 0; i < count; i++) {
-        enter_worker(i);
+        if (!enter_worker(i)) {
+            return false;
+        }
     }
     for (uint32_t i = 0; i < sim.plan.client_count; i++) {
         world.client[i] = sim_http_client.create(i);
     }
+    return true;
+}
+
+// Of a server that did not start.
+static void stop_all(void) {
+    for (uint32_t i = 0; i < world.rollout.worker_count; i++) {
+        struct cv_worker *worker = world.rollout.worker[i];
+        struct cv_message stop = {.kind = CV_MESSAGE_STOP};
+        if (!world.has_ended[i] && cv_worker_post(worker, &stop) != 0) {
+            sim_fail("worker %u takes no message", i);
+        }
+        while (!world.has_ended[i]) {
+            run_worker(i);
+        }
+    }
 }
 
 static void finish(void) {
-    for (uint32_t i = 0; i < sim.plan.client_count; i++) {
+    for (uint32_t i = 0; i < sim.plan.client_count && world.client[i] != NULL; i++) {
         sim_http_client.destroy(world.client[i]);
     }
     listen_to_workers();
-    for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
+    for (uint32_t i = 0; i < world.rollout.worker_count; i++) {
         cv_worker_destroy(world.rollout.worker[i]);
     }
     if (sim_application_pending() != 0 && !sim_world.is_stopped) {
@@ -361,7 +421,11 @@ static void pass_time(void) {
 struct sim_result sim_run(const struct sim_plan *plan) {
     cv_log_set_level(CV_LOG_ERROR);
     sim_kernel_init(plan);
-    start();
+    if (!start()) {
+        stop_all();
+        finish();
+        return (struct sim_result){.hash = sim.hash, .events = sim.events};
+    }
     uint64_t events = 0;
     uint32_t steps = 0;
     uint32_t idle_steps = 0;
