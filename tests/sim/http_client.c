@@ -683,7 +683,8 @@ static void await_end(struct sim_client *client) {
     }
 }
 
-// A client that has asked and reads is answered soon, whatever the others do.
+// A client that has asked and reads is answered soon, whatever the others do. (To one that has
+// ended its direction sends are tried by a timer.)
 static void check_starvation(const struct sim_client *client) {
     if (sim.now_ns - client->begun_ns > QUEUED_NS_MAX && !sim_world.is_crowded &&
         sim_socket_accepted_ns(client->socket) == 0) {
@@ -696,7 +697,7 @@ static void check_starvation(const struct sim_client *client) {
     bool is_quick = kind != LATER && kind != ACROSS && !(kind == UPLOAD && sim_may(SIM_SLOW));
     bool is_scarce = sim_may(SIM_NO_BUFFERS) || sim_may(SIM_SMALL_CQ);
     if (client->expected_count > 0 && client->output_length == 0 && is_quick && !client->is_slow &&
-        !sim_socket_is_full(client->socket) &&
+        !client->has_ended && !sim_socket_is_full(client->socket) &&
         sim_socket_idle_turns(client->socket) > (is_scarce ? TURNS_SCARCE_MAX : TURNS_MAX)) {
         wrong(client, "others are served, and it is not");
     }

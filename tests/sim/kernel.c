@@ -118,7 +118,7 @@ struct cv_ring {
     uint32_t cq_head, cq_count, cq_max, cq_room;
     uint32_t overflows;
     uint64_t enters;
-    uint64_t turns;
+    uint64_t turns;  // Those before which every completion was taken.
     uint64_t wake_at_ns;
     uint64_t turned_ns;  // When its last turn was.
     bool is_awake;  // The last wait ended at once: what the turn did with it decides the next one.
@@ -1128,7 +1128,7 @@ static bool is_busy(const struct cv_ring *ring) {
 int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
     assert_owner(ring);
     MUST(ring->is_enabled, "a wait on a ring that is not enabled");
-    ring->turns++;
+    ring->turns += ring->cq_count == 0;
     if (ring->cq_count == 0 || ring->sq_count > 0) {
         ring->enters++;
     }

@@ -131,7 +131,8 @@ bool sim_socket_was_struck(const struct sim_socket *socket);  // By a fault of t
 bool sim_socket_is_full(const struct sim_socket *socket);     // Its window is.
 // When the server accepted it; 0: not yet.
 uint64_t sim_socket_accepted_ns(const struct sim_socket *socket);
-// Turns of its worker since it was accepted, or bytes of it last moved in either direction.
+// Turns of its worker since it was accepted, or bytes of it last moved in either direction. Those
+// in which completions of turns before had to be taken first do not count.
 uint64_t sim_socket_idle_turns(const struct sim_socket *socket);
 uint32_t sim_socket_id(const struct sim_socket *socket);
 // Unread input, or `reset`, makes it a reset for the server. The socket is not used again.
