@@ -426,6 +426,8 @@ static void log_end(const struct supervisor *self, int status, uint64_t now_ns) 
     }
 }
 
+static void reload(struct supervisor *self);
+
 static void on_server_end(struct supervisor *self, int status) {
     uint64_t now_ns = cv_clock_monotonic_ns();
     store_pid(self, 0);
@@ -434,6 +436,12 @@ static void on_server_end(struct supervisor *self, int status) {
     }
     close(self->control_fd);
     self->control_fd = -1;
+    self->is_ready = false;
+    bool is_reload_owed = self->reload_again;  // Asked for while this server was starting.
+    if (self->is_pending && !self->is_stopping) {
+        log_failure("reload_failed", "the server died of it; the old generation comes back");
+        cv_notify_send("READY=1");
+    }
     discard_pending(self);
     if (self->is_stopping) {
         bool is_clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -456,6 +464,9 @@ static void on_server_end(struct supervisor *self, int status) {
     }
     self->server_pid = 0;
     tell_profiler(self);
+    if (is_reload_owed && !self->is_done) {
+        reload(self);
+    }
 }
 
 // The start-up line.
