@@ -313,7 +313,7 @@ static void finish_answer(struct sim_client *client) {
 
 struct head {
     int status;
-    bool has_length, is_chunked, closes;
+    bool has_length, is_chunked, closes, says_retry;
     uint64_t length;
 };
 
@@ -339,6 +339,8 @@ static struct head parse_head(const struct sim_client *client) {
             head.is_chunked = true;
         } else if (field(line, "Connection: close\r\n") != NULL) {
             head.closes = true;
+        } else if (field(line, "Retry-After: 1\r\n") != NULL) {
+            head.says_retry = true;
         }
     }
     return head;
@@ -368,7 +370,9 @@ static void read_head(struct sim_client *client) {
         client->state = UP_TO_END;
         return;
     }
-    if ((head.status == 503 || head.status == 500) && sim_torture_excuses(client->socket)) {
+    bool is_crowded = head.status == 503 && sim_world.is_crowded && head.says_retry;
+    if (is_crowded ||
+        ((head.status == 503 || head.status == 500) && sim_torture_excuses(client->socket))) {
         expected->kind = MISSING;
         expected->status = head.status;
     }
@@ -540,7 +544,8 @@ static void leave(struct sim_client *client, bool reset) {
 // May the server have ended the connection? `client` has answers to come.
 static bool may_be_closed(const struct sim_client *client) {
     return client->closes || client->has_erred || sim_socket_was_struck(client->socket) ||
-           sim_world.is_stopped || client->was_late || sim_torture_excuses(client->socket);
+           sim_world.is_stopped || client->was_late || sim_torture_excuses(client->socket) ||
+           (sim_world.is_crowded && client->answered_ns == 0);
 }
 
 // An answer to HTTP/1.0 that ends with its connection, which was ended early by right.
@@ -562,7 +567,7 @@ static void on_end(struct sim_client *client) {
         wrong(client, is_reset ? "a reset instead of an answer" : "an end instead of an answer");
     }
     if (is_idle && !client->closes && !client->has_ended && !sim_world.is_ending &&
-        !may_be_closed(client)) {
+        !sim_world.is_crowded && !may_be_closed(client)) {
         wrong(client, "a connection was ended for no reason");
     }
     leave(client, false);
