@@ -541,11 +541,19 @@ static void leave(struct sim_client *client, bool reset) {
     client->wake_at_ns = 0;
 }
 
+// A crowded server turns clients away unheard, and ends connections on which nobody asks.
+static bool may_be_in_the_way(const struct sim_client *client) {
+    bool is_unsent =
+        client->expected_count == 1 && client->output_length > 0 && client->output_sent == 0;
+    return sim_world.is_crowded &&
+           (client->answered_ns == 0 || client->expected_count == 0 || is_unsent);
+}
+
 // May the server have ended the connection? `client` has answers to come.
 static bool may_be_closed(const struct sim_client *client) {
     return client->closes || client->has_erred || sim_socket_was_struck(client->socket) ||
            sim_world.is_stopped || client->was_late || sim_torture_excuses(client->socket) ||
-           (sim_world.is_crowded && client->answered_ns == 0);
+           may_be_in_the_way(client);
 }
 
 // An answer to HTTP/1.0 that ends with its connection, which was ended early by right.
@@ -567,7 +575,7 @@ static void on_end(struct sim_client *client) {
         wrong(client, is_reset ? "a reset instead of an answer" : "an end instead of an answer");
     }
     if (is_idle && !client->closes && !client->has_ended && !sim_world.is_ending &&
-        !sim_world.is_crowded && !may_be_closed(client)) {
+        !may_be_closed(client)) {
         wrong(client, "a connection was ended for no reason");
     }
     leave(client, false);
