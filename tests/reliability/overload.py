@@ -13,8 +13,8 @@ import threading
 import time
 
 from figure import Figure, application, at_most, goal
-from harness.client import Client, Ended, Silence, get_bytes
 from harness import names
+from harness.client import Client, Ended, Silence, get_bytes
 from harness.server import Server
 
 BURN_US = 50
@@ -99,7 +99,8 @@ def p99_ms(report, kind):
 def overload(env, short):
     # What is admitted before the overload is noticed is one request in 300 of a minute, but in 20 of 3 s.
     seconds, quiet_s, warmup_s = (4, 2, 1) if short else (60, 5, 0)
-    with Server(env, "--module", application(env), names.LAG_MAX, "0.05") as server, Probe(server.address) as probe:
+    options = ["--module", application(env), names.LAG_MAX, "0.05"]
+    with Server(env, *options) as server, Probe(server.address) as probe:
         peak, _ = burn(server, quiet_s, 64)
         peak_rate = peak["served"]["requests_per_s"]
         began_s = time.monotonic()
