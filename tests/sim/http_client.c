@@ -541,12 +541,11 @@ static void leave(struct sim_client *client, bool reset) {
     client->wake_at_ns = 0;
 }
 
-// A crowded server turns clients away unheard, and ends connections on which nobody asks.
+// A crowded server ends connections on which nobody asks.
 static bool may_be_in_the_way(const struct sim_client *client) {
     bool is_unsent =
         client->expected_count == 1 && client->output_length > 0 && client->output_sent == 0;
-    return sim_world.is_crowded &&
-           (client->answered_ns == 0 || client->expected_count == 0 || is_unsent);
+    return sim_world.is_crowded && (client->expected_count == 0 || is_unsent);
 }
 
 // May the server have ended the connection? `client` has answers to come.

@@ -89,8 +89,6 @@ static struct cv_limits limits(uint32_t idle_timeout_ms) {
         .zero_copy_bytes_min =
             sim_random_chance(&sim.random, 500) || sim.plan.has_zero_copy ? 8192 : 0,
         .connections_max = 500,
-        .lag_max_ms = sim_world.is_crowded,
-        .lag_hold_ms = 1,
         .retry_after_s = 1,
         .body_bytes_max = 1000000,
     };
@@ -289,7 +287,6 @@ static bool start(void) {
         is_crowded ? sim_random_between(&sim.random, 8, DESCRIPTORS_FEW) : DESCRIPTORS_MAX;
     sim_world =
         (struct sim_world_state){.limits = &world.settings.limits, .is_crowded = is_crowded};
-    world.settings.limits.lag_max_ms = is_crowded;  // Then the server has no patience either.
     world.ended_count = count;  // None has begun.
     memset(world.has_ended, true, sizeof(world.has_ended));
     cv_mailbox_init(&world.mailbox);
