@@ -144,7 +144,7 @@ void cv_net_open(struct cv_net *net, int descriptor) {
         turn_away(net, descriptor, COVET_COUNTER_CLOSED_LIMIT);
         return;
     }
-    net->openings_left--;
+    net->openings_left -= net->openings_left != UINT32_MAX;
     net->open_count++;
     cv_counter_set(net->stats, COVET_COUNTER_CONNECTIONS_OPEN, net->open_count);
     conn->net = net;

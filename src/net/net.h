@@ -41,8 +41,8 @@ struct cv_net {
     uint32_t table_used;  // Records ever used; those behind it are untouched.
     uint32_t connections_max;
     uint32_t open_count;
-    uint32_t openings_left;  // In this turn; what is accepted beyond is turned away.
-    uint32_t turned_away;    // In this turn.
+    uint32_t openings_left;  // What is accepted beyond is turned away; UINT32_MAX: no bound.
+    uint32_t turned_away;    // Since whoever bounds them looked.
     uint32_t free_head;      // Lists of records: index + 1, 0 when empty.
     uint32_t todo_head;
     uint32_t todo_tail;

@@ -141,7 +141,7 @@ static void set_level(struct cv_overload *overload, struct cv_overload_state *st
 }
 
 static void note_refusing(struct cv_overload *overload) {
-    bool has_few = overload->net->connections_max < CV_OVERLOAD_CONNECTIONS_MIN;
+    bool has_few = overload->net->limits->connections_max < CV_OVERLOAD_CONNECTIONS_MIN;
 
     overload->is_exhausted = overload->memory.level == LEVEL_COUNT ||
                              (overload->connections.level == LEVEL_COUNT && !has_few);
@@ -192,14 +192,18 @@ static void change_shedding(struct cv_overload *overload) {
     await_turns(overload);
 }
 
-static uint64_t requests_of(const struct cv_overload *overload) {
-    return cv_counter_read(overload->net->stats, COVET_COUNTER_REQUESTS);
+// A connection that is accepted, or turned away, is work as well.
+static uint64_t work_of(const struct cv_overload *overload) {
+    const struct covet_stats_worker *stats = overload->net->stats;
+
+    return cv_counter_read(stats, COVET_COUNTER_REQUESTS) +
+           cv_counter_read(stats, COVET_COUNTER_CONNECTIONS_ACCEPTED);
 }
 
 void cv_overload_on_echo(struct cv_overload *overload) {
     begin_round(overload);
     cv_shed_on_echo(&overload->shed, overload->net->limits, cv_clock_monotonic_ns(),
-                    requests_of(overload));
+                    work_of(overload));
 }
 
 bool cv_overload_end_turn(struct cv_overload *overload, size_t live_bytes) {
@@ -212,19 +216,18 @@ bool cv_overload_end_turn(struct cv_overload *overload, size_t live_bytes) {
                     memory != overload->memory.level)) {
         change_levels(overload, connections, memory);
     }
-    uint64_t requests = requests_of(overload);
-    cv_shed_look(&overload->shed, net->limits, net->clock->now_ns, requests);
+    uint64_t work = work_of(overload);
+    cv_shed_look(&overload->shed, net->limits, net->clock->now_ns, work);
     if (CV_UNLIKELY(overload->shed.is_on != (overload->lag.level > 0))) {
         change_shedding(overload);
     }
     if (CV_UNLIKELY(cv_timer_armed(&overload->timer))) {
         tell(overload, live_bytes);
     }
-    if (CV_LIKELY(
-            !cv_shed_wants_echo(&overload->shed, net->limits, net->clock->now_ns, requests))) {
+    if (CV_LIKELY(!cv_shed_wants_echo(&overload->shed, net->limits, net->clock->now_ns, work))) {
         return false;
     }
-    cv_shed_on_sent(&overload->shed, cv_clock_monotonic_ns(), requests);
+    cv_shed_on_sent(&overload->shed, cv_clock_monotonic_ns(), work);
     return true;
 }
 

@@ -22,6 +22,7 @@ static void begin_round(struct cv_shed *shed, uint64_t now_ns) {
 static void begin_window(struct cv_shed *shed, uint64_t now_ns) {
     shed->window_end_ns = now_ns + CV_SHED_WINDOW_NS;
     shed->admitted_total = shed->shed_total = shed->rounds = 0;
+    shed->idle_ns = 0;
 }
 
 bool cv_shed_admit(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
@@ -46,7 +47,7 @@ bool cv_shed_admit(struct cv_shed *shed, const struct cv_limits *limits, uint64_
 uint32_t cv_shed_openings(const struct cv_shed *shed) {
     uint32_t taken = shed->admitted + shed->admitted / 8;
 
-    return shed->is_on ? CV_MAX(taken, CV_SHED_REQUESTS_MIN << shed->growth) : UINT32_MAX;
+    return shed->is_on ? CV_MAX(taken, CV_SHED_REQUESTS_MIN) : UINT32_MAX;
 }
 
 static void set_growth(struct cv_shed *shed, uint32_t growth) {
@@ -54,12 +55,12 @@ static void set_growth(struct cv_shed *shed, uint32_t growth) {
     shed->rest = 0;
 }
 
-// An echo behind no more requests than a round runs anyway is not late: the processor was somebody
+// An echo behind no more work than a round does anyway is not late: the processor was somebody
 // else's, or few requests are slow, and shedding would help neither.
 static void judge(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
-                  uint64_t requests) {
-    bool is_late = now_ns - shed->sent_ns > lag_max_ns(limits) &&
-                   requests - shed->requests > CV_SHED_REQUESTS_MIN;
+                  uint64_t work) {
+    bool is_late =
+        now_ns - shed->sent_ns > lag_max_ns(limits) && work - shed->work > CV_SHED_REQUESTS_MIN;
 
     if (!is_late || limits->lag_hold_ms == 0) {
         shed->late_since_ns = 0;
@@ -74,7 +75,7 @@ static void judge(struct cv_shed *shed, const struct cv_limits *limits, uint64_t
 }
 
 void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
-                     uint64_t requests) {
+                     uint64_t work) {
     if (!shed->is_away) {
         return;
     }
@@ -82,7 +83,7 @@ void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint6
     if (shed->is_on) {
         begin_round(shed, now_ns);
     } else {
-        judge(shed, limits, now_ns, requests);
+        judge(shed, limits, now_ns, work);
     }
 }
 
@@ -100,7 +101,7 @@ static void change_budget(struct cv_shed *shed, const struct cv_limits *limits) 
     bool came_more = came > shed->came_before + shed->came_before / 2;
 
     shed->rest++;
-    if (is_enough(shed)) {
+    if (is_enough(shed) || shed->idle_ns >= CV_SHED_WINDOW_NS / CV_SHED_IDLE_SHARE) {
         set_growth(shed, shed->growth + 1);
     } else if (shed->growth == 0 && shed->rest <= CV_SHED_REST) {
         // Stays the smallest for a while.
@@ -129,17 +130,21 @@ static void end_window(struct cv_shed *shed, const struct cv_limits *limits, uin
 }
 
 void cv_shed_look(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
-                  uint64_t requests) {
+                  uint64_t work) {
+    bool is_idle = !shed->is_away && shed->work == work;
+
+    shed->idle_ns += shed->idle_since_ns == 0 ? 0 : now_ns - shed->idle_since_ns;
+    shed->idle_since_ns = is_idle ? now_ns : 0;
     if (shed->is_on && now_ns >= shed->window_end_ns) {
         end_window(shed, limits, now_ns);
     } else if (!shed->is_on && shed->is_away && now_ns > shed->sent_ns + lag_max_ns(limits)) {
         // It need not be back for us to know that it is late.
-        judge(shed, limits, now_ns, requests);
+        judge(shed, limits, now_ns, work);
     }
 }
 
-void cv_shed_on_sent(struct cv_shed *shed, uint64_t now_ns, uint64_t requests) {
+void cv_shed_on_sent(struct cv_shed *shed, uint64_t now_ns, uint64_t work) {
     shed->is_away = true;
     shed->sent_ns = now_ns;
-    shed->requests = requests;
+    shed->work = work;
 }

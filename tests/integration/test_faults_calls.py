@@ -228,7 +228,7 @@ def test_a_worker_out_of_descriptors_pauses_and_accepts_again(env):
 @needs_root
 @limit_s(60)
 def test_a_thousand_clients_with_256_descriptors(env):
-    """The ones that are served go on, the others wait, and nothing is busy meanwhile."""
+    """They are served one after the other, none is cut, and nothing is busy meanwhile."""
     faults.needs_descriptors(2048)
     with Server(env, names.IDLE_TIMEOUT, "60", how={"nofile": 256}) as server:
         clients = [server.client(timeout_s=20) for _ in range(1000)]
@@ -238,23 +238,25 @@ def test_a_thousand_clients_with_256_descriptors(env):
         served = [client for client in clients if not client.is_silent(0)]
         waiting = [client for client in clients if client not in served]
         assert 100 <= len(served) <= 256, f"{len(served)} served"
-        for client in served:
-            assert client.read().status == 200
-        share = faults.cpu_share(server.server_pid, 3.0)
+        answers = [client.read() for client in served]
+        assert all(answer.status == 200 for answer in answers), answers
+        # Most hear that their connections end, so that others have their turn.
+        kept = [client for client, answer in zip(served, answers) if not answer.says_close]
+        share = faults.cpu_share(server.server_pid, 1.2)
         assert share < 0.05 * env.slack, f"{share:.1%} of a core while starved"
-        for client in served:
+        for client in kept:
             assert client.get("/api/json").status == 200, "a connection that is there is not served"
+        lucky = [client for client in waiting if not client.is_silent(0)]
+        waiting = [client for client in waiting if client not in lucky]
+        assert all(client.read().status == 200 for client in lucky)
         began = time.monotonic()
-        for client in served[:20]:
+        for client in served + lucky:
             client.close()
         while sum(not client.is_silent(0) for client in waiting) < 20:
             took_ms = (time.monotonic() - began) * 1000
             assert took_ms < 1000 * env.slack, f"not accepted again {took_ms:.0f} ms after"
             time.sleep(0.002)
         took_ms = (time.monotonic() - began) * 1000
-        for client in served[20:]:
-            assert client.get("/").status == 200
-            client.close()
         # The rest get their turn, each after another has left.
         deadline = time.monotonic() + 15 * env.slack
         while waiting and time.monotonic() < deadline:

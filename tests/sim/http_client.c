@@ -314,7 +314,7 @@ static void finish_answer(struct sim_client *client) {
 
 struct head {
     int status;
-    bool has_length, is_chunked, closes;
+    bool has_length, is_chunked, closes, says_retry;
     uint64_t length;
 };
 
@@ -340,6 +340,8 @@ static struct head parse_head(const struct sim_client *client) {
             head.is_chunked = true;
         } else if (field(line, "Connection: close\r\n") != NULL) {
             head.closes = true;
+        } else if (field(line, "Retry-After: 1\r\n") != NULL) {
+            head.says_retry = true;
         }
     }
     return head;
@@ -369,7 +371,9 @@ static void read_head(struct sim_client *client) {
         client->state = UP_TO_END;
         return;
     }
-    if ((head.status == 503 || head.status == 500) && sim_torture_excuses(client->socket)) {
+    bool is_crowded = head.status == 503 && sim_world.is_crowded && head.says_retry;
+    if (is_crowded ||
+        ((head.status == 503 || head.status == 500) && sim_torture_excuses(client->socket))) {
         expected->kind = MISSING;
         expected->status = head.status;
     }
@@ -538,10 +542,18 @@ static void leave(struct sim_client *client, bool reset) {
     client->wake_at_ns = 0;
 }
 
+// A crowded server ends connections on which nobody asks.
+static bool may_be_in_the_way(const struct sim_client *client) {
+    bool is_unsent =
+        client->expected_count == 1 && client->output_length > 0 && client->output_sent == 0;
+    return sim_world.is_crowded && (client->expected_count == 0 || is_unsent);
+}
+
 // May the server have ended the connection? `client` has answers to come.
 static bool may_be_closed(const struct sim_client *client) {
     return client->closes || client->has_erred || sim_socket_was_struck(client->socket) ||
-           sim_world.is_stopped || client->was_late || sim_torture_excuses(client->socket);
+           sim_world.is_stopped || client->was_late || sim_torture_excuses(client->socket) ||
+           may_be_in_the_way(client);
 }
 
 // An answer to HTTP/1.0 that ends with its connection, which was ended early by right.

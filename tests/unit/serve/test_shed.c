@@ -244,6 +244,22 @@ static void test_shed_ends_for_clients_that_wait_if_all_can_be_heard(void **stat
     assert_false(shed.is_on);
 }
 
+static void test_shed_admits_more_while_the_worker_has_nothing_to_do(void **state) {
+    (void)state;
+    start();
+    // 64 requests at once, then a pause: twice what eight requests of 50 us can be spread over.
+    for (int i = 0; i < 200; i++) {
+        send();
+        (void)offer(64, 50 * US);
+        now_ns += 1 * MS;
+        cv_shed_on_echo(&shed, &limits, now_ns, requests);
+        look();
+        now_ns += 4 * MS;
+        look();
+    }
+    assert_false(shed.is_on);
+}
+
 static void test_shed_hears_most_clients_that_wait_even_if_they_are_too_many(void **state) {
     struct clients clients = {.waiting = 1000, .cost_us = 50};
     (void)state;
@@ -286,6 +302,7 @@ int main(void) {
         SHED_TEST(test_shed_ends_soon_when_the_load_fits_again),
         SHED_TEST(test_shed_ends_when_nobody_asks_any_more),
         SHED_TEST(test_shed_ends_for_clients_that_wait_if_all_can_be_heard),
+        SHED_TEST(test_shed_admits_more_while_the_worker_has_nothing_to_do),
         SHED_TEST(test_shed_hears_most_clients_that_wait_even_if_they_are_too_many),
         SHED_TEST(test_shed_returns_to_short_rounds_when_clients_no_longer_wait),
     };
