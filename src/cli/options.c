@@ -119,11 +119,13 @@ static const struct cv_option table[] = {
     {"connections-per-address-max", "N", KIND_COUNT, .offset = LIMIT(connections_per_address_max),
      .max = 1u << 24, .initial = "0", .help = "Per worker and client address; 0: no cap"},
     {"memory-max", "BYTES", KIND_BYTES64, .offset = LIMIT(memory_bytes_max), .max = MEMORY_MAX,
-     .initial = "0", .help = "Per worker, for connections and requests; 0: its share of half\n"
-                             "of what the machine or the control group has"},
+     .initial = "0",
+     .help = "Per worker, for connections and requests; 0: its share of half\n"
+             "of what the machine or the control group has"},
     {"lag-max", "SECONDS", KIND_SECONDS, .offset = LIMIT(lag_max_ms), .max = DAY_MS,
-     .initial = "0.05", .help = "When work waits for longer, new requests are answered 503;\n"
-                                "0: never"},
+     .initial = "0.05",
+     .help = "When work waits for longer, new requests are answered 503;\n"
+             "0: never"},
     {"lag-hold", "SECONDS", KIND_SECONDS, .offset = LIMIT(lag_hold_ms), .max = DAY_MS,
      .initial = "0.1", .help = "So long must it wait for longer, turn after turn; 0: never"},
     {"retry-after", "N", KIND_COUNT, .offset = LIMIT(retry_after_s), .min = 1, .max = 86400,

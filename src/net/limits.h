@@ -23,9 +23,9 @@ struct cv_limits {
     uint32_t zero_copy_bytes_min;          // Of a body sent from where it lies; 0: all are copied.
     uint32_t connections_max;              // Per worker; 0: the descriptor limit minus 500.
     uint32_t connections_per_address_max;  // Per worker; 0: no cap.
-    uint32_t lag_max_ms;     // Of work that waits, before new requests are shed; 0: none are.
-    uint32_t lag_hold_ms;    // So long must it be longer; 0: nothing is shed.
-    uint32_t retry_after_s;  // What a client is told that was sent away for a while.
+    uint32_t lag_max_ms;        // Of work that waits, before new requests are shed; 0: none are.
+    uint32_t lag_hold_ms;       // So long must it be longer; 0: nothing is shed.
+    uint32_t retry_after_s;     // What a client is told that was sent away for a while.
     uint64_t memory_bytes_max;  // Per worker, of pool and slabs; 0: a share of the machine's.
     uint64_t body_bytes_max;    // Default of routes that set none.
 };

@@ -43,7 +43,7 @@ struct cv_net {
     uint32_t open_count;
     uint32_t openings_left;  // In this turn; what is accepted beyond is turned away.
     uint32_t turned_away;    // In this turn.
-    uint32_t free_head;  // Lists of records: index + 1, 0 when empty.
+    uint32_t free_head;      // Lists of records: index + 1, 0 when empty.
     uint32_t todo_head;
     uint32_t todo_tail;
     uint32_t starved_head;

@@ -116,9 +116,9 @@ static CV_NOINLINE void end_connection(struct cv_exchange *exchange) {
     bool asked_for = !exchange->head.keep_alive && exchange->is_body_over;
     conn->protocol = NULL;
     cv_conn_finish(conn,
-                   conn->net->draining                              ? COVET_COUNTER_CLOSED_DRAIN
+                   conn->net->draining                         ? COVET_COUNTER_CLOSED_DRAIN
                    : conn->net->ends_connections && !asked_for ? COVET_COUNTER_CLOSED_OVERLOAD
-                                                                    : COVET_COUNTER_CLOSED_SERVER,
+                                                               : COVET_COUNTER_CLOSED_SERVER,
                    !asked_for);
     leave_connection(exchange);
 }
@@ -583,8 +583,7 @@ static void fill_head(struct cv_exchange *exchange, struct cv_head *head) {
     exchange->status = head->status;
     // Behind a CONNECT come bytes of the tunnel that was refused, not requests.
     exchange->is_closing = !request->keep_alive || net->ends_connections ||
-                           !is_discardable(exchange) ||
-                           request->method == CV_METHOD_CONNECT;
+                           !is_discardable(exchange) || request->method == CV_METHOD_CONNECT;
     if (head->body == CV_HEAD_CHUNKED) {
         exchange->is_chunked_out = request->version_minor > 0;
         if (!exchange->is_chunked_out) {

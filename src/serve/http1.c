@@ -95,6 +95,18 @@ static bool is_empty_lines(const uint8_t *data, size_t length) {
     return at == length;
 }
 
+// The head is whole, and not every request is heard now. Returns the bytes used of one that is not,
+// else 0.
+static CV_NOINLINE size_t turn_down(struct cv_exchange *exchange, const uint8_t *data,
+                                    size_t length) {
+    size_t head_bytes = exchange->head.head_bytes;
+    if (cv_overload_admits(&cv_http1_of(exchange->conn)->overload)) {
+        return 0;
+    }
+    return head_bytes + cv_exchange_turn_down(exchange, (const char *)data, data + head_bytes,
+                                              length - head_bytes);
+}
+
 // Takes one request off the front of `data`. Returns the bytes used, 0 when there is no whole head
 // or the connection ends here.
 static size_t take_request(struct cv_conn *conn, const struct cv_parser_limits *limits,
@@ -131,10 +143,11 @@ static size_t take_request(struct cv_conn *conn, const struct cv_parser_limits *
     size_t head_bytes = exchange->head.head_bytes;
     conn->protocol_flags &= (uint8_t) ~(IN_HEAD | HAS_BYTES | IDLE);
     cv_http1_of(conn)->unread_bytes = (uint32_t)(length - head_bytes);
-    if (CV_UNLIKELY(cv_http1_of(conn)->overload.refuses) &&
-        !cv_overload_admits(&cv_http1_of(conn)->overload)) {
-        return head_bytes + cv_exchange_turn_down(exchange, (const char *)data, data + head_bytes,
-                                                  length - head_bytes);
+    if (CV_UNLIKELY(cv_http1_of(conn)->overload.refuses)) {
+        size_t used = turn_down(exchange, data, length);
+        if (used > 0) {
+            return used;
+        }
     }
     return head_bytes +
            cv_exchange_start(exchange, (const char *)data, data + head_bytes, length - head_bytes);

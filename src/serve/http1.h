@@ -17,10 +17,10 @@ struct cv_http1 {
     struct cv_env *env;        // borrowed
     struct covet_worker *app;  // borrowed; the generation that takes new requests
     struct cv_access access;
-    struct cv_overload overload;
     uint32_t drain_idle_ms;     // What an idle connection gets for a last request in a drain.
     uint32_t unread_bytes;      // Behind the request being answered: more output will follow.
     struct cv_exchange *spare;  // owned; for the next request of the delivery, NULL outside of one
+    struct cv_overload overload;
 };
 
 // The protocol of new connections.

@@ -93,11 +93,11 @@ static void tell_lag(struct cv_overload *overload) {
     struct cv_overload_state *state = &overload->lag;
 
     if (may_tell(state, overload->net->clock->now_ms)) {
-        cv_log(state->level > 0 ? CV_LOG_WARN : CV_LOG_INFO,
-               state->level > 0 ? "overload" : "overload_over", "worker=%u of=lag refused=%llu",
-               overload->net->worker_index,
-               (unsigned long long)cv_counter_read(overload->net->stats,
-                                                   COVET_COUNTER_REFUSED_LAG));
+        cv_log(
+            state->level > 0 ? CV_LOG_WARN : CV_LOG_INFO,
+            state->level > 0 ? "overload" : "overload_over", "worker=%u of=lag refused=%llu",
+            overload->net->worker_index,
+            (unsigned long long)cv_counter_read(overload->net->stats, COVET_COUNTER_REFUSED_LAG));
     }
 }
 
@@ -192,21 +192,18 @@ static void change_shedding(struct cv_overload *overload) {
     await_turns(overload);
 }
 
-void cv_overload_on_echo(struct cv_overload *overload) {
-    begin_round(overload);
-    cv_shed_on_echo(&overload->shed, overload->net->limits, cv_clock_monotonic_ns());
+// A connection that is accepted, or turned away, is work as well.
+static uint64_t work_of(const struct cv_overload *overload) {
+    const struct covet_stats_worker *stats = overload->net->stats;
+
+    return cv_counter_read(stats, COVET_COUNTER_REQUESTS) +
+           cv_counter_read(stats, COVET_COUNTER_CONNECTIONS_ACCEPTED);
 }
 
-static bool send_echo(struct cv_overload *overload) {
-    const struct cv_net *net = overload->net;
-    uint64_t requests = cv_counter_read(net->stats, COVET_COUNTER_REQUESTS);
-
-    if (CV_LIKELY(
-            !cv_shed_wants_echo(&overload->shed, net->limits, net->clock->now_ns, requests))) {
-        return false;
-    }
-    cv_shed_on_sent(&overload->shed, cv_clock_monotonic_ns(), requests);
-    return true;
+void cv_overload_on_echo(struct cv_overload *overload) {
+    begin_round(overload);
+    cv_shed_on_echo(&overload->shed, overload->net->limits, cv_clock_monotonic_ns(),
+                    work_of(overload));
 }
 
 bool cv_overload_end_turn(struct cv_overload *overload, size_t live_bytes) {
@@ -219,14 +216,19 @@ bool cv_overload_end_turn(struct cv_overload *overload, size_t live_bytes) {
                     memory != overload->memory.level)) {
         change_levels(overload, connections, memory);
     }
-    cv_shed_look(&overload->shed, net->limits, net->clock->now_ns);
+    uint64_t work = work_of(overload);
+    cv_shed_look(&overload->shed, net->limits, net->clock->now_ns, work);
     if (CV_UNLIKELY(overload->shed.is_on != (overload->lag.level > 0))) {
         change_shedding(overload);
     }
     if (CV_UNLIKELY(cv_timer_armed(&overload->timer))) {
         tell(overload, live_bytes);
     }
-    return send_echo(overload);
+    if (CV_LIKELY(!cv_shed_wants_echo(&overload->shed, net->limits, net->clock->now_ns, work))) {
+        return false;
+    }
+    cv_shed_on_sent(&overload->shed, cv_clock_monotonic_ns(), work);
+    return true;
 }
 
 bool cv_overload_admits(struct cv_overload *overload) {
@@ -245,8 +247,7 @@ bool cv_overload_admits(struct cv_overload *overload) {
     return true;
 }
 
-void cv_overload_init(struct cv_overload *overload, struct cv_net *net,
-                      uint64_t memory_bytes_max) {
+void cv_overload_init(struct cv_overload *overload, struct cv_net *net, uint64_t memory_bytes_max) {
     *overload = (struct cv_overload){
         .net = net,
         .memory_bytes_max = memory_bytes_max,

@@ -1,9 +1,9 @@
 // What a worker does when there is more than it can carry.
 //
-//   85 % of its connections or memory   those that wait for a request are closed, idle longest first
-//   92 %                                answers end their connections
-//   95 %                                new requests are answered 503, accepting pauses
-//   work waits too long                 most new requests are answered 503 (serve/shed.h)
+//   85 % of its connections or memory   those that wait for a request are closed, idle longest
+//   first 92 %                                answers end their connections 95 % new requests are
+//   answered 503, accepting pauses work waits too long                 most new requests are
+//   answered 503 (serve/shed.h)
 //
 // Each level is left 3 % below where it was entered. What runs already is never touched. Single
 // thread: the worker's.
@@ -35,7 +35,7 @@ struct cv_overload {
     bool refuses;       // New requests must ask cv_overload_admits.
     bool is_exhausted;  // They are all refused.
     struct cv_shed shed;
-    struct cv_net *net;  // borrowed
+    struct cv_net *net;         // borrowed
     uint64_t memory_bytes_max;  // Of live bytes; at most CV_OVERLOAD_MEMORY_MAX.
     struct cv_overload_state connections;
     struct cv_overload_state memory;

@@ -95,9 +95,9 @@ bool cv_refusal_put_busy(struct cv_conn *conn, const struct cv_parser_head *head
     struct cv_outq *outq = cv_conn_output(conn);
     // As if all that is unread were requests like this one.
     size_t more = cv_http1_of(conn)->unread_bytes / head->head_bytes;
-    char *out = outq == NULL ? NULL
-                             : cv_outq_reserve(outq, net->pool, BUSY_BYTES_MAX,
-                                               (more + 1) * BUSY_BYTES_MAX);
+    char *out = outq == NULL
+                    ? NULL
+                    : cv_outq_reserve(outq, net->pool, BUSY_BYTES_MAX, (more + 1) * BUSY_BYTES_MAX);
     if (out == NULL) {
         return false;
     }

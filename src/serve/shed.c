@@ -22,15 +22,17 @@ static void begin_round(struct cv_shed *shed, uint64_t now_ns) {
 static void begin_window(struct cv_shed *shed, uint64_t now_ns) {
     shed->window_end_ns = now_ns + CV_SHED_WINDOW_NS;
     shed->admitted_total = shed->shed_total = shed->rounds = 0;
+    shed->idle_ns = 0;
 }
 
 bool cv_shed_admit(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
     uint64_t spent_ns = now_ns - shed->begin_ns;
     bool is_worth = shed->admitted >= CV_SHED_REQUESTS_MIN << shed->growth;
 
-    // Slow requests have the larger of both, but never so much that they make the lag.
-    shed->is_spent = shed->is_spent || (is_worth && spent_ns >= budget_ns(shed, limits)) ||
-                     (shed->admitted > 0 && spent_ns >= lag_max_ns(limits) / 2);
+    bool is_long = shed->admitted >= CV_SHED_REQUESTS_MIN && spent_ns >= lag_max_ns(limits) / 2;
+
+    // Slow requests have the larger of both, but only the first of them may make the lag.
+    shed->is_spent = shed->is_spent || is_long || (is_worth && spent_ns >= budget_ns(shed, limits));
     if (shed->is_spent) {
         shed->shed_total++;
         return false;
@@ -45,7 +47,7 @@ bool cv_shed_admit(struct cv_shed *shed, const struct cv_limits *limits, uint64_
 uint32_t cv_shed_openings(const struct cv_shed *shed) {
     uint32_t taken = shed->admitted + shed->admitted / 8;
 
-    return shed->is_on ? CV_MAX(taken, CV_SHED_REQUESTS_MIN << shed->growth) : UINT32_MAX;
+    return shed->is_on ? CV_MAX(taken, CV_SHED_REQUESTS_MIN) : UINT32_MAX;
 }
 
 static void set_growth(struct cv_shed *shed, uint32_t growth) {
@@ -53,8 +55,14 @@ static void set_growth(struct cv_shed *shed, uint32_t growth) {
     shed->rest = 0;
 }
 
-static void judge(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
-    if (now_ns - shed->sent_ns <= lag_max_ns(limits) || limits->lag_hold_ms == 0) {
+// An echo behind no more work than a round does anyway is not late: the processor was somebody
+// else's, or few requests are slow, and shedding would help neither.
+static void judge(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
+                  uint64_t work) {
+    bool is_late =
+        now_ns - shed->sent_ns > lag_max_ns(limits) && work - shed->work > CV_SHED_REQUESTS_MIN;
+
+    if (!is_late || limits->lag_hold_ms == 0) {
         shed->late_since_ns = 0;
     } else if (shed->late_since_ns == 0) {
         shed->late_since_ns = now_ns;
@@ -66,7 +74,8 @@ static void judge(struct cv_shed *shed, const struct cv_limits *limits, uint64_t
     }
 }
 
-void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
+void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
+                     uint64_t work) {
     if (!shed->is_away) {
         return;
     }
@@ -74,7 +83,7 @@ void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint6
     if (shed->is_on) {
         begin_round(shed, now_ns);
     } else {
-        judge(shed, limits, now_ns);
+        judge(shed, limits, now_ns, work);
     }
 }
 
@@ -92,7 +101,7 @@ static void change_budget(struct cv_shed *shed, const struct cv_limits *limits) 
     bool came_more = came > shed->came_before + shed->came_before / 2;
 
     shed->rest++;
-    if (is_enough(shed)) {
+    if (is_enough(shed) || shed->idle_ns >= CV_SHED_WINDOW_NS / CV_SHED_IDLE_SHARE) {
         set_growth(shed, shed->growth + 1);
     } else if (shed->growth == 0 && shed->rest <= CV_SHED_REST) {
         // Stays the smallest for a while.
@@ -109,7 +118,9 @@ static void change_budget(struct cv_shed *shed, const struct cv_limits *limits) 
 static void end_window(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
     bool was_enough = is_enough(shed);
 
-    if (!was_enough && shed->rounds < CV_SHED_ROUNDS_MIN) {
+    // Rounds may be long, and nobody may come any more.
+    if (!was_enough && shed->rounds < CV_SHED_ROUNDS_MIN &&
+        now_ns - shed->window_end_ns < CV_SHED_ROUNDS_MIN * CV_SHED_WINDOW_NS) {
         return;
     }
     change_budget(shed, limits);
@@ -118,17 +129,22 @@ static void end_window(struct cv_shed *shed, const struct cv_limits *limits, uin
     begin_window(shed, now_ns);
 }
 
-void cv_shed_look(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
+void cv_shed_look(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
+                  uint64_t work) {
+    bool is_idle = !shed->is_away && shed->work == work;
+
+    shed->idle_ns += shed->idle_since_ns == 0 ? 0 : now_ns - shed->idle_since_ns;
+    shed->idle_since_ns = is_idle ? now_ns : 0;
     if (shed->is_on && now_ns >= shed->window_end_ns) {
         end_window(shed, limits, now_ns);
     } else if (!shed->is_on && shed->is_away && now_ns > shed->sent_ns + lag_max_ns(limits)) {
         // It need not be back for us to know that it is late.
-        judge(shed, limits, now_ns);
+        judge(shed, limits, now_ns, work);
     }
 }
 
-void cv_shed_on_sent(struct cv_shed *shed, uint64_t now_ns, uint64_t requests) {
+void cv_shed_on_sent(struct cv_shed *shed, uint64_t now_ns, uint64_t work) {
     shed->is_away = true;
     shed->sent_ns = now_ns;
-    shed->requests = requests;
+    shed->work = work;
 }

@@ -17,6 +17,9 @@ TARGET_MAX = "--target-max"
 CONNECTIONS_MAX = "--connections-max"
 CONNECTIONS_PER_ADDRESS_MAX = "--connections-per-address-max"
 BODY_RATE_MIN = "--body-rate-min"
+MEMORY_MAX = "--memory-max"
+LAG_MAX = "--lag-max"
+RETRY_AFTER = "--retry-after"
 
 # Metric families on /metrics; values are summed over the workers. The class label is "2xx" and so
 # on.
@@ -36,6 +39,11 @@ RECEIVE_BUFFERS = 1024  # Of each worker.
 CQ_OVERFLOWS = "covet_cq_overflows_total"
 ROUTE_CACHE = ("covet_route_cache_hits_total", "covet_route_cache_misses_total")
 
+OVERLOAD_PERCENT = "covet_overload_percent"
+SHEDDING = "covet_shedding"
+REQUESTS_REFUSED = "covet_requests_refused_total"
+
+MEMORY_BYTES = "covet_memory_allocated_bytes"
 MEMORY_LIVE = "covet_memory_live_bytes"
 MEMORY_PEAK = "covet_memory_peak_bytes"
 MEMORY_REFILLS = "covet_memory_refills_total"

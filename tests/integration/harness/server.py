@@ -77,6 +77,9 @@ class Server:
         self.options = [word for item in listen for word in ("--listen", item)]
         self.options += ["--cores", cores] if cores is not None else []
         self.options += list(options)
+        # On a busy machine work waits by no fault of the server's, and is shed: only when asked for.
+        if names.LAG_MAX not in options:
+            self.options += [names.LAG_MAX, "0"]
         # A profiler costs a start-up's worth of CPU and slows everybody's system calls: only when asked for.
         if "--profile" not in options:
             self.options += ["--profile", "off"]

@@ -292,6 +292,53 @@ static void test_pool_gives_null_when_the_system_has_no_memory(void **state) {
     cv_pool_release(&pool, block, 64);
 }
 
+static void test_pool_takes_no_more_than_it_may(void **state) {
+    void *block[4];
+    void *large;
+    (void)state;
+    cv_pool_set_bytes_max(&pool, 4 * MIB + MIB / 2);
+    for (int i = 0; i < 4; i++) {
+        block[i] = cv_pool_acquire(&pool, MIB);
+        assert_non_null(block[i]);
+    }
+    assert_null(cv_pool_acquire(&pool, MIB));
+    assert_null(cv_pool_acquire(&pool, 8));
+    assert_null(cv_pool_acquire(&pool, 2 * MIB));
+    assert_int_equal(cv_pool_held_bytes(&pool), 4 * MIB);
+    for (int i = 0; i < 4; i++)
+        cv_pool_release(&pool, block[i], MIB);
+    // One unused slab stays; what malloc gives is not there for slabs, and is again.
+    large = cv_pool_acquire(&pool, 2 * MIB);
+    assert_non_null(large);
+    assert_null(cv_pool_acquire(&pool, 2 * MIB));
+    block[0] = cv_pool_acquire(&pool, MIB);
+    block[1] = cv_pool_acquire(&pool, MIB);
+    assert_non_null(block[1]);
+    assert_null(cv_pool_acquire(&pool, MIB));
+    cv_pool_release(&pool, large, 2 * MIB);
+    block[2] = cv_pool_acquire(&pool, MIB);
+    assert_non_null(block[2]);
+    for (int i = 0; i < 3; i++)
+        cv_pool_release(&pool, block[i], MIB);
+}
+
+static void test_pool_keeps_what_it_has_when_it_may_take_less(void **state) {
+    (void)state;
+    void *first = cv_pool_acquire(&pool, 2 * MIB);
+    void *second = cv_pool_acquire(&pool, 64);
+    cv_pool_set_bytes_max(&pool, MIB);
+    assert_null(cv_pool_acquire(&pool, 2 * MIB));
+    void *third = cv_pool_acquire(&pool, MIB);
+    assert_non_null(third);
+    cv_pool_set_bytes_max(&pool, SIZE_MAX);
+    void *fourth = cv_pool_acquire(&pool, 2 * MIB);
+    assert_non_null(fourth);
+    cv_pool_release(&pool, first, 2 * MIB);
+    cv_pool_release(&pool, second, 64);
+    cv_pool_release(&pool, third, MIB);
+    cv_pool_release(&pool, fourth, 2 * MIB);
+}
+
 static void test_pool_goes_on_with_what_it_has(void **state) {
     enum { COUNT = 2 * MIB / 2048 };
     static void *blocks[COUNT];
@@ -412,6 +459,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_pool_cuts_small_blocks_without_a_gap, make_pool,
                                         end_pool),
         cmocka_unit_test_setup_teardown(test_pool_gives_null_when_the_system_has_no_memory,
+                                        make_pool, end_pool),
+        cmocka_unit_test_setup_teardown(test_pool_takes_no_more_than_it_may, make_pool, end_pool),
+        cmocka_unit_test_setup_teardown(test_pool_keeps_what_it_has_when_it_may_take_less,
                                         make_pool, end_pool),
         cmocka_unit_test_setup_teardown(test_pool_goes_on_with_what_it_has, make_pool, end_pool),
         cmocka_unit_test_setup_teardown(test_pool_random_use_never_hands_out_a_block_twice,

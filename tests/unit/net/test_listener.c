@@ -202,6 +202,43 @@ static void test_listener_stopped_is_not_armed_by_a_connection_that_goes(void **
     assert_false(accept_of()->is_armed);
 }
 
+static void test_listener_held_opens_what_comes_and_accepts_no_more(void **state) {
+    (void)state;
+    cv_listener_hold(&world->net, true);
+    assert_true(accept_of()->is_cancelled);
+    int client = arrive();
+    assert_int_equal(world->net.open_count, 1);
+    complete(-ECANCELED, false);
+    assert_false(accept_of()->is_armed);
+    // Neither a connection that goes nor time ends it.
+    leave(client);
+    t_world_wait(world, 200);
+    assert_false(accept_of()->is_armed);
+    cv_listener_hold(&world->net, false);
+    assert_true(accept_of()->is_armed);
+    assert_int_equal(t_counter(world, COVET_COUNTER_ACCEPT_PAUSES), 1);
+}
+
+static void test_listener_let_go_before_its_cancel_worked_accepts_on(void **state) {
+    (void)state;
+    cv_listener_hold(&world->net, true);
+    cv_listener_hold(&world->net, false);
+    complete(-ECANCELED, false);
+    assert_true(accept_of()->is_armed);
+    assert_false(accept_of()->is_cancelled);
+}
+
+static void test_listener_stopped_while_held_takes_what_waits(void **state) {
+    (void)state;
+    struct t_socket *socket = t_ring_at(world->ring, listener);
+    cv_listener_hold(&world->net, true);
+    complete(-ECANCELED, false);
+    socket->queue[socket->queue_count++] = t_ring_socket(world->ring);
+    cv_listener_stop_all(&world->net, true);
+    assert_int_equal(world->net.open_count, 1);
+    assert_true(cv_listener_all_closed(&world->net));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define TEST_FOR_TWO(name) cmocka_unit_test_setup_teardown(name, set_up_for_two, tear_down)
 
@@ -218,6 +255,9 @@ int main(void) {
         TEST(test_listener_stopped_without_taking_leaves_what_waits),
         TEST(test_listener_stopped_in_a_pause_closes_at_once),
         TEST(test_listener_stopped_is_not_armed_by_a_connection_that_goes),
+        TEST(test_listener_held_opens_what_comes_and_accepts_no_more),
+        TEST(test_listener_let_go_before_its_cancel_worked_accepts_on),
+        TEST(test_listener_stopped_while_held_takes_what_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -333,7 +333,8 @@ static void test_overload_answers_in_order_what_is_shed_behind_what_is_not(void 
     int client = t_world_open(world);
     overload->shed = (struct cv_shed){.is_on = true, .begin_ns = world->clock.now_ns};
     overload->refuses = true;
-    world->limits.lag_max_ms = 0;  // One request per round.
+    overload->shed.admitted = CV_SHED_REQUESTS_MIN - 1;
+    world->limits.lag_max_ms = 0;  // No time at all.
     t_serve_send(&serve, client, HELLO HELLO HELLO);
     const char *output = t_serve_output(&serve, client);
     assert_int_equal(t_app.handler_count, 1);
@@ -369,6 +370,9 @@ static void test_overload_sheds_for_lag_and_tells_so(void **state) {
     for (int i = 0; i < 3; i++) {
         t_serve_send(&serve, client, HELLO);
         assert_int_equal(cv_overload_end_turn(overload, 0), true);
+        for (int k = 0; k < 9; k++) {
+            t_serve_send(&serve, client, HELLO);
+        }
         cv_clock_set(&world->clock, world->clock.now_ns + 60000000, T_REALTIME_S);
         cv_overload_on_echo(overload);
     }
