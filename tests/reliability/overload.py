@@ -18,7 +18,8 @@ from harness.client import Client, Ended, Silence, get_bytes
 from harness.server import Server
 
 BURN_US = 50
-CONNECTIONS = 2048  # Half of them with a request open are more than the lag allows.
+CONNECTIONS = 2048
+LAG_MAX_S = "0.05"  # covet's default, which the harness leaves away.
 PROBE_EVERY_S = 0.01
 SLOW = 5  # Times what was usual before.
 GENERATOR_FULL = 3  # covet-load's exit status.
@@ -99,15 +100,16 @@ def p99_ms(report, kind):
 def overload(env, short):
     # What is admitted before the overload is noticed is one request in 300 of a minute, but in 20 of 3 s.
     seconds, quiet_s, warmup_s = (4, 2, 1) if short else (60, 5, 0)
-    options = ["--module", application(env), names.LAG_MAX, "0.05"]
-    with Server(env, *options) as server, Probe(server.address) as probe:
+    share_min, times_max, recovery_s = (0.25, 20, 5) if short else (0.9, 5, 1)
+    with Server(env, "--module", application(env), names.LAG_MAX, LAG_MAX_S) as server, \
+            Probe(server.address) as probe:
         peak, _ = burn(server, quiet_s, 64)
         peak_rate = peak["served"]["requests_per_s"]
         began_s = time.monotonic()
         busy, busy_end_s = burn(server, quiet_s, CONNECTIONS, 0.8 * peak_rate)
         twice, ended_s = burn(server, seconds, CONNECTIONS, 2 * peak_rate, warmup_s)
         time.sleep(1.5)
-    shares = twice["served"]["requests_per_s"] / peak_rate
+    share = twice["served"]["requests_per_s"] / peak_rate
     p99_busy_ms, p99_twice_ms = p99_ms(busy, "served"), p99_ms(twice, "served")
     slow_s = SLOW * usual_s(probe.seen, began_s, busy_end_s)
     recovered_s = recovered_after_s(probe.seen, ended_s, slow_s)
@@ -116,9 +118,9 @@ def overload(env, short):
                "p99_ms": p99_twice_ms, "p99_shed_ms": p99_ms(twice, "shed"), "recovered_s": recovered_s,
                "late": twice["late"], "errors": twice["errors_by_kind"]}
     yield Figure("overload-goodput", f"{seconds} s of twice {peak_rate:.0f}/s, share of the peak served",
-                 f"{shares:.0%} ({twice['shed']['requests_per_s']:.0f}/s shed)", ">= 90 %", shares >= 0.9,
-                 [], numbers)
+                 f"{share:.0%} ({twice['shed']['requests_per_s']:.0f}/s shed)", f">= {share_min:.0%}",
+                 share >= share_min, [], numbers)
     yield Figure("overload-latency", "p99 of what is served, over that at 80 % load",
-                 f"{p99_twice_ms:.2f} ms, {p99_twice_ms / p99_busy_ms:.1f} x {p99_busy_ms:.2f} ms", "<= 5 x",
-                 p99_twice_ms <= 5 * p99_busy_ms)
-    yield at_most("overload-recovery", "as usual again after", recovered_s, 1, "s")
+                 f"{p99_twice_ms:.2f} ms, {p99_twice_ms / p99_busy_ms:.1f} x {p99_busy_ms:.2f} ms",
+                 f"<= {times_max} x", p99_twice_ms <= times_max * p99_busy_ms)
+    yield at_most("overload-recovery", "as usual again after", recovered_s, recovery_s, "s")

@@ -76,7 +76,7 @@ class Visitor:
                 kind, text = "reset", str(error)
             except Ended as error:
                 kind, text = "lost", str(error)
-            except ConnectionRefusedError as error:
+            except (ConnectionRefusedError, FileNotFoundError) as error:
                 kind, text = "refused", str(error)
             except (Silence, TimeoutError) as error:
                 kind, text = "silent", str(error)
