@@ -111,7 +111,7 @@ bench_peer_sources := $(wildcard perf/bench/*.cpp)
 fuzz_profile := $(addprefix tests/fuzz/fuzz_,budget.c cfi.c image.c)
 fuzz_sources := $(filter-out $(if $(profiler),,$(fuzz_profile)),$(wildcard tests/fuzz/fuzz_*.c))
 sources := $(lib_sources) $(observe_sources) $(profile_sources) src/cli/main.c $(module_sources) $(standalone_sources) \
-	$(program_sources) $(tool_sources) $(support_sources) $(test_sources) $(wildcard tests/sim/*.c) $(bench_sources) $(wildcard tests/fuzz/*.c)
+	$(program_sources) $(tool_sources) $(support_sources) $(test_sources) $(wildcard tests/sim/*.c tests/torture/*.c) $(bench_sources) $(wildcard tests/fuzz/*.c)
 headers := $(wildcard src/*/*.h include/*.h include/covet/*.h bpf/*.h)
 
 objects_of = $(patsubst %.c,$(B)/obj/%.o,$1)
@@ -179,6 +179,7 @@ $(B)/obj/src/%.o: private visibility = -fvisibility=hidden
 $(B)/obj/examples/%.o: private includes = -Iinclude
 $(B)/obj/tools/%.o: private includes = -Isrc -Iinclude -Itools -iquote .
 $(B)/obj/tests/sim/%.o: private includes = -Isrc -Iinclude -Itests
+$(B)/obj/tests/torture/%.o: private includes = -Isrc -Iinclude -Itests
 $(B)/obj/tests/%.o: private includes = -Isrc -Iinclude -Itests -Itools -iquote .
 $(B)/obj/tests/unit/profile/%.o: private includes = -Isrc -Iinclude -Itests -Itools -iquote . -I$(B)/gen
 $(B)/obj/perf/bench/%.o: private includes = -Isrc -Iinclude -Itests
@@ -272,6 +273,15 @@ sim_wraps := $(foreach name,clock_gettime eventfd write close unshare sched_seta
 $(B)/covet-sim: $(call objects_of,$(sim_sources)) $(B)/libcovet.a
 	$(call quiet,LD,$@)$(CC) $(link_flags) $(no_lto) -pie $(sim_wraps) $(filter %.o,$^) $(filter %.a,$^) $(libraries) -o $@
 
+# The same simulation, in which every call that can fail does. The server's objects alone get memory that fails.
+torture_objects := $(call objects_of,$(filter-out %/main.c,$(sim_sources)) $(wildcard tests/torture/*.c))
+torture_wraps := $(foreach name,cv_pool_acquire_slow cv_arena_alloc_slow cv_arena_copy cv_arena_reset cv_log,-Wl,--wrap=$(name))
+$(B)/torture.a: $(B)/libcovet.a tests/torture/redefined.txt
+	$(call quiet,AR,$@)objcopy -R '.gnu.lto_*' --redefine-syms=tests/torture/redefined.txt $< $@
+$(B)/covet-torture: $(torture_objects) $(B)/torture.a
+	$(call quiet,LD,$@)$(CC) $(link_flags) $(no_lto) -pie $(sim_wraps) $(torture_wraps) $(filter %.o,$^) $(filter %.a,$^) \
+		$(libraries) -o $@
+
 # Each target is a program on the instrumented library; they are built with VARIANT=fuzz.
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/%,$(fuzz_sources))
 $(B)/fuzz_answers $(B)/fuzz_admin: $(B)/tools/load.a
@@ -327,12 +337,28 @@ fuzz-coverage: ## Which lines of the codecs the kept inputs reach; fails below 9
 SEEDS ?= 1000
 FIRST ?= 1
 .PHONY: sim
-sim: $(B)/covet-sim ## Simulate the kernel with SEEDS=1000 seeds from FIRST=1 on (VARIANT=asan: under sanitizers)
+sim: build/covet-sim ## Simulate the kernel with SEEDS=1000 seeds from FIRST=1 on (VARIANT=asan: under sanitizers)
 	@$(B)/covet-sim --seeds $(SEEDS) --first $(FIRST)
+# The variant built last: `build/covet-sim --seed N` runs one seed again.
+build/covet-sim: $(B)/covet-sim FORCE
+	@[ "$$(readlink $@)" = $(VARIANT)/covet-sim ] || ln -sfn $(VARIANT)/covet-sim $@
+
+.PHONY: torture
+torture: $(B)/covet-torture ## Fail every allocation and kernel call once, in every scenario (TRIES=2: of each stack; VARIANT=asan)
+	@$(B)/covet-torture $(if $(TRIES),--tries $(TRIES))
+
+MINUTES ?= 60
+.PHONY: soak
+soak: $(B)/covet $(B)/covet-load $(B)/limit $(profiler) ## Traffic and chaos for MINUTES=60, every answer checked (SOAK='--seed N')
+	@python3 tests/soak/run.py --covet $(B)/covet --minutes $(MINUTES) $(SOAK)
 
 .PHONY: mutants
 mutants: ## Plant known bugs one by one: the simulator must find each within 1,000 seeds (ONLY=word)
 	@scripts/mutants --only '$(ONLY)'
+
+.PHONY: figures
+figures: all ## Reliability figures of the real program against their goals, 15 minutes (ONLY=word FIGURES='--short --json')
+	@python3 tests/reliability/run.py --covet $(B)/covet --only '$(ONLY)' $(FIGURES)
 
 ##@ Measure
 .PHONY: bench compare perf perf-smoke perf-diff
