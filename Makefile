@@ -288,7 +288,7 @@ $(B)/fuzz_answers $(B)/fuzz_admin: $(B)/tools/load.a
 $(B)/fuzz_budget $(B)/fuzz_cfi $(B)/fuzz_image: $(B)/profile.a $(B)/observe.a
 $(B)/fuzz_budget $(B)/fuzz_cfi $(B)/fuzz_image: private libraries += -lbpf -lelf
 # The whole server, on the simulated kernel, with an application and a client of its own.
-fuzz_server_objects := $(call objects_of,$(addprefix tests/,sim/kernel.c sim/world.c) $(wildcard tests/fuzz/server_*.c))
+fuzz_server_objects := $(call objects_of,$(addprefix tests/sim/,kernel.c torture.c world.c) $(wildcard tests/fuzz/server_*.c))
 $(B)/fuzz_server: $(fuzz_server_objects)
 $(B)/fuzz_server: private fuzz_wraps := $(sim_wraps) -Wl,--wrap=_exit
 $(fuzzers): $(B)/%: $(B)/obj/tests/fuzz/%.o $(B)/libcovet.a

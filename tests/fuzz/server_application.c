@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/context.h"
 #include "base/compiler.h"
 #include "demo/demo.h"
 #include "sim/application.h"
@@ -16,6 +17,7 @@
 #define LATER_MS_MAX 3000u
 
 static unsigned pending;
+static const struct cv_pool *pools[COVET_WORKERS_MAX];
 
 static uint64_t number(const struct covet_request *request, const char *name, uint64_t end) {
     int64_t value = 0;
@@ -251,6 +253,12 @@ static void json(struct covet_request *request, struct covet_response *response)
     }
 }
 
+static int on_worker(struct covet_worker *worker, void *context) {
+    (void)context;
+    pools[covet_worker_index(worker)] = worker->env->pool;
+    return 0;
+}
+
 int sim_application_init(struct covet_app *app) {
     static const struct covet_route_options routes[] = {
         {.methods = COVET_GET, .pattern = "/reflect/{value}", .handler = reflect},
@@ -265,16 +273,22 @@ int sim_application_init(struct covet_app *app) {
     for (size_t i = 0; i < CV_ARRAY_COUNT(routes); i++) {
         (void)covet_route_with(app, &routes[i]);
     }
+    (void)covet_on_worker(app, on_worker, NULL, NULL);
     return cv_demo_init(app);
 }
 
-void sim_application_swap(struct covet_app *app) {
+int sim_application_swap(struct covet_app *app) {
     static const struct covet_route_options options = {
         .methods = COVET_POST, .pattern = "/early", .handler = early, .stream_body = 1};
     int status = covet_route_replace(app, &options);
     if (status != 0 && status != -EAGAIN) {
         sim_fail("a route cannot be replaced: %d", status);
     }
+    return 0;
+}
+
+const struct cv_pool *sim_application_pool(uint32_t worker) {
+    return pools[worker];
 }
 
 unsigned sim_application_pending(void) {
