@@ -26,11 +26,11 @@ class Rest:
         self.buffers = total(names.BUFFERS_IN_USE)
         self.live_bytes = total(names.MEMORY_LIVE)
         self.slabs = total(names.MEMORY_SLABS)
-        # Each worker has a descriptor table of its own.
-        tasks = procfs.tasks(pid)
-        self.descriptors = sum(procfs.descriptors(f"{pid}/task/{task}") for task in tasks)
-        self.threads = len(tasks)
-        self.thread_names = [procfs.name(pid, task) for task in tasks]
+        # Each worker has a descriptor table of its own; the kernel's threads for it share that.
+        names_of = {task: procfs.name(pid, task) for task in procfs.tasks(pid)}
+        own = [task for task, name in names_of.items() if not name.startswith("iou-wrk")]
+        self.descriptors = sum(procfs.descriptors(f"{pid}/task/{task}") for task in own)
+        self.threads, self.kernel_threads = len(own), len(names_of) - len(own)
         self.supervisor_descriptors = procfs.descriptors(covet.pid)
         self.pending, self.tables = pending, tables
         self.private_kib = sum(int(kib) for kib in PRIVATE.findall(procfs.read(f"/proc/{pid}/smaps_rollup")))
@@ -42,14 +42,11 @@ class Rest:
 
     def differences(self, base):
         """What is above its base, in words."""
-        above = [
+        return [
             f"{name} {getattr(self, name)}, base {getattr(base, name)}"
             for name in FLAT
             if getattr(self, name) > getattr(base, name)
         ]
-        if self.threads > base.threads:
-            above.append(f"threads are {' '.join(self.thread_names)}")
-        return above
 
 
 async def look(covet, at_s):
