@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define COVET_ABI_VERSION 3u
+#define COVET_ABI_VERSION 4u
 
 /* user_data of a submission, high bits to low:
  *
@@ -30,7 +30,7 @@ enum covet_op {
     COVET_OP_CLOSE = 5,     /* close of a descriptor; slot: connection */
     COVET_OP_WAKE = 6,      /* the worker's eventfd is readable; slot: 0 */
     COVET_OP_MESSAGE = 7,   /* another ring's message; slot: sender's worker index */
-    COVET_OP_NOTIFY = 8,    /* a write to the main thread's eventfd; slot: 0 */
+    COVET_OP_NOTIFY = 8,    /* a wake-up that failed; slot: a worker, their number: main */
     COVET_OP_ZERO_COPY = 9, /* zero-copy send, completes twice; slot: such a send */
     COVET_OP_COUNT = 10
 };
@@ -86,6 +86,8 @@ static inline uint32_t covet_user_data_slot(uint64_t user_data) {
     X(CLOSED_ERROR, "connections_closed{reason=\"request_error\"}", COUNTER, "") \
     X(CLOSED_DRAIN, "connections_closed{reason=\"drain\"}", COUNTER, "") \
     X(CLOSED_LIMIT, "connections_closed{reason=\"limit\"}", COUNTER, "") \
+    X(CLOSED_SPARED, "connections_closed{reason=\"overload_idle\"}", COUNTER, "") \
+    X(CLOSED_OVERLOAD, "connections_closed{reason=\"overload\"}", COUNTER, "") \
     X(PARSE_REQUEST_LINE, "parse_errors{kind=\"request_line\"}", COUNTER, \
       "Requests refused by the parser, by kind") \
     X(PARSE_TARGET, "parse_errors{kind=\"target\"}", COUNTER, "") \
@@ -101,8 +103,10 @@ static inline uint32_t covet_user_data_slot(uint64_t user_data) {
       "Receives that ended because no buffer was free") \
     X(ENTERS, "enters", COUNTER, "io_uring_enter calls") \
     X(CQ_OVERFLOWS, "cq_overflows", COUNTER, "Completions the completion queue had no room for") \
-    X(ACCEPT_PAUSES, "accept_pauses", COUNTER, "Times accepting stopped for want of descriptors") \
-    X(LOG_DROPPED, "log_lines_dropped", COUNTER, "Access-log lines dropped, queue full") \
+    X(ACCEPT_PAUSES, "accept_pauses", COUNTER, \
+      "Times accepting stopped: no descriptors, or overload") \
+    X(LOG_DROPPED, "log_lines_dropped", COUNTER, \
+      "Access-log lines dropped: queue full, or not written") \
     X(MESSAGES, "messages", COUNTER, "Messages received from other threads") \
     X(MEMORY_LIVE_BYTES, "memory_live_bytes", GAUGE, "Bytes of the worker's pools in use") \
     X(MEMORY_PEAK_BYTES, "memory_peak_bytes", GAUGE, \
@@ -122,7 +126,19 @@ static inline uint32_t covet_user_data_slot(uint64_t user_data) {
     X(ROUTE_CACHE_HITS, "route_cache_hits", COUNTER, \
       "Requests whose route the table of static paths knew") \
     X(ROUTE_CACHE_MISSES, "route_cache_misses", COUNTER, \
-      "Requests for which the tree of patterns was searched")
+      "Requests for which the tree of patterns was searched") \
+    X(OVERLOAD_CONNECTIONS, "overload_percent{of=\"connections\"}", GAUGE, \
+      "The level reached: 0, 85, 92 or 95 percent of a limit") \
+    X(OVERLOAD_MEMORY, "overload_percent{of=\"memory\"}", GAUGE, "") \
+    X(SHEDDING, "shedding", GAUGE, "1 while new requests are shed because work waits too long") \
+    X(OVERLOADS_85, "overloads{level=\"85\"}", COUNTER, \
+      "Times a level was reached; lag: that shedding began") \
+    X(OVERLOADS_92, "overloads{level=\"92\"}", COUNTER, "") \
+    X(OVERLOADS_95, "overloads{level=\"95\"}", COUNTER, "") \
+    X(OVERLOADS_LAG, "overloads{level=\"lag\"}", COUNTER, "") \
+    X(REFUSED_LIMIT, "requests_refused{reason=\"limit\"}", COUNTER, \
+      "Requests answered 503 unheard, by what was exhausted") \
+    X(REFUSED_LAG, "requests_refused{reason=\"lag\"}", COUNTER, "")
 
 enum covet_counter {
 #define COVET_COUNTER_ENUM(name, text, kind, help) COVET_COUNTER_##name,

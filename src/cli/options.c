@@ -49,6 +49,7 @@ enum kind {
 #define DAY_MS 86400000u
 #define GIB (1u << 30)
 #define PROFILE_MAX 3u
+#define MEMORY_MAX (1ull << 50)
 
 static const struct cv_option table[] = {
     {"cores", "LIST", KIND_CORES,
@@ -117,6 +118,18 @@ static const struct cv_option table[] = {
      .initial = "0", .help = "Per worker; 0: its descriptor limit minus 500"},
     {"connections-per-address-max", "N", KIND_COUNT, .offset = LIMIT(connections_per_address_max),
      .max = 1u << 24, .initial = "0", .help = "Per worker and client address; 0: no cap"},
+    {"memory-max", "BYTES", KIND_BYTES64, .offset = LIMIT(memory_bytes_max), .max = MEMORY_MAX,
+     .initial = "0",
+     .help = "Per worker, for connections and requests; 0: its share of half\n"
+             "of what the machine or the control group has"},
+    {"lag-max", "SECONDS", KIND_SECONDS, .offset = LIMIT(lag_max_ms), .max = DAY_MS,
+     .initial = "0.05",
+     .help = "When work waits for longer, new requests are answered 503;\n"
+             "0: never"},
+    {"lag-hold", "SECONDS", KIND_SECONDS, .offset = LIMIT(lag_hold_ms), .max = DAY_MS,
+     .initial = "0.1", .help = "So long must it wait for longer, turn after turn; 0: never"},
+    {"retry-after", "N", KIND_COUNT, .offset = LIMIT(retry_after_s), .min = 1, .max = 86400,
+     .initial = "1", .help = "Seconds after which a client that got 503 may try again"},
     {"version", NULL, KIND_VERSION, .command_line_only = true,
      .help = "Print the version and exit"},
     {"help", NULL, KIND_HELP, .command_line_only = true, .help = "Print this and exit"},
@@ -646,8 +659,18 @@ static int settle_user(struct draft *draft, struct cv_options_result *result) {
     return 0;
 }
 
+// A worker takes its memory in pieces of 2 MiB; with a handful of them nothing would be left of the
+// levels at which it becomes careful.
+static int settle_memory(struct draft *draft, struct cv_options_result *result) {
+    uint64_t bytes = draft->settings.limits.memory_bytes_max;
+    return bytes == 0 || bytes >= CV_LIMITS_MEMORY_BYTES_MIN
+               ? 0
+               : blame(draft, result, "memory-max", "a worker needs 16m or more; 0 is the default");
+}
+
 static int settle(struct draft *draft, struct cv_options_result *result) {
     int code = settle_cores(draft, result);
+    code = code != 0 ? code : settle_memory(draft, result);
     return code != 0 ? code : settle_user(draft, result);
 }
 

@@ -38,7 +38,7 @@ const uint8_t cv_pool_small_class[CV_POOL_SMALL_BYTES_MAX / CV_POOL_CLASS_BYTES_
 };
 
 void cv_pool_init_plain(struct cv_pool *pool) {
-    *pool = (struct cv_pool){0};
+    *pool = (struct cv_pool){.bytes_max = SIZE_MAX};
     cv_slab_init(&pool->slabs);
     for (uint32_t i = 0; i < CV_POOL_CLASS_COUNT; i++) {
         pool->free[i].count_max = (uint32_t)CV_MIN(CV_POOL_LIST_BYTES_MAX / cv_pool_class_bytes(i),
@@ -94,13 +94,23 @@ struct cv_slabs *cv_pool_slabs(struct cv_pool *pool) {
 }
 
 size_t cv_pool_held_bytes(const struct cv_pool *pool) {
-    size_t slab_count = 0;
-
     if (pool->guard != NULL)
         return cv_pool_held_bytes(cv_guard_pool(pool->guard));
-    for (uint32_t pages = 0; pages < CV_SLAB_PAGES_COUNT; pages++)
-        slab_count += pool->slabs.count[pages];
-    return slab_count * CV_SLAB_BYTES + pool->system_bytes;
+    return cv_slab_count(&pool->slabs) * CV_SLAB_BYTES + pool->system_bytes;
+}
+
+// What malloc gave is no longer there for slabs.
+static void bound_slabs(struct cv_pool *pool) {
+    size_t left = pool->bytes_max - CV_MIN(pool->bytes_max, pool->system_bytes);
+
+    pool->slabs.count_max = (uint32_t)CV_MIN(left / CV_SLAB_BYTES, (size_t)CV_SLAB_COUNT_MAX);
+}
+
+void cv_pool_set_bytes_max(struct cv_pool *pool, size_t bytes_max) {
+    if (pool->guard != NULL)
+        pool = cv_guard_pool(pool->guard);
+    pool->bytes_max = bytes_max;
+    bound_slabs(pool);
 }
 
 // `bytes` is at least 1 from here on.
@@ -144,11 +154,15 @@ static void *acquire_class(struct cv_pool *pool, size_t bytes) {
 }
 
 static void *acquire_system(struct cv_pool *pool, size_t bytes) {
-    void *memory = bytes > PTRDIFF_MAX ? NULL : malloc(bytes);
+    size_t held = cv_pool_held_bytes(pool);
+    size_t left = pool->bytes_max - CV_MIN(pool->bytes_max, held);
+    void *memory = bytes > PTRDIFF_MAX || bytes > left ? NULL : malloc(bytes);
 
     pool->refills++;
-    if (memory != NULL)
+    if (memory != NULL) {
         pool->system_bytes += bytes;
+        bound_slabs(pool);
+    }
     return memory;
 }
 
@@ -200,8 +214,9 @@ void cv_pool_release_slow(struct cv_pool *pool, void *block, size_t bytes) {
         free(block);
     else
         release_class(pool, class_index, block);
-    if (is_system)
+    if (is_system) {
         pool->system_bytes -= bytes;
-    else if (pool->guard != NULL)
+        bound_slabs(pool);
+    } else if (pool->guard != NULL)
         pool->block_count[class_index]--;
 }

@@ -47,6 +47,7 @@ struct cv_pool {
     size_t block_count[CV_POOL_CLASS_COUNT];     // Of each class, handed out or on the list.
     struct cv_piece *open[CV_POOL_SMALL_COUNT];  // Pieces that hold free blocks of the class.
     size_t system_bytes;                         // From malloc, beyond every class.
+    size_t bytes_max;                            // Of slabs and malloc together.
     size_t peak_bytes;
     uint64_t refills;       // Times a list was empty and the slabs or malloc were asked.
     uint64_t remote_frees;  // Blocks that another thread freed.
@@ -62,6 +63,10 @@ void cv_pool_init_plain(struct cv_pool *pool);
 
 // Gives everything back to the system. Every block must have been released (asserted).
 void cv_pool_deinit(struct cv_pool *pool);
+
+// From now on the pool takes no more from the system than `bytes_max`, in whole slabs; at first it
+// takes what there is. What it holds already stays.
+void cv_pool_set_bytes_max(struct cv_pool *pool, size_t bytes_max);
 
 // Once per loop turn: takes back what other threads freed, and in debug mode checks what is free.
 // Returns what is live then.
@@ -139,7 +144,7 @@ static inline void cv_pool_push(struct cv_pool_list *list, void *memory, size_t 
 }
 
 // At least `bytes` bytes, aligned to 16 (to 8 when `bytes` is at most 8), not cleared; NULL when
-// the system has none left. 0 bytes gives a valid block.
+// the system has none left, or the pool its most. 0 bytes gives a valid block.
 CV_MUST_USE static inline void *cv_pool_acquire(struct cv_pool *pool, size_t bytes) {
     struct cv_pool_list *list = cv_pool_list(pool, bytes);
 

@@ -198,6 +198,8 @@ static struct cv_slab *make_slab(void) {
 }
 
 static bool add_slab(struct cv_slabs *slabs) {
+    if (cv_slab_count(slabs) >= slabs->count_max)
+        return false;
     if (slabs->set == NULL)
         slabs->set = calloc(1, sizeof(*slabs->set));
     if (slabs->set == NULL)
@@ -239,7 +241,7 @@ static void remove_slab(struct cv_slabs *slabs, uint32_t index) {
 
 // Life.
 void cv_slab_init(struct cv_slabs *slabs) {
-    *slabs = (struct cv_slabs){0};
+    *slabs = (struct cv_slabs){.count_max = CV_SLAB_COUNT_MAX};
 }
 
 void cv_slab_prepare(struct cv_slabs *slabs) {

@@ -46,6 +46,7 @@ struct cv_slabs {
     uint32_t unused_count;                // Slabs without a block handed out: at most one is kept.
     uint32_t first[CV_SLAB_ORDER_COUNT];  // No slab below this index has room for that order.
     uint32_t count[CV_SLAB_PAGES_COUNT];  // Slabs by what backs them.
+    uint32_t count_max;                   // In all; what is there beyond it stays.
     cv_slab_added_fn on_added;            // NULL: nobody watches.
     cv_slab_removed_fn on_removed;
     void *context;
@@ -60,14 +61,23 @@ void cv_slab_prepare(struct cv_slabs *slabs);
 // Unmaps every slab, whatever is in use of them; tells the watcher first.
 void cv_slab_deinit(struct cv_slabs *slabs);
 
+// All slabs there are.
+static inline uint32_t cv_slab_count(const struct cv_slabs *slabs) {
+    uint32_t count = 0;
+
+    for (uint32_t pages = 0; pages < CV_SLAB_PAGES_COUNT; pages++)
+        count += slabs->count[pages];
+    return count;
+}
+
 // One watcher. `on_added` is called at once for every slab there is. NULL functions: `on_removed`
 // of the watcher before is called for every slab, then nobody watches.
 void cv_slab_watch(struct cv_slabs *slabs, cv_slab_added_fn on_added, cv_slab_removed_fn on_removed,
                    void *context);
 
 // A block of at least `bytes` (at most CV_SLAB_BYTES, asserted), aligned to its size: a power of
-// two of at least CV_SLAB_BLOCK_BYTES_MIN. NULL when the system has no memory, or CV_SLAB_COUNT_MAX
-// slabs are in use. Contents are undefined.
+// two of at least CV_SLAB_BLOCK_BYTES_MIN. NULL when the system has no memory, or `count_max` slabs
+// (at first CV_SLAB_COUNT_MAX) are in use. Contents are undefined.
 CV_MUST_USE void *cv_slab_acquire(struct cv_slabs *slabs, size_t bytes);
 
 // Gives back a block; `bytes` as at cv_slab_acquire. A slab that becomes unused is unmapped if

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+#define CV_LIMITS_MEMORY_BYTES_MIN (16u << 20)  // What a worker cannot do without.
+
 struct cv_limits {
     uint32_t header_timeout_ms;  // First byte of a head (or accept) to its last.
     uint32_t idle_timeout_ms;    // Between requests.
@@ -21,7 +23,11 @@ struct cv_limits {
     uint32_t zero_copy_bytes_min;          // Of a body sent from where it lies; 0: all are copied.
     uint32_t connections_max;              // Per worker; 0: the descriptor limit minus 500.
     uint32_t connections_per_address_max;  // Per worker; 0: no cap.
-    uint64_t body_bytes_max;               // Default of routes that set none.
+    uint32_t lag_max_ms;        // Of work that waits, before new requests are shed; 0: none are.
+    uint32_t lag_hold_ms;       // So long must it be longer; 0: nothing is shed.
+    uint32_t retry_after_s;     // What a client is told that was sent away for a while.
+    uint64_t memory_bytes_max;  // Per worker, of pool and slabs; 0: a share of the machine's.
+    uint64_t body_bytes_max;    // Default of routes that set none.
 };
 
 #endif

@@ -34,6 +34,9 @@ void cv_listener_complete(struct cv_net *net, const struct cv_completion *comple
 // Connections may be accepted again, or must not, after the number of open ones changed.
 void cv_listener_adjust(struct cv_net *net);
 
+// Holds accepting, or lets it go on. Connections on their way here are still opened.
+void cv_listener_hold(struct cv_net *net, bool held);
+
 // Stops accepting. With `take_queue`, connections that wait in a queue are accepted first and
 // served; without it they are left to whoever shares the listener. The descriptors close when all
 // is done.

@@ -40,6 +40,7 @@ int cv_net_init(struct cv_net *net, uint32_t descriptors_max) {
         cv_net_deinit(net);
         return -ENOMEM;
     }
+    net->openings_left = UINT32_MAX;
     cv_net_set_limits(net, net->limits);
     return 0;
 }
@@ -125,15 +126,25 @@ void cv_net_free(struct cv_conn *conn) {
     cv_listener_adjust(net);
 }
 
+static void turn_away(struct cv_net *net, int descriptor, enum covet_counter reason) {
+    cv_counter_add(net->stats, reason, 1);
+    cv_ring_close(net->ring, descriptor,
+                  covet_user_data(COVET_OP_CLOSE, net->worker_index, 0, UINT32_MAX));
+}
+
 void cv_net_open(struct cv_net *net, int descriptor) {
-    struct cv_conn *conn = take_record(net);
     cv_counter_add(net->stats, COVET_COUNTER_CONNECTIONS_ACCEPTED, 1);
-    if (conn == NULL) {
-        cv_counter_add(net->stats, COVET_COUNTER_CLOSED_LIMIT, 1);
-        cv_ring_close(net->ring, descriptor,
-                      covet_user_data(COVET_OP_CLOSE, net->worker_index, 0, UINT32_MAX));
+    if (CV_UNLIKELY(net->openings_left == 0)) {
+        net->turned_away++;
+        turn_away(net, descriptor, COVET_COUNTER_CLOSED_OVERLOAD);
         return;
     }
+    struct cv_conn *conn = take_record(net);
+    if (conn == NULL) {
+        turn_away(net, descriptor, COVET_COUNTER_CLOSED_LIMIT);
+        return;
+    }
+    net->openings_left--;
     net->open_count++;
     cv_counter_set(net->stats, COVET_COUNTER_CONNECTIONS_OPEN, net->open_count);
     conn->net = net;
@@ -215,7 +226,7 @@ bool cv_net_run(struct cv_net *net) {
 }
 
 void cv_net_drain(struct cv_net *net) {
-    net->draining = true;
+    net->draining = net->ends_connections = true;
     for (uint32_t i = 0; i < net->table_used; i++) {
         struct cv_conn *conn = &net->table[i];
         if (conn->state == CV_CONN_OPEN) {

@@ -41,7 +41,9 @@ struct cv_net {
     uint32_t table_used;  // Records ever used; those behind it are untouched.
     uint32_t connections_max;
     uint32_t open_count;
-    uint32_t free_head;  // Lists of records: index + 1, 0 when empty.
+    uint32_t openings_left;  // In this turn; what is accepted beyond is turned away.
+    uint32_t turned_away;    // In this turn.
+    uint32_t free_head;      // Lists of records: index + 1, 0 when empty.
     uint32_t todo_head;
     uint32_t todo_tail;
     uint32_t starved_head;
@@ -55,6 +57,9 @@ struct cv_net {
     struct cv_listener *listeners;   // owned array
     uint32_t listener_count;
     bool draining;
+    bool is_held;           // Nothing is accepted, see cv_listener_hold.
+    bool ends_connections;  // Answers are the last of their connections: in a drain, or when there
+                            // are too many.
 };
 
 // `descriptors_max` bounds the table. Returns 0 or -ENOMEM. The borrowed members are set before.
@@ -99,7 +104,8 @@ uint32_t cv_net_close_all(struct cv_net *net);
 // True when no connection is open and the kernel holds no operation of one.
 bool cv_net_is_idle(const struct cv_net *net);
 
-// Takes over an accepted descriptor. Always owned by net afterwards: over a limit it is closed.
+// Takes over an accepted descriptor. Always owned by net afterwards: over a limit it is closed, and
+// without an opening left, which costs much less than to hear the client and refuse.
 void cv_net_open(struct cv_net *net, int descriptor);
 
 // The rest is for conn.c.

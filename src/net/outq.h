@@ -51,7 +51,7 @@ CV_MUST_USE static inline char *cv_outq_reserve(struct cv_outq *outq, struct cv_
 
 static inline void cv_outq_commit(struct cv_outq *outq, size_t bytes) {
     struct cv_outseg *tail = outq->tail;
-    CV_ASSERT(tail != NULL && bytes <= tail->room);
+    CV_DEBUG_ASSERT(tail != NULL && bytes <= tail->room);
     tail->length += bytes;
     tail->room -= (uint32_t)bytes;
     outq->bytes += bytes;

@@ -116,7 +116,9 @@ static CV_NOINLINE void end_connection(struct cv_exchange *exchange) {
     bool asked_for = !exchange->head.keep_alive && exchange->is_body_over;
     conn->protocol = NULL;
     cv_conn_finish(conn,
-                   conn->net->draining ? COVET_COUNTER_CLOSED_DRAIN : COVET_COUNTER_CLOSED_SERVER,
+                   conn->net->draining                         ? COVET_COUNTER_CLOSED_DRAIN
+                   : conn->net->ends_connections && !asked_for ? COVET_COUNTER_CLOSED_OVERLOAD
+                                                               : COVET_COUNTER_CLOSED_SERVER,
                    !asked_for);
     leave_connection(exchange);
 }
@@ -295,7 +297,7 @@ static void expect_body(struct cv_exchange *exchange) {
     }
     exchange->window_bytes = 0;
     cv_conn_set_read_timeout(exchange->conn, exchange->conn->net->limits->body_grace_ms);
-    if (exchange->owes_continue && !exchange->request.body_paused) {
+    if (exchange->owes_continue && !exchange->request.body_paused && !exchange->is_streaming) {
         send_continue(exchange);
     }
 }
@@ -315,6 +317,53 @@ static void complete_body(struct cv_exchange *exchange) {
 
 static bool is_held_up(const struct cv_exchange *exchange) {
     return exchange->request.body_paused && !exchange->is_answered;
+}
+
+// Nothing of it is to be kept: the record serves the next request of the delivery.
+static void leave_unused(struct cv_exchange *exchange) {
+    cv_http1_of(exchange->conn)->spare = exchange;
+}
+
+// The answer is given; what is left of the body comes and is dropped.
+static size_t drop_body(struct cv_exchange *exchange, const char *base, const uint8_t *data,
+                        size_t length) {
+    struct cv_conn *conn = exchange->conn;
+    cv_request_begin(&exchange->request, cv_http1_of(conn)->app, base);
+    exchange->is_current = true;
+    exchange->is_answered = true;
+    exchange->holders = 1;
+    conn->protocol = exchange;
+    cv_conn_set_read_timeout(conn, conn->net->limits->body_grace_ms);
+    return cv_exchange_feed(exchange, data, length);
+}
+
+size_t cv_exchange_turn_down(struct cv_exchange *exchange, const char *base, const uint8_t *data,
+                             size_t length) {
+    struct cv_conn *conn = exchange->conn;
+    const struct cv_parser_head *head = &exchange->head;
+    exchange->body_left = head->content_length;
+    exchange->is_body_over = !head->chunked && head->content_length <= length;
+    exchange->owes_continue = head->expect_continue && !exchange->is_body_over;
+    // An HTTP/1.0 client would have to be told that the connection stays.
+    bool close = !head->keep_alive || head->version_minor == 0 || conn->net->ends_connections ||
+                 head->method == CV_METHOD_CONNECT || !is_discardable(exchange);
+    if (!cv_refusal_put_busy(conn, head, base, close)) {
+        leave_unused(exchange);
+        cv_conn_close(conn, COVET_COUNTER_CLOSED_LIMIT);
+        return 0;
+    }
+    if (close) {
+        leave_unused(exchange);
+        cv_conn_finish(conn, COVET_COUNTER_CLOSED_OVERLOAD,
+                       head->keep_alive || !exchange->is_body_over);
+        return 0;
+    }
+    cv_conn_flush(conn);
+    if (!exchange->is_body_over) {
+        return drop_body(exchange, base, data, length);
+    }
+    leave_unused(exchange);
+    return (size_t)head->content_length;
 }
 
 static size_t start_streamed(struct cv_exchange *exchange, const uint8_t *data, size_t length) {
@@ -533,8 +582,8 @@ static void fill_head(struct cv_exchange *exchange, struct cv_head *head) {
     const struct cv_parser_head *request = &exchange->head;
     exchange->status = head->status;
     // Behind a CONNECT come bytes of the tunnel that was refused, not requests.
-    exchange->is_closing = !request->keep_alive || net->draining || !is_discardable(exchange) ||
-                           request->method == CV_METHOD_CONNECT;
+    exchange->is_closing = !request->keep_alive || net->ends_connections ||
+                           !is_discardable(exchange) || request->method == CV_METHOD_CONNECT;
     if (head->body == CV_HEAD_CHUNKED) {
         exchange->is_chunked_out = request->version_minor > 0;
         if (!exchange->is_chunked_out) {
@@ -603,7 +652,7 @@ static inline bool is_usual(const struct cv_exchange *exchange, const struct cv_
            head->content_type.length > 0 && head->content_length <= COPY_BYTES_MAX &&
            request->keep_alive && request->version_minor > 0 &&
            request->method != CV_METHOD_CONNECT && exchange->is_body_over &&
-           !exchange->conn->net->draining;
+           !exchange->conn->net->ends_connections;
 }
 
 // The same as answer_unusual, for most answers in one go. False, with nothing done, for all others
@@ -660,6 +709,10 @@ static void answer(struct cv_sink *sink, struct cv_head *head, struct cv_span bo
 
 static void begin(struct cv_sink *sink, struct cv_head *head) {
     struct cv_exchange *exchange = of(sink);
+    if (exchange->conn != NULL && exchange->owes_continue && exchange->request.on_body != NULL) {
+        // Behind the head of the answer it would be too late (RFC 9110 section 15.2).
+        send_continue(exchange);
+    }
     exchange->is_streaming = true;
     if (exchange->conn != NULL) {
         fill_head(exchange, head);

@@ -69,6 +69,11 @@ void cv_exchange_drop_spare(struct cv_conn *conn);
 size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const uint8_t *data,
                          size_t length);
 
+// The same for a request that is refused because the server is busy: 503, and the connection goes
+// on where its framing is certain and the body short enough to be dropped.
+size_t cv_exchange_turn_down(struct cv_exchange *exchange, const char *base, const uint8_t *data,
+                             size_t length);
+
 // More bytes, while the body is not over. Returns how many belonged to it.
 size_t cv_exchange_feed(struct cv_exchange *exchange, const uint8_t *data, size_t length);
 

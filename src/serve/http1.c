@@ -95,6 +95,18 @@ static bool is_empty_lines(const uint8_t *data, size_t length) {
     return at == length;
 }
 
+// The head is whole, and not every request is heard now. Returns the bytes used of one that is not,
+// else 0.
+static CV_NOINLINE size_t turn_down(struct cv_exchange *exchange, const uint8_t *data,
+                                    size_t length) {
+    size_t head_bytes = exchange->head.head_bytes;
+    if (cv_overload_admits(&cv_http1_of(exchange->conn)->overload)) {
+        return 0;
+    }
+    return head_bytes + cv_exchange_turn_down(exchange, (const char *)data, data + head_bytes,
+                                              length - head_bytes);
+}
+
 // Takes one request off the front of `data`. Returns the bytes used, 0 when there is no whole head
 // or the connection ends here.
 static size_t take_request(struct cv_conn *conn, const struct cv_parser_limits *limits,
@@ -131,6 +143,12 @@ static size_t take_request(struct cv_conn *conn, const struct cv_parser_limits *
     size_t head_bytes = exchange->head.head_bytes;
     conn->protocol_flags &= (uint8_t) ~(IN_HEAD | HAS_BYTES | IDLE);
     cv_http1_of(conn)->unread_bytes = (uint32_t)(length - head_bytes);
+    if (CV_UNLIKELY(cv_http1_of(conn)->overload.refuses)) {
+        size_t used = turn_down(exchange, data, length);
+        if (used > 0) {
+            return used;
+        }
+    }
     return head_bytes +
            cv_exchange_start(exchange, (const char *)data, data + head_bytes, length - head_bytes);
 }
@@ -153,10 +171,10 @@ void cv_http1_go_on(struct cv_conn *conn) {
 static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length) {
     const struct cv_limits *limits = conn->net->limits;
     const struct cv_parser_limits head_limits = parser_limits(limits);
+    const uint8_t *at = data, *end = data + length;
     uint32_t requests = 0;
-    size_t used = 0;
     cv_context_begin_delivery(cv_http1_of(conn)->env);
-    while (used < length && conn->state == CV_CONN_OPEN) {
+    while (at < end && conn->state == CV_CONN_OPEN) {
         struct cv_exchange *exchange = exchange_of(conn);
         size_t step;
         if (CV_UNLIKELY(exchange != NULL && exchange->is_body_over)) {
@@ -165,7 +183,7 @@ static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length)
             break;
         }
         if (CV_UNLIKELY(exchange != NULL)) {
-            step = cv_exchange_feed(exchange, data + used, length - used);
+            step = cv_exchange_feed(exchange, at, (size_t)(end - at));
         } else if (cv_conn_queued(conn) >= limits->output_bytes_max) {
             conn->protocol_flags |= OUTPUT_FULL;
             cv_conn_pause(conn);
@@ -174,12 +192,12 @@ static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length)
             cv_conn_yield(conn);
             break;
         } else {
-            step = take_request(conn, &head_limits, data + used, length - used);
+            step = take_request(conn, &head_limits, at, (size_t)(end - at));
         }
         if (step == 0) {
             break;
         }
-        used += step;
+        at += step;
     }
     cv_exchange_drop_spare(conn);
     cv_context_end_delivery(cv_http1_of(conn)->env);
@@ -188,7 +206,21 @@ static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length)
         return length;
     }
     await_request(conn);
-    return used;
+    return (size_t)(at - data);
+}
+
+uint32_t cv_http1_silent_ms(const struct cv_conn *conn) {
+    const struct cv_net *net = conn->net;
+    bool waits = conn->protocol == NULL && (conn->protocol_flags & (IN_HEAD | IDLE)) != 0 &&
+                 (conn->protocol_flags & HAS_BYTES) == 0 && conn->read_deadline != 0 &&
+                 !cv_conn_has_output(conn);
+    if (!waits) {
+        return 0;
+    }
+    uint32_t granted_ms = (conn->protocol_flags & IDLE) != 0 ? net->limits->idle_timeout_ms
+                                                             : net->limits->header_timeout_ms;
+    uint32_t left_ms = conn->read_deadline - (uint32_t)net->clock->now_ms;
+    return left_ms < granted_ms ? granted_ms - left_ms : 0;
 }
 
 static void on_half_close(struct cv_conn *conn) {

@@ -8,6 +8,7 @@
 #include "app/context.h"
 #include "net/net.h"
 #include "serve/access.h"
+#include "serve/overload.h"
 
 struct cv_exchange;
 
@@ -19,6 +20,7 @@ struct cv_http1 {
     uint32_t drain_idle_ms;     // What an idle connection gets for a last request in a drain.
     uint32_t unread_bytes;      // Behind the request being answered: more output will follow.
     struct cv_exchange *spare;  // owned; for the next request of the delivery, NULL outside of one
+    struct cv_overload overload;
 };
 
 // The protocol of new connections.
@@ -27,6 +29,9 @@ extern const struct cv_conn_ops cv_http1_ops;
 // An exchange of `conn` is over: the next request may come. Called from inside on_input or outside
 // it.
 void cv_http1_go_on(struct cv_conn *conn);
+
+// How long a connection of this protocol has been waiting for a request; 0: it is not.
+uint32_t cv_http1_silent_ms(const struct cv_conn *conn);
 
 static inline struct cv_http1 *cv_http1_of(const struct cv_conn *conn) {
     return conn->net->protocol;

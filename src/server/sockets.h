@@ -51,6 +51,12 @@ void cv_sockets_deal(const struct cv_sockets *sockets, uint32_t index, uint32_t 
 // Closes the groups nobody wants any more and unlinks their paths.
 void cv_sockets_close_unwanted(struct cv_sockets *sockets);
 
+// From now on whoever connects over TCP gets no answer, and what is queued stays: the queues that
+// workers empty remain empty until they close them, so nobody is reset. Who knocked meanwhile
+// knocks again a second later and is refused then. Sockets of a service manager, which listens on,
+// are left alone.
+void cv_sockets_deafen(const struct cv_sockets *sockets);
+
 enum cv_sockets_paths {
     CV_SOCKETS_KEEP_PATHS,     // Another supervisor has taken over.
     CV_SOCKETS_UNLINK_OPENED,  // This one never took over: only what cv_sockets_open made.

@@ -40,6 +40,7 @@ struct cv_worker_options {
     uint32_t foreign_count;
     uint64_t locked_bytes_max;        // For the ring; 0: no bound.
     uint32_t descriptors_max;         // RLIMIT_NOFILE
+    uint64_t memory_bytes_max;        // Where the limits name none; 0: no bound.
     struct cv_mailbox *main_mailbox;  // borrowed; where the worker reports
     int main_eventfd;                 // borrowed; written (8 bytes) to wake the main thread
     struct cv_worker *const *all;     // borrowed; all workers, for messages between them

@@ -14,6 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct outcome {
     struct load_tally tally;
+    uint8_t kinds[UINT8_MAX + 1];  // As many as may be owed, and one the connection's end brings.
     bool is_refused, is_closing;
     uint32_t request_index;
     int at_end;
@@ -29,14 +30,16 @@ static struct outcome read_answers(const struct load_requests *requests, struct 
         CV_ASSERT(copy != NULL);
         memcpy(copy, data + at, bytes);
         uint64_t before = outcome.tally.answers;
-        int result = load_reader_feed(&reader, requests, shapes, copy, bytes, owed, &outcome.tally);
+        int result = load_reader_feed(&reader, requests, shapes, copy, bytes, owed, &outcome.tally,
+                                      outcome.kinds + before);
         free(copy);
         CV_ASSERT(outcome.tally.answers - before <= owed);
         owed -= (unsigned)(outcome.tally.answers - before);
         outcome.is_refused = result < 0;
         CV_ASSERT(result < 0 || (uint64_t)result == outcome.tally.answers - before);
     }
-    outcome.at_end = load_reader_end(&reader, &outcome.tally);
+    outcome.at_end =
+        load_reader_end(&reader, &outcome.tally, &outcome.kinds[outcome.tally.answers]);
     outcome.is_closing = reader.closing;
     outcome.request_index = reader.request_index;
     return outcome;
@@ -45,6 +48,8 @@ static struct outcome read_answers(const struct load_requests *requests, struct 
 static void check_equal(const struct outcome *a, const struct outcome *b) {
     CV_ASSERT(a->tally.answers == b->tally.answers);
     CV_ASSERT(memcmp(a->tally.status, b->tally.status, sizeof(a->tally.status)) == 0);
+    CV_ASSERT(a->tally.shed == b->tally.shed);
+    CV_ASSERT(memcmp(a->kinds, b->kinds, a->tally.answers) == 0);
     CV_ASSERT(a->tally.body_bytes == b->tally.body_bytes);
     CV_ASSERT(a->is_refused == b->is_refused && a->is_closing == b->is_closing);
     CV_ASSERT(a->request_index == b->request_index && a->at_end == b->at_end);

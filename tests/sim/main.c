@@ -9,11 +9,13 @@
 // assertion of the server's, by a fault, or by the alarm when it never ends.
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -150,7 +152,7 @@ static bool fails(const struct sim_plan *plan) {
 // As the command that runs it again.
 static void describe(const struct sim_plan *plan) {
     const char *before = "";
-    printf("covet-sim --seed %llu --workers %u --clients %u --requests %u --faults ",
+    printf("build/covet-sim --seed %llu --workers %u --clients %u --requests %u --faults ",
            (unsigned long long)plan->seed, plan->worker_count, plan->client_count,
            plan->request_count);
     for (uint32_t i = 0; i < SIM_FAULT_COUNT; i++) {
@@ -300,6 +302,13 @@ static uint64_t number(const char *text) {
     return value;
 }
 
+// One seed after the other: pages are not given back to be asked for, and cleared, again.
+static void keep_memory(void) {
+    (void)mallopt(M_MMAP_THRESHOLD, INT32_MAX);
+    (void)mallopt(M_TRIM_THRESHOLD, INT32_MAX);
+    (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+}
+
 int main(int argc, char **argv) {
     static const struct option long_options[] = {
         {"seeds", required_argument, NULL, 'n'},
@@ -357,6 +366,7 @@ int main(int argc, char **argv) {
                 " [--workers N] [--clients N] [--faults A,B|none]");
         }
     }
+    keep_memory();
     ledger = mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (ledger == MAP_FAILED) {
         return 1;

@@ -99,7 +99,7 @@ struct cv_ring {
     uint64_t zero_copies;
     int32_t zero_copy_error;  // What zero-copy sends complete with from now on; 0: they work.
     bool has_memory[16];
-    int accept_now_error;  // What cv_ring_accept_now says instead of looking; 0: it looks.
+    int accept_now_errors[2];  // What cv_ring_accept_now says first, in this order; 0: it looks.
 };
 
 static inline struct cv_ring *t_ring_create(uint32_t buffer_count) {
@@ -580,8 +580,12 @@ void cv_ring_reset_on_close(struct cv_ring *ring, int descriptor) {
 
 int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {
     struct t_socket *listener = t_ring_open(ring, descriptor);
-    if (ring->accept_now_error != 0) {
-        return ring->accept_now_error;
+    for (size_t i = 0; i < CV_ARRAY_COUNT(ring->accept_now_errors); i++) {
+        int error = ring->accept_now_errors[i];
+        if (error != 0) {
+            ring->accept_now_errors[i] = 0;
+            return error;
+        }
     }
     if (listener->queue_count == 0) {
         return -EAGAIN;

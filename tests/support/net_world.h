@@ -44,6 +44,9 @@ static inline struct cv_limits t_limits(void) {
         .pipeline_max = 128,
         .output_bytes_max = 256 * 1024,
         .zero_copy_bytes_min = T_ZERO_COPY_MIN,
+        .lag_max_ms = 50,
+        .lag_hold_ms = 100,
+        .retry_after_s = 1,
         .body_bytes_max = 1024 * 1024,
     };
 }

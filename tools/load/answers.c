@@ -279,16 +279,22 @@ static uint32_t next_index(const struct load_requests *requests, uint32_t index)
     return index + 1 < requests->count ? index + 1 : 0;
 }
 
+static enum load_kind count_status(struct load_tally *tally, uint16_t status) {
+    tally->status[status / 100]++;
+    tally->shed += status == 503;
+    return status / 100 == 2 ? LOAD_KIND_SERVED : status == 503 ? LOAD_KIND_SHED : LOAD_KIND_OTHER;
+}
+
 // The answer is there to its last byte. Behind load_reader_end no request index is needed.
-static void complete(struct load_reader *reader, struct load_tally *tally) {
+static enum load_kind complete(struct load_reader *reader, struct load_tally *tally) {
     tally->answers++;
-    tally->status[reader->status / 100]++;
     if (reader->flags & IS_SLOW) {
         tally->verified++;
         reader->until_verify = LOAD_VERIFY_EVERY - 1;
     }
     reader->closing = (reader->flags & SAYS_CLOSE) != 0;
     reader->state = reader->closing ? CLOSED : START;
+    return count_status(tally, reader->status);
 }
 
 // The state behind a head: how its body ends (RFC 9112 section 6.3), or that there is none.
@@ -329,7 +335,7 @@ static void learn(struct load_shape *shape, const struct load_reader *reader, co
     shape->rest_bytes = is_chunked ? 0 : reader->body_left;
     shape->body_bytes = is_chunked ? reader->chunked.data_bytes : reader->body_left;
     shape->same_bytes = (uint16_t)bytes;
-    shape->status_class = (uint8_t)(reader->status / 100);
+    shape->status = reader->status;
     memcpy(shape->bytes, data, bytes);
 }
 
@@ -339,6 +345,7 @@ struct feed {
     const struct load_requests *requests;
     struct load_shape *shapes;
     struct load_tally *tally;
+    uint8_t *kinds;  // Of the next answer that is completed.
     const char *data;
     size_t bytes;
     size_t at;
@@ -354,7 +361,7 @@ static bool is_known(const struct load_shape *shape, const char *data, size_t by
 // The head of a known answer is here, the end of its body is not.
 static void begin_known_body(struct load_reader *reader, const struct load_shape *shape) {
     reader->flags = 0;
-    reader->status = (uint16_t)(shape->status_class * 100);
+    reader->status = shape->status;
     reader->body_left = shape->rest_bytes;
     reader->state = BODY;
 }
@@ -381,7 +388,7 @@ static void take_known(struct feed *feed) {
         }
         at += shape->rest_bytes;
         taken++;
-        tally->status[shape->status_class]++;
+        *feed->kinds++ = (uint8_t)count_status(tally, shape->status);
         tally->body_bytes += shape->body_bytes;
         index = next_index(feed->requests, index);
     }
@@ -393,7 +400,7 @@ static void take_known(struct feed *feed) {
 }
 
 static void finish_answer(struct feed *feed) {
-    complete(feed->reader, feed->tally);
+    *feed->kinds++ = (uint8_t)complete(feed->reader, feed->tally);
     feed->reader->request_index = next_index(feed->requests, feed->reader->request_index);
     feed->left--;
 }
@@ -464,8 +471,8 @@ static void take_start(struct feed *feed) {
 
 int load_reader_feed(struct load_reader *reader, const struct load_requests *requests,
                      struct load_shape *shapes, const char *data, size_t bytes,
-                     unsigned answers_max, struct load_tally *tally) {
-    struct feed feed = {reader, requests, shapes, tally, data, bytes, 0, NULL, answers_max};
+                     unsigned answers_max, struct load_tally *tally, uint8_t *kinds) {
+    struct feed feed = {reader, requests, shapes, tally, kinds, data, bytes, 0, NULL, answers_max};
     while (feed.at < bytes && reader->state < CLOSED) {
         switch ((enum state)reader->state) {
         case START:
@@ -489,13 +496,13 @@ int load_reader_feed(struct load_reader *reader, const struct load_requests *req
     return reader->state == BROKEN ? -EBADMSG : (int)(answers_max - feed.left);
 }
 
-int load_reader_end(struct load_reader *reader, struct load_tally *tally) {
+int load_reader_end(struct load_reader *reader, struct load_tally *tally, uint8_t *kind) {
     if (reader->state == START || reader->state == CLOSED) {
         return 0;
     }
     if (reader->state != UNTIL_CLOSE) {
         return -EPIPE;
     }
-    complete(reader, tally);
+    *kind = (uint8_t)complete(reader, tally);
     return 1;
 }

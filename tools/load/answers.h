@@ -22,10 +22,19 @@
 
 struct load_requests;
 
+// What an answer is to whoever asks how a server fares under load.
+enum load_kind {
+    LOAD_KIND_SERVED,  // 2xx.
+    LOAD_KIND_SHED,    // 503: the server has too much to do.
+    LOAD_KIND_OTHER,
+    LOAD_KIND_COUNT,
+};
+
 // What one thread has counted; owned by that thread.
 struct load_tally {
     uint64_t answers;     // Complete final answers.
     uint64_t status[6];   // By the first digit, 1 to 5; 1xx are no answers but are counted.
+    uint64_t shed;        // Of them, 503.
     uint64_t body_bytes;  // Of complete and incomplete answers, without chunk framing.
     uint64_t verified;    // Complete answers whose head took the slow path.
 };
@@ -36,7 +45,7 @@ struct load_shape {
     uint64_t rest_bytes;  // Of the body, behind `bytes`.
     uint64_t body_bytes;  // All of the body, without chunk framing.
     uint16_t same_bytes;  // That must be found again; 0 while nothing is known.
-    uint8_t status_class;
+    uint16_t status;
     char bytes[LOAD_SHAPE_BYTES];
 };
 
@@ -60,15 +69,17 @@ struct load_reader {
 };
 
 // Reads `data`, the answers to at most `answers_max` requests (those still owed). `shapes` has
-// `requests->count` entries. Returns the number of answers completed, or -EBADMSG when the bytes
-// are no answer, or more come than were asked for; answers completed before that are in the tally.
-// All of `data` is used up. What follows an answer that set `closing` is ignored.
+// `requests->count` entries; `kinds` has room for `answers_max` and gets the enum load_kind of each
+// answer completed, in order, also of those before an error. Returns the number of answers
+// completed, or -EBADMSG when the bytes are no answer, or more come than were asked for; answers
+// completed before that are in the tally. All of `data` is used up. What follows an answer that set
+// `closing` is ignored.
 int load_reader_feed(struct load_reader *reader, const struct load_requests *requests,
                      struct load_shape *shapes, const char *data, size_t bytes,
-                     unsigned answers_max, struct load_tally *tally);
+                     unsigned answers_max, struct load_tally *tally, uint8_t *kinds);
 
-// The peer has ended the connection: returns 1 when that completes an answer, 0 when none was under
-// way, -EPIPE when one was cut.
-int load_reader_end(struct load_reader *reader, struct load_tally *tally);
+// The peer has ended the connection: returns 1 when that completes an answer, whose kind goes to
+// `*kind`, 0 when none was under way, -EPIPE when one was cut.
+int load_reader_end(struct load_reader *reader, struct load_tally *tally, uint8_t *kind);
 
 #endif

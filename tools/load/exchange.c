@@ -11,10 +11,11 @@
 static void on_end(struct load_lane *lane, uint32_t index) {
     struct load_connection *c = &lane->connections[index];
     bool announced = c->state == LOAD_ENDING;
-    int status = announced ? 0 : load_reader_end(&c->reader, &lane->result.tally);
+    uint8_t kind;
+    int status = announced ? 0 : load_reader_end(&c->reader, &lane->result.tally, &kind);
 
     if (status == 1) {
-        load_owed_take(lane, index, 1, true);
+        load_owed_take(lane, index, 1, (enum load_kind)kind);
         announced = true;
     }
     if (announced || (status == 0 && c->owed == c->unsent)) {
@@ -24,9 +25,19 @@ static void on_end(struct load_lane *lane, uint32_t index) {
     }
 }
 
+// Takes what the first `count` of `lane->kinds` answer, as many of one kind at once as there are.
+static void take_answered(struct load_lane *lane, uint32_t index, uint32_t count) {
+    for (uint32_t begin = 0, end = 0; begin < count; begin = end) {
+        while (end < count && lane->kinds[end] == lane->kinds[begin]) {
+            end++;
+        }
+        load_owed_take(lane, index, end - begin, (enum load_kind)lane->kinds[begin]);
+    }
+}
+
 static void on_answers(struct load_lane *lane, uint32_t index, uint32_t count) {
     struct load_connection *c = &lane->connections[index];
-    load_owed_take(lane, index, count, true);
+    take_answered(lane, index, count);
     lane->result.ended_ns = lane->now_ns;
     c->since_ns = lane->now_ns;
     if (c->owed == 0 && c->left == 0) {
@@ -46,10 +57,10 @@ static void on_data(struct load_lane *lane, uint32_t index, const char *data, si
         return;
     }
     int status = load_reader_feed(&c->reader, lane->requests, lane->shapes, data, bytes,
-                                  c->owed - c->unsent, tally);
+                                  c->owed - c->unsent, tally, lane->kinds);
     uint32_t count = (uint32_t)(tally->answers - before);
     if (CV_UNLIKELY(status < 0)) {
-        load_owed_take(lane, index, count, true);
+        take_answered(lane, index, count);
         load_link_fail(lane, index, LOAD_ERROR_MESSAGE);
         return;
     }

@@ -244,6 +244,7 @@ static void add(struct load_result *sum, const struct load_result *one) {
     for (unsigned i = 0; i < CV_ARRAY_COUNT(sum->tally.status); i++) {
         sum->tally.status[i] += one->tally.status[i];
     }
+    sum->tally.shed += one->tally.shed;
     sum->tally.body_bytes += one->tally.body_bytes;
     sum->tally.verified += one->tally.verified;
     sum->requests_sent += one->requests_sent;
@@ -262,7 +263,10 @@ static void add(struct load_result *sum, const struct load_result *one) {
     sum->cpu_ns += one->cpu_ns;
     sum->lane_busy = CV_MAX(sum->lane_busy, one->lane_busy);
     sum->core_busy = CV_MAX(sum->core_busy, one->core_busy);
-    load_histogram_merge(&sum->latency, &one->latency);
+    for (unsigned i = 0; i < LOAD_KIND_COUNT; i++) {
+        load_histogram_merge(&sum->latency_of[i], &one->latency_of[i]);
+        load_histogram_merge(&sum->latency, &one->latency_of[i]);
+    }
 }
 
 static int sum_up(const struct fleet *fleet, struct load_result *result, const char **why) {

@@ -165,7 +165,7 @@ static void count_unsent(struct load_lane *lane) {
         lane->result.late += count;
         lane->result.unsent += count;
         if (lane->ends_ns >= lane->timed_from_ns) {
-            load_histogram_record(&lane->result.latency, waited_ns, count);
+            load_histogram_record(&lane->result.latency_of[LOAD_KIND_OTHER], waited_ns, count);
         }
     }
 }
@@ -204,7 +204,8 @@ static void finish(struct load_lane *lane) {
     for (unsigned i = 0; i < lane->busy_count; i++) {
         if (lane->connections[i].owed > 0) {
             lane->result.errors[LOAD_ERROR_TIMEOUT] += lane->connections[i].owed;
-            load_owed_take(lane, i, lane->connections[i].owed, lane->open_loop);
+            load_owed_take(lane, i, lane->connections[i].owed,
+                           lane->open_loop ? LOAD_KIND_OTHER : LOAD_KIND_COUNT);
         }
     }
     if (lane->to_give == 0) {
@@ -377,9 +378,11 @@ struct load_lane *load_lane_create(const struct load_lane_plan *plan) {
     lane->runs =
         calloc((size_t)CV_MAX(lane->busy_count, 1u) * (lane->run_mask + 1), sizeof(*lane->runs));
     lane->shapes = calloc(lane->requests->count, sizeof(*lane->shapes));
+    lane->kinds = calloc(options->depth, sizeof(*lane->kinds));
     lane->dirty = calloc(count, sizeof(*lane->dirty));
     if (lane->connections == NULL || lane->runs == NULL || lane->shapes == NULL ||
-        lane->dirty == NULL || !make_queue(&lane->dial_queue, lane->connection_count) ||
+        lane->kinds == NULL || lane->dirty == NULL ||
+        !make_queue(&lane->dial_queue, lane->connection_count) ||
         !make_queue(&lane->rooms, lane->connection_count) ||
         load_dialer_init(&lane->dialer, &options->address, options->address_bytes,
                          plan->client_count) < 0) {
@@ -397,6 +400,7 @@ void load_lane_destroy(struct load_lane *lane) {
     free(lane->rooms.indexes);
     free(lane->dial_queue.indexes);
     free(lane->dirty);
+    free(lane->kinds);
     free(lane->shapes);
     free(lane->runs);
     free(lane->connections);

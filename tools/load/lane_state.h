@@ -81,6 +81,7 @@ struct load_lane {
     struct load_run *runs;  // owned; `run_mask + 1` for each busy connection
     uint32_t run_mask;
     struct load_shape *shapes;  // owned
+    uint8_t *kinds;             // owned; as many as requests on one connection
     uint32_t *dirty;            // owned
     unsigned dirty_count;
     struct load_queue dial_queue, rooms;
@@ -140,8 +141,9 @@ static inline void load_lane_mark_dirty(struct load_lane *lane, uint32_t index) 
 // There is room on the connection, perhaps: the closed loop fills it, the open loop notes it.
 void load_owed_offer(struct load_lane *lane, uint32_t index);
 
-// Takes `count` of the oldest owed requests off the connection; `timed`: their latency counts.
-void load_owed_take(struct load_lane *lane, uint32_t index, uint32_t count, bool timed);
+// Takes `count` of the oldest owed requests off the connection. Their latency is counted as one of
+// `kind`, or of none with LOAD_KIND_COUNT.
+void load_owed_take(struct load_lane *lane, uint32_t index, uint32_t count, enum load_kind kind);
 
 // Open loop: gives what is due to connections with room, one request each in turn.
 void load_owed_give_due(struct load_lane *lane);

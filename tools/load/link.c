@@ -103,7 +103,8 @@ void load_link_fail(struct load_lane *lane, uint32_t index, enum load_error kind
     struct load_connection *c = &lane->connections[index];
     uint32_t sent = c->owed - c->unsent;
     lane->result.errors[kind] += CV_MAX(sent, 1u);
-    load_owed_take(lane, index, sent, lane->open_loop && kind == LOAD_ERROR_TIMEOUT);
+    bool timed = lane->open_loop && kind == LOAD_ERROR_TIMEOUT;
+    load_owed_take(lane, index, sent, timed ? LOAD_KIND_OTHER : LOAD_KIND_COUNT);
     c->reader.request_index = c->next;
     load_link_replace(lane, index);
 }

@@ -36,16 +36,17 @@ static uint32_t room_of(const struct load_lane *lane, const struct load_connecti
                : 0;
 }
 
-void load_owed_take(struct load_lane *lane, uint32_t index, uint32_t count, bool timed) {
+void load_owed_take(struct load_lane *lane, uint32_t index, uint32_t count, enum load_kind kind) {
     struct load_connection *c = &lane->connections[index];
-    timed = timed && lane->now_ns >= lane->timed_from_ns;
+    bool timed = kind != LOAD_KIND_COUNT && lane->now_ns >= lane->timed_from_ns;
     c->owed -= count;
     lane->owed -= count;
     while (count > 0) {
         struct load_run *run = run_at(lane, index, c->run_first);
         uint32_t part = run->count < count ? (uint32_t)run->count : count;
         if (timed) {
-            load_histogram_record(&lane->result.latency, lane->now_ns - run->since_ns, part);
+            load_histogram_record(&lane->result.latency_of[kind], lane->now_ns - run->since_ns,
+                                  part);
         }
         run->count -= part;
         count -= part;

@@ -45,6 +45,14 @@ static double rate_of(const struct load_result *result) {
     return per((double)result->tally.answers, seconds_of(result));
 }
 
+static double served_rate_of(const struct load_result *result) {
+    return per((double)result->tally.status[2], seconds_of(result));
+}
+
+static double shed_rate_of(const struct load_result *result) {
+    return per((double)result->tally.shed, seconds_of(result));
+}
+
 static double mean_ns(const struct load_histogram *latency) {
     return per((double)latency->sum_ns, (double)latency->count);
 }
@@ -146,35 +154,78 @@ static void print_amounts(FILE *out, const struct load_result *result) {
     const struct {
         const char *name;
         struct text sum, rate;
+        bool is_left_out;
     } lines[] = {
-        {"answers", count_text(result->tally.answers), count_text(rounded(rate_of(result)))},
+        {"answers", count_text(result->tally.answers), count_text(rounded(rate_of(result))), false},
+        {"served", count_text(result->tally.status[2]), count_text(rounded(served_rate_of(result))),
+         result->tally.shed == 0},
+        {"shed", count_text(result->tally.shed), count_text(rounded(shed_rate_of(result))),
+         result->tally.shed == 0},
         {"received", bytes_text((double)result->bytes_received),
-         bytes_text(per((double)result->bytes_received, seconds))},
+         bytes_text(per((double)result->bytes_received, seconds)), false},
         {"sent", bytes_text((double)result->bytes_sent),
-         bytes_text(per((double)result->bytes_sent, seconds))},
+         bytes_text(per((double)result->bytes_sent, seconds)), false},
         {"connects", count_text(result->connects),
-         count_text(rounded(per((double)result->connects, seconds)))},
+         count_text(rounded(per((double)result->connects, seconds))), false},
     };
     for (size_t i = 0; i < CV_ARRAY_COUNT(lines); i++) {
-        fprintf(out, "  %-10s %16s %14s/s\n", lines[i].name, lines[i].sum.data, lines[i].rate.data);
+        if (!lines[i].is_left_out) {
+            fprintf(out, "  %-10s %16s %14s/s\n", lines[i].name, lines[i].sum.data,
+                    lines[i].rate.data);
+        }
     }
 }
 
+static double minimum_ns(const struct load_histogram *latency) {
+    return (double)latency->min_ns;
+}
+
+static double maximum_ns(const struct load_histogram *latency) {
+    return (double)latency->max_ns;
+}
+
+// What a latency table has in one line: each histogram's column.
+struct columns {
+    const struct load_histogram *latency[3];
+    unsigned count;
+};
+
+static void print_times(FILE *out, const struct columns *columns, const char *name,
+                        double (*ns_of)(const struct load_histogram *), double fraction) {
+    fprintf(out, "    %-7s", name);
+    for (unsigned i = 0; i < columns->count; i++) {
+        const struct load_histogram *latency = columns->latency[i];
+        double ns = ns_of != NULL ? ns_of(latency) : (double)load_histogram_at(latency, fraction);
+        fprintf(out, " %12s", latency->count > 0 ? time_text(ns).data : "none");
+    }
+    fputc('\n', out);
+}
+
+// Where a server sheds load its refusals are the fast ones, and an average of both tells of
+// neither.
 static void print_latency(FILE *out, const struct load_options *options,
-                          const struct load_histogram *latency) {
+                          const struct load_result *result) {
+    const struct columns columns = {
+        .latency = {&result->latency, &result->latency_of[LOAD_KIND_SERVED],
+                    &result->latency_of[LOAD_KIND_SHED]},
+        .count = result->tally.shed > 0 ? 3 : 1,
+    };
     fprintf(out, "\n  latency%s\n",
             options->rate > 0 ? ", from the time each request was meant to be sent" : "");
-    if (latency->count == 0) {
+    if (result->latency.count == 0) {
         fputs("    none was measured\n", out);
         return;
     }
-    fprintf(out, "    %-7s %12s\n", "min", time_text((double)latency->min_ns).data);
-    fprintf(out, "    %-7s %12s\n", "mean", time_text(mean_ns(latency)).data);
-    for (size_t i = 0; i < CV_ARRAY_COUNT(percentiles); i++) {
-        double ns = (double)load_histogram_at(latency, percentiles[i].fraction);
-        fprintf(out, "    %-7s %12s\n", percentiles[i].name, time_text(ns).data);
+    if (columns.count > 1) {
+        fprintf(out, "    %-7s %12s %12s %12s\n", "", "all", "served", "shed");
     }
-    fprintf(out, "    %-7s %12s\n\n", "max", time_text((double)latency->max_ns).data);
+    print_times(out, &columns, "min", minimum_ns, 0);
+    print_times(out, &columns, "mean", mean_ns, 0);
+    for (size_t i = 0; i < CV_ARRAY_COUNT(percentiles); i++) {
+        print_times(out, &columns, percentiles[i].name, NULL, percentiles[i].fraction);
+    }
+    print_times(out, &columns, "max", maximum_ns, 0);
+    fputc('\n', out);
 }
 
 // "name count, name count", or "none".
@@ -254,7 +305,7 @@ void load_report_text(FILE *out, const struct load_options *options,
                       const struct load_result *result, double server_busy) {
     print_title(out, options, result);
     print_amounts(out, result);
-    print_latency(out, options, &result->latency);
+    print_latency(out, options, result);
     print_outcome(out, result);
     print_cpu(out, result, server_busy);
     print_warnings(out, result, server_busy);
@@ -318,6 +369,15 @@ static void put_errors(FILE *out, const struct load_result *result) {
     fputc('}', out);
 }
 
+// The answers of one kind, which are what `latency_us` of all is made of.
+static void put_kind(FILE *out, const char *key, uint64_t answers, double rate,
+                     const struct load_histogram *latency) {
+    fprintf(out, ",\"%s\":{\"requests\":%" PRIu64 ",\"requests_per_s\":", key, answers);
+    put_number(out, rate);
+    put_latencies(out, latency);
+    fputc('}', out);
+}
+
 static void put_field(FILE *out, const char *key, double value) {
     fprintf(out, ",\"%s\":", key);
     put_number(out, value);
@@ -340,6 +400,10 @@ void load_report_json(FILE *out, const struct load_options *options,
     put_count(out, "connections", options->connections);
     put_count(out, "connects", result->connects);
     put_latencies(out, &result->latency);
+    put_kind(out, "served", result->tally.status[2], served_rate_of(result),
+             &result->latency_of[LOAD_KIND_SERVED]);
+    put_kind(out, "shed", result->tally.shed, shed_rate_of(result),
+             &result->latency_of[LOAD_KIND_SHED]);
     put_field(out, "cpu_share", result->lane_busy);
     put_field(out, "core_share", core_share(result));
     if (server_busy >= 0) {

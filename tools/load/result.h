@@ -34,7 +34,8 @@ struct load_result {
     // With what it waited for its core while others had it; the fullest. 0 of short runs.
     double core_busy;
     double server_core_busy;  // The same of the server (watch.h); below 0: unknown.
-    struct load_histogram latency;
+    struct load_histogram latency_of[LOAD_KIND_COUNT];  // Never answered: the last kind.
+    struct load_histogram latency;                      // Of all kinds; only in sums over lanes.
 };
 
 #endif

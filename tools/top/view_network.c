@@ -60,6 +60,8 @@ static void write_connections(struct top_page *page, const struct top_sample *sa
         {COVET_COUNTER_CLOSED_ERROR, "  request not understood"},
         {COVET_COUNTER_CLOSED_DRAIN, "  the server was stopping"},
         {COVET_COUNTER_CLOSED_LIMIT, "  too many connections"},
+        {COVET_COUNTER_CLOSED_SPARED, "  idle, and room was needed"},
+        {COVET_COUNTER_CLOSED_OVERLOAD, "  the server was overloaded"},
     };
     struct top_facts facts;
     uint64_t closed = 0, closed_since = 0;

@@ -17,6 +17,9 @@ TARGET_MAX = "--target-max"
 CONNECTIONS_MAX = "--connections-max"
 CONNECTIONS_PER_ADDRESS_MAX = "--connections-per-address-max"
 BODY_RATE_MIN = "--body-rate-min"
+MEMORY_MAX = "--memory-max"
+LAG_MAX = "--lag-max"
+RETRY_AFTER = "--retry-after"
 
 # Metric families on /metrics; values are summed over the workers. The class label is "2xx" and so
 # on.
@@ -36,6 +39,11 @@ RECEIVE_BUFFERS = 1024  # Of each worker.
 CQ_OVERFLOWS = "covet_cq_overflows_total"
 ROUTE_CACHE = ("covet_route_cache_hits_total", "covet_route_cache_misses_total")
 
+OVERLOAD_PERCENT = "covet_overload_percent"
+SHEDDING = "covet_shedding"
+REQUESTS_REFUSED = "covet_requests_refused_total"
+
+MEMORY_BYTES = "covet_memory_allocated_bytes"
 MEMORY_LIVE = "covet_memory_live_bytes"
 MEMORY_PEAK = "covet_memory_peak_bytes"
 MEMORY_REFILLS = "covet_memory_refills_total"
@@ -53,6 +61,7 @@ PROFILE_CPU = "covet_profile_cpu_seconds_total"
 # Words in the log (regular expressions).
 STARTED = r"event=start\b"
 RELOADED = "event=reloaded"
+HANDED_OVER = r"event=handed_over pid=(\d+)"
 GENERATION_FREED = "event=generation_freed"
 CRASH_LINE = r"event=crash"
 MEMORY_ERROR = r"event=memory_error kind=(\w+) address=0x[0-9a-f]+ bytes=\d+ class_bytes=\d+"
@@ -65,6 +74,16 @@ FATAL_LOG = (
 
 # Threads of the server process.
 WORKER_THREAD = r"^covet-w\d+$"
+
+START_FAILED = "event=start_failed"
+SERVER_DIED = r"event=server_died pid=\d+ .*restart_in_ms=(\d+)"
+NOT_STARTED = "event=server_not_started"
+RELOAD_FAILED = "event=reload_failed"
+UPGRADE_FAILED = "event=upgrade_failed"
+LOG_LOST = r"event=log_lost lines=(\d+)"
+ACCESS_LOG_FAILED = r"event=access_log_failed lost_lines=(\d+)"
+NO_RUN_DIRECTORY = "event=no_run_directory"
+ADMIN_REFUSED = "event=admin_accept_failed"
 
 EXIT_USAGE = 64
 EXIT_ADDRESS_IN_USE = 69

@@ -12,11 +12,13 @@
 
 #include <cmocka.h>
 
+#include "base/compiler.h"
 #include "base/span.h"
 #include "load/requests.h"
 
 // No answer follows these answers but on purpose.
 #define OWED 4
+#define ANSWERS_MAX 1024  // Of one outcome.
 
 struct answer_case {
     const char *name;
@@ -186,6 +188,7 @@ static struct load_shape shapes[4];
 struct outcome {
     struct load_reader reader;
     struct load_tally tally;
+    uint8_t kinds[ANSWERS_MAX];
     unsigned owed;
     int result;  // The sum, or the first error.
     int at_end;
@@ -197,8 +200,10 @@ static void feed_piece(struct outcome *outcome, const struct load_requests *requ
     assert_non_null(copy);
     char *end = copy + 1 + bytes;
     memcpy(end - bytes, data, bytes);
-    int result = load_reader_feed(&outcome->reader, requests, shapes, end - bytes, bytes,
-                                  outcome->owed, &outcome->tally);
+    assert_true(outcome->tally.answers + outcome->owed < ANSWERS_MAX);
+    int result =
+        load_reader_feed(&outcome->reader, requests, shapes, end - bytes, bytes, outcome->owed,
+                         &outcome->tally, outcome->kinds + outcome->tally.answers);
     free(copy);
     if (result < 0) {
         outcome->result = result;
@@ -219,7 +224,8 @@ static struct outcome run(const struct load_requests *requests, struct cv_span i
         feed_piece(&outcome, requests, input.data + at, bytes);
         at += bytes;
     }
-    outcome.at_end = load_reader_end(&outcome.reader, &outcome.tally);
+    outcome.at_end =
+        load_reader_end(&outcome.reader, &outcome.tally, &outcome.kinds[outcome.tally.answers]);
     return outcome;
 }
 
@@ -382,6 +388,27 @@ static void test_answers_follow_the_order_of_the_requests(void **state) {
     assert_int_equal(outcome.tally.verified, 3);
 }
 
+static void test_answers_tell_served_from_shed_one_by_one(void **state) {
+#define SHED "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+#define ERROR "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+    static const char text[] = HELLO HELLO SHED HELLO SHED SHED ERROR;
+    static const uint8_t kinds[] = {LOAD_KIND_SERVED, LOAD_KIND_SERVED, LOAD_KIND_SHED,
+                                    LOAD_KIND_SERVED, LOAD_KIND_SHED,   LOAD_KIND_SHED,
+                                    LOAD_KIND_OTHER};
+    (void)state;
+    for (size_t step = 1; step < sizeof(text); step++) {
+        struct outcome outcome = {.owed = sizeof(kinds)};
+        for (size_t at = 0; at < sizeof(text) - 1; at += step) {
+            feed_piece(&outcome, &one, text + at, CV_MIN(step, sizeof(text) - 1 - at));
+        }
+        assert_int_equal(outcome.result, sizeof(kinds));
+        assert_memory_equal(outcome.kinds, kinds, sizeof(kinds));
+        assert_int_equal(outcome.tally.shed, 3);
+        assert_int_equal(outcome.tally.status[2], 3);
+        assert_int_equal(outcome.tally.status[5], 4);
+    }
+}
+
 static void test_answers_are_refused_when_none_is_owed(void **state) {
     struct outcome outcome = {0};
     (void)state;
@@ -402,6 +429,7 @@ static void test_answers_are_refused_when_none_is_owed(void **state) {
 
 static void test_answers_say_that_the_connection_ends(void **state) {
     struct outcome outcome = {0};
+    uint8_t kind = LOAD_KIND_COUNT;
     (void)state;
     feed_many(&outcome, &one, HELLO, 1);
     assert_false(outcome.reader.closing);
@@ -409,12 +437,13 @@ static void test_answers_say_that_the_connection_ends(void **state) {
     assert_true(outcome.reader.closing);
     feed_piece(&outcome, &one, "anything", 8);
     assert_int_equal(outcome.result, 2);
-    assert_int_equal(load_reader_end(&outcome.reader, &outcome.tally), 0);
+    assert_int_equal(load_reader_end(&outcome.reader, &outcome.tally, &kind), 0);
 
     outcome = (struct outcome){.owed = 1};
     feed_piece(&outcome, &one, OK "\r\nx", sizeof(OK "\r\nx") - 1);
     assert_false(outcome.reader.closing);
-    assert_int_equal(load_reader_end(&outcome.reader, &outcome.tally), 1);
+    assert_int_equal(load_reader_end(&outcome.reader, &outcome.tally, &kind), 1);
+    assert_int_equal(kind, LOAD_KIND_SERVED);
     assert_true(outcome.reader.closing);
     assert_int_equal(outcome.tally.status[2], 1);
 }
@@ -498,6 +527,7 @@ int main(void) {
                                set_up),
         cmocka_unit_test_setup(test_answers_every_flipped_bit_of_a_known_head_is_noticed, set_up),
         cmocka_unit_test_setup(test_answers_follow_the_order_of_the_requests, set_up),
+        cmocka_unit_test_setup(test_answers_tell_served_from_shed_one_by_one, set_up),
         cmocka_unit_test_setup(test_answers_are_refused_when_none_is_owed, set_up),
         cmocka_unit_test_setup(test_answers_say_that_the_connection_ends, set_up),
         cmocka_unit_test_setup(test_answers_that_close_are_not_learned, set_up),

@@ -51,7 +51,9 @@ static void fill_result(void) {
     result.lane_busy = 0.5;
     result.core_busy = 0.75;
     for (uint64_t i = 1; i <= 2000; i++) {
+        enum load_kind kind = i <= 1990 ? LOAD_KIND_SERVED : LOAD_KIND_OTHER;
         load_histogram_record(&result.latency, i * 10000, 1);
+        load_histogram_record(&result.latency_of[kind], i * 10000, 1);
     }
 }
 
@@ -88,6 +90,12 @@ static void test_report_json_has_every_key(void **state) {
         "\"seconds\":2.000,\"connections\":64,\"connects\":64,\"latency_us\":{\"min\":10.000,"
         "\"mean\":10005.000,\"p50\":9994.240,\"p75\":14974.976,\"p90\":18022.400,"
         "\"p99\":19857.408,\"p99_9\":19988.480,\"p99_99\":20000.000,\"max\":20000.000},"
+        "\"served\":{\"requests\":1990,\"requests_per_s\":995.000,\"latency_us\":{\"min\":10.000,"
+        "\"mean\":9955.000,\"p50\":9928.704,\"p75\":14909.440,\"p90\":17891.328,"
+        "\"p99\":19726.336,\"p99_9\":19857.408,\"p99_99\":19900.000,\"max\":19900.000}},"
+        "\"shed\":{\"requests\":0,\"requests_per_s\":0.000,\"latency_us\":{\"min\":null,"
+        "\"mean\":null,\"p50\":null,\"p75\":null,\"p90\":null,\"p99\":null,\"p99_9\":null,"
+        "\"p99_99\":null,\"max\":null}},"
         "\"cpu_share\":0.500,\"core_share\":0.750,\"server_cpu_share\":0.250,\"generator_is_"
         "bottleneck\":false,"
         "\"late\":0,\"enters\":500,\"enters_per_request\":0.250,\"command\":\"covet-load x\","
@@ -176,6 +184,26 @@ static void test_report_text_says_it_to_people(void **state) {
                         "  status     1xx 3, 2xx 1,990, 4xx 7, 5xx 3\n"
                         "  errors     timeout 1, status 10\n"
                         "  CPU        generator 50 % of a core, server 25 % (busiest threads)\n");
+}
+
+static void test_report_text_tells_served_from_shed_where_there_is_any(void **state) {
+    (void)state;
+    fill_result();
+    result.tally.shed = 3;
+    load_histogram_record(&result.latency_of[LOAD_KIND_SHED], 1000, 3);
+    const char *text = print(load_report_text, 0.25);
+    check_has(text, "  answers               2,000          1,000/s\n"
+                    "  served                1,990            995/s\n"
+                    "  shed                      3              2/s\n"
+                    "  received");
+    check_has(text, "                     all       served         shed\n"
+                    "    min          10.0 us      10.0 us      1.00 us\n");
+    check_has(text, "    max          20.0 ms      19.9 ms      1.00 us\n");
+    memset(&result.latency_of[LOAD_KIND_SERVED], 0, sizeof(result.latency_of[0]));
+    check_has(print(load_report_text, 0.25),
+              "    max          20.0 ms         none      1.00 us\n");
+    check_has(print(load_report_json, 0.25),
+              "\"shed\":{\"requests\":3,\"requests_per_s\":1.500,\"latency_us\":{\"min\":1.000,");
 }
 
 static void test_report_text_names_what_was_asked_for(void **state) {
@@ -318,6 +346,8 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_report_json_escapes_the_command, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_report_text_says_it_to_people, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_report_text_tells_served_from_shed_where_there_is_any,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_report_text_names_what_was_asked_for, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_report_text_has_times_and_sizes_of_three_digits,

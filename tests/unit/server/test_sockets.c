@@ -2,7 +2,9 @@
 #include "server/sockets.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -219,6 +221,61 @@ static void test_sockets_refuse_descriptors_that_do_not_listen(void **state) {
     close(file);
 }
 
+// A connection under way, without waiting for it.
+static int knock(uint16_t port) {
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    (void)connect(fd, (struct sockaddr *)&address, sizeof(address));
+    return fd;
+}
+
+static bool is_connected(int fd) {
+    struct pollfd one = {.fd = fd, .events = POLLOUT};
+    int error = -1;
+    socklen_t bytes = sizeof(error);
+    return poll(&one, 1, 50) == 1 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) == 0 &&
+           error == 0;
+}
+
+static void test_deaf_sockets_keep_their_queue_and_take_nobody(void **state) {
+    (void)state;
+    char data[8];
+    settings.worker_count = 1;
+    uint16_t port = add_port();
+    add_path("s");
+    assert_int_equal(open_sockets(&sockets), 0);
+    int before = knock(port);
+    assert_true(is_connected(before));
+    cv_sockets_deafen(&sockets);
+    int behind = knock(port);
+    assert_false(is_connected(behind));
+    int accepted = accept(sockets.fd[0], NULL, NULL);
+    assert_true(accepted >= 0);
+    assert_int_equal(send(before, "asked", 5, 0), 5);
+    assert_int_equal(recv(accepted, data, sizeof(data), 0), 5);
+    assert_int_equal(fcntl(sockets.fd[0], F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(accept(sockets.fd[0], NULL, NULL), -1);
+    assert_int_equal(errno, EAGAIN);
+    close(behind);
+    close(accepted);
+    close(before);
+}
+
+static void test_deafening_spares_the_sockets_of_a_service_manager(void **state) {
+    (void)state;
+    settings.worker_count = 1;
+    uint16_t port = add_port();
+    assert_int_equal(open_sockets(&others), 0);
+    int given = dup(others.fd[0]);
+    assert_int_equal(cv_sockets_take(&sockets, given, true), 0);
+    assert_int_equal(open_sockets(&sockets), 0);
+    cv_sockets_deafen(&sockets);
+    int client = knock(port);
+    assert_true(is_connected(client));
+    close(client);
+}
+
 static void test_sockets_are_dealt_to_workers_without_a_gap(void **state) {
     (void)state;
     static int own[CV_SOCKETS_MAX];
@@ -304,6 +361,8 @@ int main(void) {
         WITH_DIRECTORY(test_sockets_refuse_descriptors_that_do_not_listen),
         WITH_DIRECTORY(test_sockets_tell_their_tcp_ports_ascending_and_once),
         WITH_DIRECTORY(test_sockets_leave_out_ports_that_do_not_fit),
+        WITH_DIRECTORY(test_deaf_sockets_keep_their_queue_and_take_nobody),
+        WITH_DIRECTORY(test_deafening_spares_the_sockets_of_a_service_manager),
         cmocka_unit_test(test_sockets_are_dealt_to_workers_without_a_gap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

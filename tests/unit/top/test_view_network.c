@@ -69,7 +69,7 @@ static void test_network_says_when_there_is_nothing(void **state) {
 static void test_network_knows_every_reason_for_closing(void **state) {
     struct top_choice choice = view->choice;
     (void)state;
-    for (unsigned i = COVET_COUNTER_CLOSED_CLIENT; i <= COVET_COUNTER_CLOSED_LIMIT; i++) {
+    for (unsigned i = COVET_COUNTER_CLOSED_CLIENT; i <= COVET_COUNTER_CLOSED_OVERLOAD; i++) {
         t_top_begin(0);
         t_top_sample.change_total.workers[0].counter[i] = 123456;
         const char *text = t_top_view(view, &choice);

@@ -1,0 +1,122 @@
+"""Twice the load a server can bear, from clients that do not wait for each other (open loop).
+
+Each request uses up BURN_US of the server's core; the generator has another core. What is asked of the
+server is asked with connections enough for every client to have one: with fewer, requests would wait in
+the generator, where no server can refuse them.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import threading
+import time
+
+from figure import Figure, application, at_most, goal
+from harness.client import Client, Ended, Silence, get_bytes
+from harness.server import Server
+
+BURN_US = 50
+CONNECTIONS = 1024
+PROBE_EVERY_S = 0.01
+SLOW = 5  # Times what was usual before.
+GENERATOR_FULL = 3  # covet-load's exit status.
+
+
+def run_load(server, path, seconds, connections, rate=0, warmup_s=0):
+    """What covet-load on core 1 reports."""
+    command = [os.path.join(os.path.dirname(server.env.covet), "covet-load"), "--json", "--cores", "1",
+               "-c", str(connections), "-d", f"{seconds:g}", "--warmup", f"{warmup_s:g}"]
+    command += ["--rate", f"{rate:.0f}"] if rate else []
+    done = subprocess.run([*command, f"http://127.0.0.1:{server.port}{path}"], capture_output=True,
+                          text=True, timeout=seconds + 30)
+    assert done.returncode in (0, GENERATOR_FULL), done.stderr
+    return json.loads(done.stdout)
+
+
+def burn(server, seconds, connections, rate=0, warmup_s=0):
+    """The report of requests that burn, and the moment the last of them was due."""
+    report = run_load(server, f"/burn/{BURN_US}", seconds, connections, rate, warmup_s)
+    return report, time.monotonic() - max(report["seconds"] - seconds, 0)
+
+
+class Probe:
+    """A client that asks a hundred times a second, and notes (when, latency in seconds, status or 0)."""
+
+    def __init__(self, address):
+        self.address, self.seen, self.stopping = address, [], threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        self.thread.join(10)
+
+    def run(self):
+        while not self.stopping.is_set():
+            began_s, status = time.monotonic(), 0
+            with contextlib.suppress(OSError, Ended, Silence), Client(self.address) as client:
+                while not self.stopping.is_set():
+                    began_s, status = time.monotonic(), 0
+                    response = client.request(get_bytes("/nonce/probe"))
+                    status = response.status
+                    if response.says_close:
+                        break
+                    self.seen.append((began_s, time.monotonic() - began_s, status))
+                    time.sleep(PROBE_EVERY_S)
+            self.seen.append((began_s, time.monotonic() - began_s, status))
+            time.sleep(PROBE_EVERY_S)
+
+
+def usual_s(seen, from_s, to_s):
+    """The latency that nine in ten had in that time."""
+    times = sorted(latency for when, latency, _ in seen if from_s <= when < to_s)
+    return times[len(times) * 9 // 10]
+
+
+def recovered_after_s(seen, ended_s, slow_s):
+    """How long behind `ended_s` the last ten requests in a row began that were not all as usual."""
+    behind = [(when, latency > slow_s or status != 200) for when, latency, status in seen if when >= ended_s]
+    assert len(behind) > 20, f"only {len(behind)} requests behind the end"
+    last_bad = 0.0
+    for (when, _), window in zip(behind, (behind[i:i + 10] for i in range(len(behind)))):
+        # One late request of ten may be the machine's; more are the server's.
+        if sum(is_bad for _, is_bad in window) > 1:
+            last_bad = when - ended_s
+    return last_bad
+
+
+def p99_ms(report, kind):
+    value = report[kind]["latency_us"]["p99"]
+    return value / 1000 if value is not None else 0.0
+
+
+@goal("overload", "twice the saturating load")
+def overload(env, short):
+    # What is admitted before the overload is noticed is one request in 300 of a minute, but in 20 of 3 s.
+    seconds, quiet_s, warmup_s = (4, 2, 1) if short else (60, 5, 0)
+    with Server(env, "--module", application(env)) as server, Probe(server.address) as probe:
+        peak, _ = burn(server, quiet_s, 64)
+        peak_rate = peak["served"]["requests_per_s"]
+        began_s = time.monotonic()
+        busy, busy_end_s = burn(server, quiet_s, CONNECTIONS, 0.8 * peak_rate)
+        twice, ended_s = burn(server, seconds, CONNECTIONS, 2 * peak_rate, warmup_s)
+        time.sleep(1.5)
+    shares = twice["served"]["requests_per_s"] / peak_rate
+    p99_busy_ms, p99_twice_ms = p99_ms(busy, "served"), p99_ms(twice, "served")
+    slow_s = SLOW * usual_s(probe.seen, began_s, busy_end_s)
+    recovered_s = recovered_after_s(probe.seen, ended_s, slow_s)
+    numbers = {"peak_per_s": peak_rate, "served_per_s": twice["served"]["requests_per_s"],
+               "shed_per_s": twice["shed"]["requests_per_s"], "p99_busy_ms": p99_busy_ms,
+               "p99_ms": p99_twice_ms, "p99_shed_ms": p99_ms(twice, "shed"), "recovered_s": recovered_s,
+               "late": twice["late"], "errors": twice["errors_by_kind"]}
+    yield Figure("overload-goodput", f"{seconds} s of twice {peak_rate:.0f}/s, share of the peak served",
+                 f"{shares:.0%} ({twice['shed']['requests_per_s']:.0f}/s shed)", ">= 90 %", shares >= 0.9,
+                 [], numbers)
+    yield Figure("overload-latency", "p99 of what is served, over that at 80 % load",
+                 f"{p99_twice_ms:.2f} ms, {p99_twice_ms / p99_busy_ms:.1f} x {p99_busy_ms:.2f} ms", "<= 5 x",
+                 p99_twice_ms <= 5 * p99_busy_ms)
+    yield at_most("overload-recovery", "as usual again after", recovered_s, 1, "s")
