@@ -49,6 +49,7 @@ class Covet:
             "write-timeout": WRITE_TIMEOUT_S,
             "drain": DRAIN_S,
             "profile": "off",
+            "lag-max": 0,  # On a busy machine work waits by no fault of the server's, and would be shed.
         }
         self.addresses = [("127.0.0.1", port), f"{directory}/socket"]
         self.admin, self.access_log = f"{directory}/admin", f"{directory}/access"
