@@ -5,7 +5,6 @@ import re
 import statistics
 
 from harness import metrics, names, procfs
-from harness.client import get_once
 
 PRIVATE = re.compile(r"^Private_\w+:\s+(\d+)", re.M)
 SLAB_KIB = 2048
@@ -57,7 +56,7 @@ async def look(covet, at_s):
 
 
 def pending_now(covet):
-    return int(get_once(covet.addresses[1], "/pending", timeout_s=5.0 * covet.slack).body)
+    return int(covet.ask_at(covet.addresses[1], "GET", "/pending")[1])
 
 
 def slope_per_hour(points):
