@@ -302,8 +302,7 @@ void cv_conn_deliver(struct cv_conn *conn, const uint8_t *data, size_t length) {
 static void cancel_send(struct cv_conn *conn) {
     if ((conn->flags & (CV_CONN_SENDING | CV_CONN_QUIET)) == CV_CONN_SENDING) {
         uint64_t in_flight = conn->active->zero_copy_data;
-        cv_ring_cancel(conn->net->ring,
-                       in_flight != 0 ? in_flight : user_data(conn, COVET_OP_SEND),
+        cv_ring_cancel(conn->net->ring, in_flight != 0 ? in_flight : user_data(conn, COVET_OP_SEND),
                        user_data(conn, COVET_OP_CANCEL));
     }
 }

@@ -190,7 +190,7 @@ def test_half_closed_clients_that_read_nothing_delay_no_other(env):
     """A send may not wait in the kernel for a peer that has ended: few threads there do that."""
     module = os.path.join(env.module_dir, "streaming.so")
     with Server(env, "--module", module, names.WRITE_TIMEOUT, "10") as server:
-        others = [server.client(receive_buffer=4096) for _ in range(6)]
+        others = [server.client(receive_buffer=4096) for _ in range(10)]
         for client in others:
             client.send(get_bytes("/lines/50000000"))
             client.shutdown()
@@ -199,6 +199,7 @@ def test_half_closed_clients_that_read_nothing_delay_no_other(env):
         with server.client(timeout_s=20) as client:
             client.send(get_bytes("/lines/1000000"))
             client.shutdown()
+            time.sleep(0.5)  # So that its answer has to wait for room.
             assert b"line 1000000\n" in client.rest(timeout_s=20)[-100:]
         took_s = time.monotonic() - started
         for client in others:

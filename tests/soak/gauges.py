@@ -5,7 +5,6 @@ import re
 import statistics
 
 from harness import metrics, names, procfs
-from harness.client import get_once
 
 PRIVATE = re.compile(r"^Private_\w+:\s+(\d+)", re.M)
 SLAB_KIB = 2048
@@ -26,11 +25,11 @@ class Rest:
         self.buffers = total(names.BUFFERS_IN_USE)
         self.live_bytes = total(names.MEMORY_LIVE)
         self.slabs = total(names.MEMORY_SLABS)
-        # Each worker has a descriptor table of its own.
-        tasks = procfs.tasks(pid)
-        self.descriptors = sum(procfs.descriptors(f"{pid}/task/{task}") for task in tasks)
-        self.threads = len(tasks)
-        self.thread_names = [procfs.name(pid, task) for task in tasks]
+        # Each worker has a descriptor table of its own; the kernel's threads for it share that.
+        names_of = {task: procfs.name(pid, task) for task in procfs.tasks(pid)}
+        own = [task for task, name in names_of.items() if not name.startswith("iou-wrk")]
+        self.descriptors = sum(procfs.descriptors(f"{pid}/task/{task}") for task in own)
+        self.threads, self.kernel_threads = len(own), len(names_of) - len(own)
         self.supervisor_descriptors = procfs.descriptors(covet.pid)
         self.pending, self.tables = pending, tables
         self.private_kib = sum(int(kib) for kib in PRIVATE.findall(procfs.read(f"/proc/{pid}/smaps_rollup")))
@@ -42,14 +41,11 @@ class Rest:
 
     def differences(self, base):
         """What is above its base, in words."""
-        above = [
+        return [
             f"{name} {getattr(self, name)}, base {getattr(base, name)}"
             for name in FLAT
             if getattr(self, name) > getattr(base, name)
         ]
-        if self.threads > base.threads:
-            above.append(f"threads are {' '.join(self.thread_names)}")
-        return above
 
 
 async def look(covet, at_s):
@@ -60,7 +56,7 @@ async def look(covet, at_s):
 
 
 def pending_now(covet):
-    return int(get_once(covet.addresses[1], "/pending", timeout_s=5.0 * covet.slack).body)
+    return int(covet.ask_at(covet.addresses[1], "GET", "/pending")[1])
 
 
 def slope_per_hour(points):

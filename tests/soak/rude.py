@@ -7,13 +7,15 @@ import time
 
 from connection import Connection, Ended, Refused, Reset, WireError
 from noise import Noise
+from truth import IDLE_TIMEOUT_S
 from users import Wrong, request
 from world import ANSWER_LIMIT_S, Leave
 
-HEADER_TIMEOUT_S, IDLE_TIMEOUT_S, WRITE_TIMEOUT_S = 5.0, 5.0, 4.0
-LATE_S = 3.0  # By how much a time-out may be late on a machine that does other things.
+HEADER_TIMEOUT_S, WRITE_TIMEOUT_S = 5.0, 4.0
+LATE_S = 5.0  # By how much a time-out may be late on a machine that does other things.
 FLOOD_MAX = 300
 SMALL_BUFFER = 4096
+SLOWLY_S = 3.0  # How long whoever reads slowly does.
 
 
 class Rude:
@@ -80,13 +82,13 @@ class Rude:
 
     async def whole(self, connection, wanted, nonce, slowly_s=0.0):
         """The right answer, read as slowly as wished."""
-        answer = await connection.head()
+        answer, started = await connection.head(), time.monotonic()
         at = 0
         async for piece in connection.body(answer):
             if answer.status == 200 and piece != wanted[at : at + len(piece)]:
                 raise Wrong(f"body differs behind byte {at} of {len(wanted)}")
             at += len(piece)
-            if slowly_s:
+            if slowly_s and time.monotonic() - started < SLOWLY_S:
                 await asyncio.sleep(slowly_s)
         if answer.status != 200 or at != len(wanted):
             raise Wrong(f"status {answer.status}, {at} bytes of {len(wanted)}")

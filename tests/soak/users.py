@@ -34,7 +34,8 @@ class User:
         self.world, self.name = world, f"user{number}"
         self.random = random.Random(f"{world.seed}:{self.name}")
         self.connection, self.is_last = None, False
-        self.what, self.is_slicing, self.sent_at = "", False, 0.0
+        self.what, self.is_slicing = "", False
+        self.sent_at = self.idle_s = 0.0  # Of the last request; the silence of its connection before.
 
     async def run(self):
         kinds, weights = zip(*EXCHANGES)
@@ -76,16 +77,16 @@ class User:
     def judge(self, error, started):
         truth, now = self.world.truth, time.monotonic()
         opened_at = self.connection.opened_at if self.connection else started
-        idle_since = min(self.connection.used_at, started) if self.connection else started
         if isinstance(error, Ended) and truth.was_cut_by_crash(opened_at, now):
             self.world.explained["crash"] += 1
-        elif isinstance(error, Ended) and truth.was_idle_in_drain(idle_since, now):
-            self.world.explained["idle in a hand-over"] += 1
+        elif isinstance(error, Ended) and truth.was_idle_too_long(self.idle_s, self.sent_at):
+            self.world.explained["silent for too long before its request"] += 1
         else:
             kind = {Refused: "refused", Reset: "reset", Ended: "cut", TimeoutError: "time-out"}
             text = f"{type(error).__name__}: {error}; began {now - started:.3f} s ago"
             if self.connection is not None:
                 text += f" on a connection of {now - opened_at:.3f} s to {self.connection.address}"
+                text += f", idle for {self.idle_s:.3f} s before"
             self.world.fail(kind.get(type(error), "wrong answer"), self.name, self.what, text)
 
     # What exchanges are made of.
@@ -99,10 +100,15 @@ class User:
             await self.connection.open()
         return self.connection
 
+    def begin(self):
+        """A request begins now."""
+        self.sent_at = time.monotonic()
+        self.idle_s = self.sent_at - self.connection.used_at
+
     async def send(self, data, count=1):
         """Sends `data`, which holds so many requests."""
         connection = await self.open()
-        self.sent_at = time.monotonic()
+        self.begin()
         self.world.sent += count
         if not self.is_slicing:
             await connection.send(data)
@@ -280,7 +286,7 @@ async def send_body(user, target, body, wanted, nonce):
     connection, draw = await user.open(), user.random
     is_chunked = draw.random() < 0.5
     length = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {len(body)}"
-    user.sent_at = time.monotonic()
+    user.begin()
     user.world.sent += 1
 
     async def pour():
