@@ -298,6 +298,8 @@ void cv_conn_deliver(struct cv_conn *conn, const uint8_t *data, size_t length) {
     }
 }
 
+static void end_quiet_send(struct cv_conn *conn);
+
 // A send that waits is given up, and says how far it came.
 static void cancel_send(struct cv_conn *conn) {
     if ((conn->flags & (CV_CONN_SENDING | CV_CONN_QUIET)) == CV_CONN_SENDING) {
@@ -325,6 +327,10 @@ void cv_conn_complete_receive(struct cv_conn *conn, const struct cv_completion *
     int32_t result = completion->result;
     if (!completion->more) {
         conn->flags &= (uint16_t) ~(CV_CONN_RECEIVING | CV_CONN_STOPPING);
+    }
+    if (net->is_quiet_sent && (conn->flags & CV_CONN_QUIET) != 0) {
+        // Now, so that the next answer finds its place free.
+        end_quiet_send(conn);
     }
     if (conn->state == CV_CONN_CLOSING) {
         free_if_over(conn);
@@ -545,6 +551,16 @@ static void account_send(struct cv_conn *conn, size_t sent) {
     cv_outq_sent(&active->output, net->pool, sent);
 }
 
+static void end_quiet_send(struct cv_conn *conn) {
+    account_send(conn, conn->active->quiet_bytes);
+    if (cv_conn_is_alive(conn) && cv_conn_queued(conn) > 0) {
+        cv_net_list(conn, CV_CONN_FLUSH);
+    }
+    if (conn->state == CV_CONN_OPEN) {
+        conn->ops->on_output(conn);
+    }
+}
+
 void cv_conn_complete_send(struct cv_conn *conn, const struct cv_completion *completion) {
     int32_t result = completion->result;
     bool was_quiet = (conn->flags & CV_CONN_QUIET) != 0;
@@ -742,13 +758,7 @@ void cv_conn_open(struct cv_conn *conn, int descriptor) {
 void cv_conn_settle(struct cv_conn *conn) {
     conn->flags &= (uint16_t)~CV_CONN_NOTED;
     if ((conn->flags & CV_CONN_QUIET) != 0) {
-        account_send(conn, conn->active->quiet_bytes);
-        if (cv_conn_is_alive(conn) && cv_conn_queued(conn) > 0) {
-            cv_net_list(conn, CV_CONN_FLUSH);
-        }
-        if (conn->state == CV_CONN_OPEN) {
-            conn->ops->on_output(conn);
-        }
+        end_quiet_send(conn);
     }
     finish_if_sent(conn);
     settle(conn);

@@ -176,10 +176,18 @@ void cv_net_complete(struct cv_net *net, const struct cv_completion *completion)
 
 void cv_net_submitted(struct cv_net *net) {
     net->quiet_submitted = net->quiet_count;
+    net->is_quiet_sent = false;
+}
+
+void cv_net_sent(struct cv_net *net) {
+    net->is_quiet_sent = true;
 }
 
 void cv_net_settle(struct cv_net *net) {
     uint32_t over = net->quiet_submitted;
+    if (!net->is_quiet_sent) {
+        return;
+    }
     for (uint32_t i = 0; i < over; i++) {
         cv_conn_settle(&net->table[net->quiet[i]]);
     }

@@ -82,7 +82,8 @@ struct cv_outseg *cv_outq_first_reference(const struct cv_outq *outq, size_t byt
 void cv_outq_pin(struct cv_outseg *segment);
 void cv_outq_unpin(struct cv_outseg *segment, struct cv_pool *pool);
 
-// The first `bytes` were sent: drops them and releases what is done with.
+// The first `bytes` were sent: drops them and releases what is done with. A block that is the last
+// stays, empty, for what comes next; cv_outq_clear releases it.
 void cv_outq_sent(struct cv_outq *outq, struct cv_pool *pool, size_t bytes);
 
 // Drops everything.

@@ -274,7 +274,6 @@ static void await_wake(struct cv_worker *worker) {
 static void dispatch(struct cv_worker *worker, const struct cv_completion *completion) {
     switch ((enum covet_op)covet_user_data_op(completion->user_data)) {
     case COVET_OP_RECV:
-    case COVET_OP_SEND:
     case COVET_OP_ZERO_COPY:
     case COVET_OP_CANCEL:
     case COVET_OP_CLOSE:
@@ -370,8 +369,17 @@ static bool is_over(struct cv_worker *worker) {
     return worker->attached_count == 0 || worker->is_stopping;
 }
 
+// Sends first: see cv_net_sent.
 static uint32_t take_completions(struct cv_worker *worker) {
     uint32_t count = cv_ring_reap(worker->ring, worker->completion, COMPLETIONS_PER_BATCH);
+    for (uint32_t i = 0; i < count; i++) {
+        if (covet_user_data_op(worker->completion[i].user_data) == COVET_OP_SEND) {
+            cv_net_complete(&worker->net, &worker->completion[i]);
+        }
+    }
+    if (cv_ring_is_settled(worker->ring)) {
+        cv_net_sent(&worker->net);
+    }
     for (uint32_t i = 0; i < CV_MIN(count, CV_NET_PREFETCH_AHEAD); i++) {
         cv_net_prefetch(&worker->net, &worker->completion[i]);
     }
@@ -421,9 +429,7 @@ enum cv_worker_stop cv_worker_turn(struct cv_worker *worker, uint64_t deadline_n
         cv_ring_submit(worker->ring);
         cv_net_submitted(&worker->net);
     }
-    if (cv_ring_is_settled(worker->ring)) {
-        cv_net_settle(&worker->net);
-    }
+    cv_net_settle(&worker->net);
     uint64_t now_ns = worker->clock.now_ns;
     if (may_run_timers(worker, now_ns > due_ns ? now_ns - due_ns : 0, taken)) {
         (void)cv_wheel_run(&worker->wheel, worker->clock.now_ms);

@@ -405,6 +405,25 @@ static void test_conn_sends_all_answers_of_a_turn_at_once(void **state) {
     assert_int_equal(socket_of(client)->output.length, 70);
 }
 
+static void answer_much(struct probe *probe, enum where where) {
+    static const char answer[600];
+    if (where == ON_INPUT) {
+        queue_copy(probe->conn, answer, sizeof(answer));
+    }
+}
+
+// Each request finds the quiet send of the answer before it on its way.
+static void test_conn_puts_an_answer_where_the_last_one_was(void **state) {
+    (void)state;
+    next_probe.act = answer_much;
+    int client = t_world_open(world);
+    for (size_t i = 1; i <= 50; i++) {
+        send_text(client, "?");
+        assert_int_equal(socket_of(client)->output.length, i * 600);
+        assert_int_equal(cv_pool_live_bytes(&world->pool), 1024 + 128);
+    }
+}
+
 static void test_conn_goes_on_after_a_send_found_no_room(void **state) {
     (void)state;
     int client = t_world_open(world);
@@ -997,6 +1016,7 @@ int main(void) {
         TEST(test_conn_reset_closes_it),
         TEST(test_conn_sends_every_byte_once_and_in_order),
         TEST(test_conn_sends_all_answers_of_a_turn_at_once),
+        TEST(test_conn_puts_an_answer_where_the_last_one_was),
         TEST(test_conn_goes_on_after_a_send_found_no_room),
         TEST(test_conn_sends_what_is_queued_in_the_turn_of_a_send_completion),
         TEST(test_conn_cuts_a_peer_that_does_not_read),
