@@ -17,10 +17,26 @@ static int pair[2];
 static struct cv_control_message sent;
 static struct cv_control_message received;
 
+static int failures_left;
+static int failure;
+
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags) {
+    if (failures_left > 0) {
+        failures_left--;
+        errno = failure;
+        return -1;
+    }
+    return __real_sendmsg(fd, message, flags);
+}
+
 static int set_up(void **state) {
     (void)state;
     memset(&sent, 0, sizeof(sent));
     memset(&received, 0, sizeof(received));
+    failures_left = 0;
     return cv_control_open(pair);
 }
 
@@ -44,6 +60,29 @@ static void test_control_carries_kind_number_and_payload(void **state) {
     assert_int_equal(received.payload_bytes, sent.payload_bytes);
     assert_memory_equal(received.payload, sent.payload, sizeof(sent.payload));
     assert_int_equal(received.fd_count, 0);
+}
+
+static void test_control_sends_again_when_there_was_no_memory(void **state) {
+    (void)state;
+    static const int passing[] = {ENOBUFS, ENOMEM, EINTR};
+    for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
+        failure = passing[i];
+        failures_left = 3;
+        assert_int_equal(cv_control_tell(pair[0], CV_CONTROL_DRAIN, 7), 0);
+        assert_int_equal(cv_control_receive(pair[1], &received), 1);
+        assert_int_equal(received.number, 7);
+        assert_int_equal(cv_control_receive(pair[1], &received), -EAGAIN);
+    }
+}
+
+static void test_control_gives_up_when_there_is_no_memory_for_a_second(void **state) {
+    (void)state;
+    failure = ENOBUFS;
+    failures_left = 1000000;
+    assert_int_equal(cv_control_tell(pair[0], CV_CONTROL_DRAIN, 7), -ENOBUFS);
+    failures_left = 1;
+    failure = EPIPE;
+    assert_int_equal(cv_control_tell(pair[0], CV_CONTROL_DRAIN, 7), -EPIPE);
 }
 
 static void test_control_keeps_messages_apart(void **state) {
@@ -105,6 +144,8 @@ int main(void) {
 #define WITH_PAIR(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         WITH_PAIR(test_control_carries_kind_number_and_payload),
+        WITH_PAIR(test_control_sends_again_when_there_was_no_memory),
+        WITH_PAIR(test_control_gives_up_when_there_is_no_memory_for_a_second),
         WITH_PAIR(test_control_keeps_messages_apart),
         WITH_PAIR(test_control_passes_descriptors_in_order_and_close_on_exec),
         WITH_PAIR(test_control_tells_the_end_of_the_other_side),
