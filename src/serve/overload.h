@@ -19,11 +19,7 @@
 #include "serve/shed.h"
 #include "timer/wheel.h"
 
-<<<<<<< HEAD
-// Requests are refused at 95 % of a limit that was set, not of one that descriptors make: they
-=======
 // Requests are refused at 95 % of a limit that was set, not of one that descriptors make: that
->>>>>>> overload
 // would free no more than answers that end their connections. Of fewer connections than this the
 // last 5 % are none at all.
 #define CV_OVERLOAD_CONNECTIONS_MIN 20u
