@@ -444,9 +444,9 @@ INLINE enum cv_parser_result read_usual(struct cv_scan_text text,
                                         const struct cv_parser_limits *limits,
                                         struct cv_parser_head *head) {
     size_t begin = take_usual_method(text, head, 0);
-    size_t line = begin == 0 ? 0
-                             : take_usual_target(text, limits, head, begin,
-                                                 scan_near_target(text, begin));
+    size_t line = begin == 0
+                      ? 0
+                      : take_usual_target(text, limits, head, begin, scan_near_target(text, begin));
     if (CV_UNLIKELY(line == 0))
         return read_whole(text, limits, head);
     clear_fields(head);
