@@ -50,6 +50,8 @@ variant_flags := -O1 -fno-omit-frame-pointer -fsanitize=thread
 else ifeq ($(VARIANT),fuzz)
 variant_flags := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -DCV_FUZZING
+else ifeq ($(VARIANT),coverage)
+variant_flags := -O1 -fprofile-instr-generate -fcoverage-mapping -DCV_FUZZING
 else ifeq ($(VARIANT),valgrind)
 variant_flags := -O1 -fno-omit-frame-pointer -DCV_VALGRIND
 else
@@ -106,9 +108,10 @@ profiler := $(if $(filter %/main.c,$(profile_sources)),$(B)/covet-prof)
 test_sources := $(filter-out $(if $(profiler),,tests/unit/profile/%),$(wildcard tests/unit/*/test_*.c))
 bench_sources := $(wildcard perf/bench/*.c)
 bench_peer_sources := $(wildcard perf/bench/*.cpp)
-fuzz_sources := $(wildcard tests/fuzz/fuzz_*.c)
+fuzz_profile := $(addprefix tests/fuzz/fuzz_,budget.c cfi.c image.c)
+fuzz_sources := $(filter-out $(if $(profiler),,$(fuzz_profile)),$(wildcard tests/fuzz/fuzz_*.c))
 sources := $(lib_sources) $(observe_sources) $(profile_sources) src/cli/main.c $(module_sources) $(standalone_sources) \
-	$(program_sources) $(tool_sources) $(support_sources) $(test_sources) $(wildcard tests/sim/*.c) $(bench_sources) $(fuzz_sources)
+	$(program_sources) $(tool_sources) $(support_sources) $(test_sources) $(wildcard tests/sim/*.c tests/torture/*.c) $(bench_sources) $(wildcard tests/fuzz/*.c)
 headers := $(wildcard src/*/*.h include/*.h include/covet/*.h bpf/*.h)
 
 objects_of = $(patsubst %.c,$(B)/obj/%.o,$1)
@@ -176,6 +179,7 @@ $(B)/obj/src/%.o: private visibility = -fvisibility=hidden
 $(B)/obj/examples/%.o: private includes = -Iinclude
 $(B)/obj/tools/%.o: private includes = -Isrc -Iinclude -Itools -iquote .
 $(B)/obj/tests/sim/%.o: private includes = -Isrc -Iinclude -Itests
+$(B)/obj/tests/torture/%.o: private includes = -Isrc -Iinclude -Itests
 $(B)/obj/tests/%.o: private includes = -Isrc -Iinclude -Itests -Itools -iquote .
 $(B)/obj/tests/unit/profile/%.o: private includes = -Isrc -Iinclude -Itests -Itools -iquote . -I$(B)/gen
 $(B)/obj/perf/bench/%.o: private includes = -Isrc -Iinclude -Itests
@@ -250,6 +254,9 @@ $(filter $(B)/tests/unit/$1/%,$(tests)): $(B)/tools/$1.a $(B)/observe.a
 endef
 $(foreach tool,$(tools),$(eval $(call tool_rule,$(tool))))
 
+# The assembler copies it in.
+$(B)/obj/tests/unit/http/test_llhttp.o: tests/unit/http/llhttp.data
+
 # A test that defines __wrap_NAME replaces NAME in every object it is linked with.
 $(B)/libtestsupport.a: $(call objects_of,$(support_sources)) $(B)/support.txt
 	$(call quiet,AR,$@)$(archive)
@@ -266,11 +273,26 @@ sim_wraps := $(foreach name,clock_gettime eventfd write close unshare sched_seta
 $(B)/covet-sim: $(call objects_of,$(sim_sources)) $(B)/libcovet.a
 	$(call quiet,LD,$@)$(CC) $(link_flags) $(no_lto) -pie $(sim_wraps) $(filter %.o,$^) $(filter %.a,$^) $(libraries) -o $@
 
+# The same simulation, in which every call that can fail does. The server's objects alone get memory that fails.
+torture_objects := $(call objects_of,$(filter-out %/main.c,$(sim_sources)) $(wildcard tests/torture/*.c))
+torture_wraps := $(foreach name,cv_pool_acquire_slow cv_arena_alloc_slow cv_arena_copy cv_arena_reset cv_log,-Wl,--wrap=$(name))
+$(B)/torture.a: $(B)/libcovet.a tests/torture/redefined.txt
+	$(call quiet,AR,$@)objcopy -R '.gnu.lto_*' --redefine-syms=tests/torture/redefined.txt $< $@
+$(B)/covet-torture: $(torture_objects) $(B)/torture.a
+	$(call quiet,LD,$@)$(CC) $(link_flags) $(no_lto) -pie $(sim_wraps) $(torture_wraps) $(filter %.o,$^) $(filter %.a,$^) \
+		$(libraries) -o $@
+
 # Each target is a program on the instrumented library; they are built with VARIANT=fuzz.
 fuzzers := $(patsubst tests/fuzz/%.c,$(B)/%,$(fuzz_sources))
-$(B)/fuzz_answers: $(B)/tools/load.a
+$(B)/fuzz_answers $(B)/fuzz_admin: $(B)/tools/load.a
+$(B)/fuzz_budget $(B)/fuzz_cfi $(B)/fuzz_image: $(B)/profile.a $(B)/observe.a
+$(B)/fuzz_budget $(B)/fuzz_cfi $(B)/fuzz_image: private libraries += -lbpf -lelf
+# The whole server, on the simulated kernel, with an application and a client of its own.
+fuzz_server_objects := $(call objects_of,$(addprefix tests/sim/,kernel.c torture.c world.c) $(wildcard tests/fuzz/server_*.c))
+$(B)/fuzz_server: $(fuzz_server_objects)
+$(B)/fuzz_server: private fuzz_wraps := $(sim_wraps) -Wl,--wrap=_exit
 $(fuzzers): $(B)/%: $(B)/obj/tests/fuzz/%.o $(B)/libcovet.a
-	$(call quiet,LD,$@)$(CC) $(link_flags) -fsanitize=fuzzer $(filter %.o,$^) \
+	$(call quiet,LD,$@)$(CC) $(link_flags) $(fuzz_wraps) -fsanitize=fuzzer $(filter %.o,$^) \
 		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(libraries) -o $@
 .PHONY: fuzzers
 fuzzers: $(fuzzers)
@@ -300,20 +322,35 @@ test-tsan: ## The same tests under ThreadSanitizer
 	@$(MAKE) VARIANT=tsan test
 
 # fuzz_<name> starts from tests/fuzz/corpus/<name> and keeps what it finds in build/fuzz/corpus.
-SECONDS ?= 60
-.PHONY: fuzz fuzz-regress
-fuzz: ## Fuzz every codec, SECONDS=60 each (ONLY=word: some; needs clang, scripts/install-deps --dev)
+SECONDS ?= 600
+.PHONY: fuzz fuzz-regress fuzz-coverage
+fuzz: ## Fuzz every codec and the whole server, SECONDS=600 in all (ONLY=word: some; scripts/install-deps --dev)
 	@$(MAKE) VARIANT=fuzz CC=clang fuzzers
 	@scripts/fuzz run build/fuzz '$(ONLY)' $(SECONDS)
 fuzz-regress: ## Run every fuzz target once over its kept inputs
 	@$(MAKE) VARIANT=fuzz CC=clang fuzzers
 	@scripts/fuzz regress build/fuzz '$(ONLY)'
+fuzz-coverage: ## Which lines of the codecs the kept inputs reach; fails below 95 % (BELOW=95)
+	@$(MAKE) VARIANT=coverage CC=clang fuzzers
+	@scripts/fuzz coverage build/coverage '$(ONLY)' $(or $(BELOW),95)
 
 SEEDS ?= 1000
 FIRST ?= 1
 .PHONY: sim
-sim: $(B)/covet-sim ## Simulate the kernel with SEEDS=1000 seeds from FIRST=1 on (VARIANT=asan: under sanitizers)
+sim: build/covet-sim ## Simulate the kernel with SEEDS=1000 seeds from FIRST=1 on (VARIANT=asan: under sanitizers)
 	@$(B)/covet-sim --seeds $(SEEDS) --first $(FIRST)
+# The variant built last: `build/covet-sim --seed N` runs one seed again.
+build/covet-sim: $(B)/covet-sim FORCE
+	@[ "$$(readlink $@)" = $(VARIANT)/covet-sim ] || ln -sfn $(VARIANT)/covet-sim $@
+
+.PHONY: torture
+torture: $(B)/covet-torture ## Fail every allocation and kernel call once, in every scenario (TRIES=2: of each stack; VARIANT=asan)
+	@$(B)/covet-torture $(if $(TRIES),--tries $(TRIES))
+
+MINUTES ?= 60
+.PHONY: soak
+soak: $(B)/covet $(B)/covet-load $(B)/limit $(profiler) ## Traffic and chaos for MINUTES=60, every answer checked (SOAK='--seed N')
+	@python3 tests/soak/run.py --covet $(B)/covet --minutes $(MINUTES) $(SOAK)
 
 .PHONY: mutants
 mutants: ## Plant known bugs one by one: the simulator must find each within 1,000 seeds (ONLY=word)

@@ -30,7 +30,7 @@ enum covet_op {
     COVET_OP_CLOSE = 5,     /* close of a descriptor; slot: connection */
     COVET_OP_WAKE = 6,      /* the worker's eventfd is readable; slot: 0 */
     COVET_OP_MESSAGE = 7,   /* another ring's message; slot: sender's worker index */
-    COVET_OP_NOTIFY = 8,    /* a write to the main thread's eventfd; slot: 0 */
+    COVET_OP_NOTIFY = 8,    /* a wake-up that failed; slot: a worker, their number: main */
     COVET_OP_ZERO_COPY = 9, /* zero-copy send, completes twice; slot: such a send */
     COVET_OP_COUNT = 10
 };
@@ -105,7 +105,8 @@ static inline uint32_t covet_user_data_slot(uint64_t user_data) {
     X(CQ_OVERFLOWS, "cq_overflows", COUNTER, "Completions the completion queue had no room for") \
     X(ACCEPT_PAUSES, "accept_pauses", COUNTER, \
       "Times accepting stopped: no descriptors, or overload") \
-    X(LOG_DROPPED, "log_lines_dropped", COUNTER, "Access-log lines dropped, queue full") \
+    X(LOG_DROPPED, "log_lines_dropped", COUNTER, \
+      "Access-log lines dropped: queue full, or not written") \
     X(MESSAGES, "messages", COUNTER, "Messages received from other threads") \
     X(MEMORY_LIVE_BYTES, "memory_live_bytes", GAUGE, "Bytes of the worker's pools in use") \
     X(MEMORY_PEAK_BYTES, "memory_peak_bytes", GAUGE, \

@@ -166,6 +166,7 @@ void cv_ring_peer(struct cv_ring *ring, int descriptor, struct cv_peer *peer) {
 // Turns.
 static void begin_turn(void) {
     cv_net_submitted(&server.net);
+    cv_net_sent(&server.net);
     cv_clock_update(&server.clock);
 }
 

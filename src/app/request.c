@@ -197,7 +197,7 @@ static CV_NOINLINE void answer_without_handler(struct covet_request *request) {
         cv_response_send_error(response, 501);
         return;
     case CV_REQUEST_NO_MEMORY:
-        cv_response_send_error(response, 500);
+        cv_response_send_error(response, 503);
         return;
     }
 }

@@ -48,7 +48,7 @@ enum cv_request_outcome {  // Of cv_request_route: who answers.
     CV_REQUEST_OTHER_METHODS,    // 405, or 204 to OPTIONS
     CV_REQUEST_ALL_METHODS,      // OPTIONS *
     CV_REQUEST_NOT_IMPLEMENTED,  // CONNECT
-    CV_REQUEST_NO_MEMORY,        // 500
+    CV_REQUEST_NO_MEMORY,        // 503
 };
 
 struct covet_request {

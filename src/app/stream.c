@@ -27,7 +27,11 @@ int covet_response_begin(struct covet_response *response, const char *type, uint
     if (response->bodiless) {
         char *copy = cv_arena_copy(&request->arena, type_span);
 
-        if (response->head.content_type.length == 0 && copy != NULL)
+        if (copy == NULL) {
+            cv_response_complain(response, CV_SPAN("Content-Type"), cv_response_why(-ENOMEM));
+            return cv_response_send_refused(response);
+        }
+        if (response->head.content_type.length == 0)
             response->head.content_type = cv_span_make(copy, type_span.length);
     } else {
         cv_response_fill_head(response, type_span, length);

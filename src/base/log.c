@@ -1,15 +1,19 @@
-// Log lines. A line is short enough for a stack buffer and is written by a single write(2), which
-// is what keeps lines of different threads and processes apart without a lock. A write that fails
-// or is short is not repeated: nobody could be told, and waiting here would stop a worker.
+// Log lines. A line is short enough for a stack buffer and is written by a single call, which is
+// what keeps lines of different threads and processes apart without a lock. A write that fails or
+// is short is not repeated, and one that would wait (a full pipe that nobody reads) is not made:
+// waiting here would stop a worker. Lines lost so are counted, and the count is a line of its own
+// once there is room again.
 #include "base/log.h"
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/nowait.h"
 
 static const char *const level_names[] = {
     [CV_LOG_ERROR] = "error",
@@ -19,6 +23,7 @@ static const char *const level_names[] = {
 };
 
 static enum cv_log_level level_max = CV_LOG_INFO;
+static uint64_t lost_count;  // Lines since the last one that says how many; any thread.
 
 void cv_log_set_level(enum cv_log_level level) {
     __atomic_store_n(&level_max, level, __ATOMIC_RELAXED);
@@ -52,6 +57,27 @@ static void replace_control_bytes(char *text, size_t length) {
     }
 }
 
+static bool put(const char *line, size_t length) {
+    return cv_nowait_write(STDERR_FILENO, line, length) != -EAGAIN;
+}
+
+static void count_lost(uint64_t lines) {
+    __atomic_add_fetch(&lost_count, lines, __ATOMIC_RELAXED);
+}
+
+static void tell_lost(const char *time) {
+    char line[128];
+    if (CV_LIKELY(__atomic_load_n(&lost_count, __ATOMIC_RELAXED) == 0)) {
+        return;
+    }
+    uint64_t lines = __atomic_exchange_n(&lost_count, 0, __ATOMIC_RELAXED);
+    int length = snprintf(line, sizeof(line), "time=%s level=warn event=log_lost lines=%llu\n",
+                          time, (unsigned long long)lines);
+    if (lines > 0 && !put(line, (size_t)length)) {
+        count_lost(lines);
+    }
+}
+
 void cv_log(enum cv_log_level level, const char *event, const char *format, ...) {
     char line[CV_LOG_LINE_BYTES_MAX + 1];  // One more for the NUL that becomes the newline.
     size_t room = CV_LOG_LINE_BYTES_MAX;
@@ -77,8 +103,11 @@ void cv_log(enum cv_log_level level, const char *event, const char *format, ...)
         length--;
     replace_control_bytes(line, length);
     line[length++] = '\n';
-    ssize_t result = write(STDERR_FILENO, line, length);
-    (void)result;
+    if (put(line, length)) {
+        tell_lost(time);
+    } else {
+        count_lost(1);
+    }
     errno = saved_errno;
 }
 

@@ -2,9 +2,10 @@
 //
 //   time=2026-11-23T15:04:05.123Z level=info event=listening address=127.0.0.1:8000 cores=0-3
 //
-// Any thread may log at any time: a line is built on the caller's stack and leaves in one write(2),
-// so there is no lock and lines are not mixed. `errno` is unchanged by every call. (Access logs are
-// not written here.)
+// Any thread may log at any time: a line is built on the caller's stack and leaves in one write, so
+// there is no lock and lines are not mixed. Nobody ever waits here: while standard error takes
+// nothing, lines are dropped, and `event=log_lost lines=N` says so afterwards. `errno` is unchanged
+// by every call. (Access logs are not written here.)
 #ifndef CV_BASE_LOG_H
 #define CV_BASE_LOG_H
 

@@ -1,16 +1,20 @@
 // From the command line to the supervisor.
 #include <covet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/shortage.h"
 #include "cli/check.h"
 #include "cli/options.h"
 #include "demo/demo.h"
 #include "server/supervisor.h"
 
 #define EXIT_USAGE 64
+#define EXIT_OS 71
 
 struct arguments {
     int argc;
@@ -66,8 +70,12 @@ int covet_main(int argc, char **argv, int (*init)(struct covet_app *app)) {
     struct arguments arguments = {argc, argv};
     struct cv_settings settings;
     struct cv_options_result result;
-    if (argc < 1 || !hold_standard_descriptors()) {
+    if (argc < 1) {
         return EXIT_USAGE;
+    }
+    if (!hold_standard_descriptors()) {
+        fprintf(stderr, "covet: /dev/null: %s%s\n", strerror(errno), cv_shortage_remedy(errno));
+        return EXIT_OS;
     }
     if (cv_options_read(argc, argv, &settings, &result) != 0) {
         return say_wrong(&result);

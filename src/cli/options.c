@@ -751,7 +751,7 @@ void cv_options_print_help(FILE *out) {
         "\nSECONDS may have decimals; BYTES may end in k, m or g.\n"
         "Signals: TERM, INT drain and stop (again: at once); HUP reads the configuration and the\n"
         "modules again and reopens the logs; USR2 hands the sockets to the new binary.\n"
-        "Exit codes: 0 stopped; 64 bad options; 69 address in use; 71 no io_uring; 78 bad\n"
-        "configuration or module.\n",
+        "Exit codes: 0 stopped; 64 bad options; 69 address in use; 71 no io_uring, or too few\n"
+        "descriptors or processes or too little memory; 78 bad configuration or module.\n",
         out);
 }

@@ -144,14 +144,19 @@ CV_NOINLINE static struct cv_scan_target scan_long_target(struct cv_scan_text te
     }
 }
 
-INLINE struct cv_scan_target scan_target(struct cv_scan_text text, size_t from) {
+INLINE struct cv_scan_target scan_near_target(struct cv_scan_text text, size_t from) {
     if (CV_LIKELY(text.length - from >= 32)) {
         struct target_bits bits = target_32(text.data + from);
         if (CV_LIKELY(bits.stops != 0))
             return (struct cv_scan_target){from + _tzcnt_u32(bits.stops),
                                            from + _tzcnt_u32(bits.stops | bits.queries)};
     }
-    return scan_long_target(text, from);
+    return (struct cv_scan_target){text.length, text.length};
+}
+
+INLINE struct cv_scan_target scan_target(struct cv_scan_text text, size_t from) {
+    struct cv_scan_target target = scan_near_target(text, from);
+    return CV_LIKELY(target.end < text.length) ? target : scan_long_target(text, from);
 }
 
 // No branch depends on whether there is a port, which is nothing to predict: what is asked for

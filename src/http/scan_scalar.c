@@ -66,6 +66,10 @@ INLINE struct cv_scan_target scan_target(struct cv_scan_text text, size_t from) 
     return target;
 }
 
+INLINE struct cv_scan_target scan_near_target(struct cv_scan_text text, size_t from) {
+    return scan_target(text, from);
+}
+
 INLINE size_t scan_host(struct cv_scan_text text, size_t from) {
     size_t at = from, colon;
 

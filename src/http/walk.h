@@ -44,6 +44,10 @@ INLINE struct cv_scan_bits scan_rest(struct cv_scan_text text, size_t from);
 
 // See struct cv_scan_ops.
 INLINE struct cv_scan_target scan_target(struct cv_scan_text text, size_t from);
+
+// The same in one step; where that is not enough, the target has no end before the text's.
+INLINE struct cv_scan_target scan_near_target(struct cv_scan_text text, size_t from);
+
 INLINE size_t scan_host(struct cv_scan_text text, size_t from);
 
 // Is this the name in front of `colon`? 16 bytes before it may be loaded.
@@ -264,9 +268,8 @@ INLINE enum cv_parser_result take_fields(struct cv_scan_text text, uint32_t fiel
 // Functions from here on, and those of http/unusual.h, leave the place where to go on in
 // `head_bytes`.
 
-// method SP. GET and POST are one word compare each.
-INLINE enum cv_parser_result take_method(struct cv_scan_text text, struct cv_parser_head *head,
-                                         size_t at) {
+// method SP of GET and POST, one word compare each. Returns the place behind it, 0 for all others.
+INLINE size_t take_usual_method(struct cv_scan_text text, struct cv_parser_head *head, size_t at) {
     const uint64_t get = 'G' | 'E' << 8 | 'T' << 16 | ' ' << 24;
     const uint64_t post = 'P' | 'O' << 8 | 'S' << 16 | 'T' << 24 | (uint64_t)' ' << 32;
     uint64_t word = text.length - at < 8 ? 0 : cv_bytes_load_8(text.data + at);
@@ -274,16 +277,14 @@ INLINE enum cv_parser_result take_method(struct cv_scan_text text, struct cv_par
     if ((word & UINT32_MAX) == get) {
         head->method = CV_METHOD_GET;
         head->method_text = slice(at, at + 3);
-        head->head_bytes = (uint32_t)(at + 4);
-        return CV_PARSER_DONE;
+        return at + 4;
     }
     if ((word & UINT64_C(0xffffffffff)) == post) {
         head->method = CV_METHOD_POST;
         head->method_text = slice(at, at + 4);
-        head->head_bytes = (uint32_t)(at + 5);
-        return CV_PARSER_DONE;
+        return at + 5;
     }
-    return cv_unusual_method(text, head, at);
+    return 0;
 }
 
 // Empty lines, method SP
@@ -298,15 +299,18 @@ INLINE enum cv_parser_result take_start(struct cv_scan_text text, struct cv_pars
             return result;
         at = head->head_bytes;
     }
-    return take_method(text, head, at);
+    size_t target = take_usual_method(text, head, at);
+    if (CV_UNLIKELY(target == 0))
+        return cv_unusual_method(text, head, at);
+    head->head_bytes = (uint32_t)target;
+    return CV_PARSER_DONE;
 }
 
-// request-target SP HTTP-version CRLF, from `begin` on. `*line` is the place behind it: what is in
-// `head_bytes`, but to be had without waiting for the store.
-INLINE enum cv_parser_result take_target(struct cv_scan_text text,
-                                         const struct cv_parser_limits *limits,
-                                         struct cv_parser_head *head, size_t begin,
-                                         struct cv_scan_target target, size_t *line) {
+// request-target SP HTTP-version CRLF, from `begin` on, of a path and HTTP/1.1. Returns the place
+// behind it, 0 for all others.
+INLINE size_t take_usual_target(struct cv_scan_text text, const struct cv_parser_limits *limits,
+                                struct cv_parser_head *head, size_t begin,
+                                struct cv_scan_target target) {
     const uint64_t space_version = UINT64_C(0x2e312f5054544820);  // " HTTP/1."
     const uint32_t version_end = 0x0a0d312e;                      // ".1\r\n"
     size_t end = target.end;
@@ -314,20 +318,32 @@ INLINE enum cv_parser_result take_target(struct cv_scan_text text,
     if (CV_UNLIKELY(text.length - end < 11 || text.data[begin] != '/' ||
                     cv_bytes_load_8(text.data + end) != space_version ||
                     cv_bytes_load_4(text.data + end + 7) != version_end ||
-                    end - begin > limits->target_bytes_max || head->method == CV_METHOD_CONNECT)) {
-        enum cv_parser_result result = cv_unusual_target(text, limits, head, begin, target);
-        *line = head->head_bytes;
-        return result;
-    }
+                    end - begin > limits->target_bytes_max || head->method == CV_METHOD_CONNECT))
+        return 0;
     head->version_minor = 1;
     head->target_form = CV_TARGET_ORIGIN;
     head->target = slice(begin, end);
     head->path = slice(begin, target.query);
     head->query = slice(target.query + (target.query < end), end);
     head->authority = slice(begin, begin);
-    *line = end + 11;
+    return end + 11;
+}
+
+// `*line` is the place behind it: what is in `head_bytes`, but to be had without waiting for the
+// store.
+INLINE enum cv_parser_result take_target(struct cv_scan_text text,
+                                         const struct cv_parser_limits *limits,
+                                         struct cv_parser_head *head, size_t begin,
+                                         struct cv_scan_target target, size_t *line) {
+    enum cv_parser_result result = CV_PARSER_DONE;
+
+    *line = take_usual_target(text, limits, head, begin, target);
+    if (CV_UNLIKELY(*line == 0)) {
+        result = cv_unusual_target(text, limits, head, begin, target);
+        *line = head->head_bytes;
+    }
     head->head_bytes = (uint32_t)*line;
-    return CV_PARSER_DONE;
+    return result;
 }
 
 INLINE void clear_fields(struct cv_parser_head *head) {
@@ -406,9 +422,9 @@ CV_NOINLINE static enum cv_parser_result read_fields(struct cv_scan_text text,
                : partial(text, limits, cv_unusual_line(text, limits, head, mark));
 }
 
-INLINE enum cv_parser_result read_whole(struct cv_scan_text text,
-                                        const struct cv_parser_limits *limits,
-                                        struct cv_parser_head *head) {
+CV_NOINLINE static enum cv_parser_result read_whole(struct cv_scan_text text,
+                                                    const struct cv_parser_limits *limits,
+                                                    struct cv_parser_head *head) {
     enum cv_parser_result result = take_start(text, head);
     if (CV_UNLIKELY(result != CV_PARSER_DONE))
         return partial(text, limits, result);
@@ -419,8 +435,25 @@ INLINE enum cv_parser_result read_whole(struct cv_scan_text text,
         return partial(text, limits, result);
     clear_fields(head);
     size_t host_end = limits->fields_max > 0 ? take_host(text, head, line) : 0;
-    if (host_end != 0 && end_short_head(text, head, host_end))
-        return judge(text, head, true);
+    return read_fields(text, limits, head, begin, host_end);
+}
+
+// The same. Nothing is called here but what takes over for good, so the usual head needs no frame
+// on the stack.
+INLINE enum cv_parser_result read_usual(struct cv_scan_text text,
+                                        const struct cv_parser_limits *limits,
+                                        struct cv_parser_head *head) {
+    size_t begin = take_usual_method(text, head, 0);
+    size_t line = begin == 0 ? 0
+                             : take_usual_target(text, limits, head, begin,
+                                                 scan_near_target(text, begin));
+    if (CV_UNLIKELY(line == 0))
+        return read_whole(text, limits, head);
+    clear_fields(head);
+    size_t host_end = limits->fields_max > 0 ? take_host(text, head, line) : 0;
+    if (host_end != 0 && end_short_head(text, head, host_end) && cv_framing_is_plain(head))
+        return CV_PARSER_DONE;
+    head->head_bytes = (uint32_t)line;
     return read_fields(text, limits, head, begin, host_end);
 }
 
@@ -512,8 +545,8 @@ INLINE struct cv_scan_text text_of(const char *data, size_t length,
                                    struct cv_parser_head *head) {
     size_t bytes = CV_MIN(length, limits->head_bytes_max);
 
-    CV_ASSERT(limits->head_bytes_max <= CV_PARSER_HEAD_BYTES_MAX);
-    CV_ASSERT(limits->fields_max <= CV_PARSER_FIELDS_MAX);
+    CV_DEBUG_ASSERT(limits->head_bytes_max <= CV_PARSER_HEAD_BYTES_MAX);
+    CV_DEBUG_ASSERT(limits->fields_max <= CV_PARSER_FIELDS_MAX);
     head->refusal = CV_PARSER_HEAD_TOO_LARGE;
     return (struct cv_scan_text){data, bytes};
 }
@@ -549,7 +582,7 @@ static enum cv_parser_result feed(const char *data, size_t length,
 
     if (CV_UNLIKELY(text.length < SHORT_BYTES))
         return feed_short(data, length, limits, head);
-    return read_whole(text, limits, head);
+    return read_usual(text, limits, head);
 }
 
 #endif

@@ -13,6 +13,10 @@
 //
 // Most answers fit the socket's buffer, so their send is over when it was submitted and need not be
 // reported. Such quiet sends are noted, and taken as sent once the turn's completions are in.
+//
+// To a peer that sends no more nothing may wait in the kernel: its end is an event that never goes
+// away, so a waiting send is tried in vain until it blocks one of the few io-wq threads. Sends to
+// it are tried by timer (docs/notes/0020-soak.md).
 #include "net/conn.h"
 
 #include <errno.h>
@@ -25,6 +29,7 @@
 #include "net/zerocopy.h"
 
 #define TIMER_GRAIN_MS 64u  // Deadlines share wake-ups.
+#define RETRY_MS 1u         // Of a send to a peer that has ended; the grain adds its own.
 // A send this short fits the socket's buffer unless the peer is slow.
 #define QUIET_BYTES_MAX 32768u
 
@@ -80,6 +85,12 @@ static struct cv_conn_active *activate(struct cv_conn *conn) {
     return conn->active;
 }
 
+// A send to a peer that has ended found no room; the timer tries again.
+static bool waits_for_room(const struct cv_conn *conn) {
+    return (conn->flags & (CV_CONN_ENDED | CV_CONN_SENDING | CV_CONN_FLUSH)) == CV_CONN_ENDED &&
+           cv_conn_queued(conn) > 0;
+}
+
 // After anything that may have closed the connection or emptied its queues.
 static void settle(struct cv_conn *conn) {
     free_if_over(conn);
@@ -110,6 +121,9 @@ static void arm_timer(struct cv_conn *conn) {
     if (conn->write_deadline != 0) {
         left = CV_MIN(left, conn->write_deadline - now_word);
     }
+    if (waits_for_room(conn)) {
+        left = CV_MIN(left, RETRY_MS);
+    }
     if (left == UINT32_MAX) {
         return;
     }
@@ -119,8 +133,11 @@ static void arm_timer(struct cv_conn *conn) {
     }
 }
 
+// The deadline of a send that is tried again stands already.
 static void expect_progress(struct cv_conn *conn) {
-    conn->write_deadline = deadline_in(conn, conn->net->limits->write_timeout_ms);
+    if (conn->write_deadline == 0 || (conn->flags & CV_CONN_ENDED) == 0) {
+        conn->write_deadline = deadline_in(conn, conn->net->limits->write_timeout_ms);
+    }
     arm_timer(conn);
 }
 
@@ -154,6 +171,9 @@ static void on_timer(struct cv_timer *timer) {
         }
     }
     if (cv_conn_is_alive(conn)) {
+        if (waits_for_room(conn)) {
+            cv_net_list(conn, CV_CONN_FLUSH);
+        }
         arm_timer(conn);
     }
 }
@@ -278,8 +298,22 @@ void cv_conn_deliver(struct cv_conn *conn, const uint8_t *data, size_t length) {
     }
 }
 
+static void end_quiet_send(struct cv_conn *conn);
+
+// A send that waits is given up, and says how far it came.
+static void cancel_send(struct cv_conn *conn) {
+    if ((conn->flags & (CV_CONN_SENDING | CV_CONN_QUIET)) == CV_CONN_SENDING) {
+        uint64_t in_flight = conn->active->zero_copy_data;
+        cv_ring_cancel(conn->net->ring, in_flight != 0 ? in_flight : user_data(conn, COVET_OP_SEND),
+                       user_data(conn, COVET_OP_CANCEL));
+    }
+}
+
 static void on_end_of_input(struct cv_conn *conn) {
     conn->flags |= CV_CONN_ENDED;
+    if ((conn->flags & CV_CONN_LEFT) == 0) {
+        cancel_send(conn);
+    }
     if (conn->state == CV_CONN_LINGERING) {
         cv_conn_close(conn, finish_reason(conn));
     } else if (conn->state == CV_CONN_OPEN) {
@@ -293,6 +327,10 @@ void cv_conn_complete_receive(struct cv_conn *conn, const struct cv_completion *
     int32_t result = completion->result;
     if (!completion->more) {
         conn->flags &= (uint16_t) ~(CV_CONN_RECEIVING | CV_CONN_STOPPING);
+    }
+    if (net->is_quiet_sent && (conn->flags & CV_CONN_QUIET) != 0) {
+        // Now, so that the next answer finds its place free.
+        end_quiet_send(conn);
     }
     if (conn->state == CV_CONN_CLOSING) {
         free_if_over(conn);
@@ -399,6 +437,9 @@ static enum cv_ring_send_mode send_mode(const struct cv_conn *conn, size_t bytes
         cv_net_has_room_to_note(conn->net)) {
         return CV_RING_SEND_QUIET;
     }
+    if (CV_UNLIKELY((conn->flags & CV_CONN_ENDED) != 0)) {
+        return CV_RING_SEND_NOW;
+    }
     return bytes <= QUIET_BYTES_MAX ? CV_RING_SEND_ALL : CV_RING_SEND_SOME;
 }
 
@@ -422,7 +463,8 @@ void cv_conn_send(struct cv_conn *conn) {
         return;
     }
     size_t apart_min = SIZE_MAX;
-    if (CV_UNLIKELY(active->output.bytes >= net->zero_copy_min)) {
+    if (CV_UNLIKELY(active->output.bytes >= net->zero_copy_min) &&
+        (conn->flags & CV_CONN_ENDED) == 0) {
         apart_min = cv_conn_zero_copy_min(conn);
         if (send_zero_copy(conn, apart_min)) {
             return;
@@ -449,7 +491,8 @@ void cv_conn_send(struct cv_conn *conn) {
     }
     // A long last answer completes piece by piece, so that its reader is seen to go on reading.
     bool is_last = bytes == active->output.bytes && bytes <= QUIET_BYTES_MAX &&
-                   conn->state == CV_CONN_FINISHING && (conn->flags & CV_CONN_LINGER) == 0 &&
+                   conn->state == CV_CONN_FINISHING &&
+                   (conn->flags & (CV_CONN_LINGER | CV_CONN_ENDED)) == 0 &&
                    active->zero_copies == 0;
     enum cv_ring_send_mode mode = send_mode(conn, bytes);
     if (CV_UNLIKELY(apart_min != SIZE_MAX) && mode == CV_RING_SEND_ALL) {
@@ -494,16 +537,28 @@ static void account_send(struct cv_conn *conn, size_t sent) {
     struct cv_net *net = conn->net;
     struct cv_conn_active *active = conn->active;
     conn->flags &= (uint16_t) ~(CV_CONN_SENDING | CV_CONN_QUIET);
-    conn->write_deadline = 0;
     active->zero_copy_data = 0;
-    if (CV_UNLIKELY(active->zero_copies > 0)) {
-        await_acknowledgement(conn);
+    if (sent > 0 || (conn->flags & CV_CONN_ENDED) == 0) {
+        conn->write_deadline = 0;
+        if (CV_UNLIKELY(active->zero_copies > 0)) {
+            await_acknowledgement(conn);
+        }
     }
     cv_pool_release(net->pool, active->gather, sizeof(*active->gather));
     active->gather = NULL;
     cv_counter_add(net->stats, COVET_COUNTER_SENDS, 1);
     cv_counter_add(net->stats, COVET_COUNTER_SENT_BYTES, sent);
     cv_outq_sent(&active->output, net->pool, sent);
+}
+
+static void end_quiet_send(struct cv_conn *conn) {
+    account_send(conn, conn->active->quiet_bytes);
+    if (cv_conn_is_alive(conn) && cv_conn_queued(conn) > 0) {
+        cv_net_list(conn, CV_CONN_FLUSH);
+    }
+    if (conn->state == CV_CONN_OPEN) {
+        conn->ops->on_output(conn);
+    }
 }
 
 void cv_conn_complete_send(struct cv_conn *conn, const struct cv_completion *completion) {
@@ -520,9 +575,15 @@ void cv_conn_complete_send(struct cv_conn *conn, const struct cv_completion *com
         free_if_over(conn);
         return;
     }
-    if ((result < 0 && result != -EAGAIN && result != -EINTR) ||
+    bool is_tried_again = result == -EAGAIN || result == -EINTR ||
+                          (result == -ECANCELED && (conn->flags & CV_CONN_ENDED) != 0);
+    if ((result < 0 && !is_tried_again) ||
         ((conn->flags & CV_CONN_LEFT) != 0 && cv_conn_queued(conn) > 0)) {
         cv_conn_close(conn, COVET_COUNTER_CLOSED_RESET);
+        return;
+    }
+    if (is_tried_again && result != -ECANCELED && (conn->flags & CV_CONN_ENDED) != 0) {
+        arm_timer(conn);
         return;
     }
     if (cv_conn_queued(conn) > 0) {
@@ -619,11 +680,7 @@ void cv_conn_close(struct cv_conn *conn, enum covet_counter reason) {
         cv_admission_leave(net->admission, &conn->peer);
     }
     conn->ops->on_close(conn);
-    if ((conn->flags & (CV_CONN_SENDING | CV_CONN_QUIET)) == CV_CONN_SENDING) {
-        uint64_t in_flight = conn->active->zero_copy_data;
-        cv_ring_cancel(net->ring, in_flight != 0 ? in_flight : user_data(conn, COVET_OP_SEND),
-                       user_data(conn, COVET_OP_CANCEL));
-    }
+    cancel_send(conn);
     if ((conn->flags & CV_CONN_LEFT) == 0) {
         if (reason == COVET_COUNTER_CLOSED_WRITE || has_zero_copies(conn)) {
             // Otherwise the socket's buffer, and our memory in it, would wait for the peer long
@@ -701,13 +758,7 @@ void cv_conn_open(struct cv_conn *conn, int descriptor) {
 void cv_conn_settle(struct cv_conn *conn) {
     conn->flags &= (uint16_t)~CV_CONN_NOTED;
     if ((conn->flags & CV_CONN_QUIET) != 0) {
-        account_send(conn, conn->active->quiet_bytes);
-        if (cv_conn_is_alive(conn) && cv_conn_queued(conn) > 0) {
-            cv_net_list(conn, CV_CONN_FLUSH);
-        }
-        if (conn->state == CV_CONN_OPEN) {
-            conn->ops->on_output(conn);
-        }
+        end_quiet_send(conn);
     }
     finish_if_sent(conn);
     settle(conn);

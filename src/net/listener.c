@@ -1,8 +1,8 @@
 // A multishot accept ends with any error, so every completion without `more` is followed by a
-// decision: arm again now (an aborted connection), later (out of descriptors or memory), or never
-// (stopped). Accepting pauses before the table is full: the backlog keeps clients waiting instead
-// of refused. A multishot accept empties a whole backlog before it can be cancelled, so close to
-// the limit connections are accepted one by one.
+// decision: arm again now (an aborted connection), later (out of descriptors or memory, forbidden),
+// or never (stopped). Accepting pauses before the table is full: the backlog keeps clients waiting
+// instead of refused. A multishot accept empties a whole backlog before it can be cancelled, so
+// close to the limit connections are accepted one by one.
 #include "net/listener.h"
 
 #include <errno.h>
@@ -62,13 +62,23 @@ static void pause_for_want(struct cv_listener *listener, int32_t error) {
     cv_wheel_start(net->wheel, &listener->timer, net->clock->now_ms + PAUSE_MS);
 }
 
+// Whether accept(2) speaks of the connection it took, not of those behind it: its own errors and
+// those that were pending on it.
+static bool is_of_one(int error) {
+    return error == -ECONNABORTED || error == -EINTR || error == -EPROTO || error == -ENETDOWN ||
+           error == -ENETUNREACH || error == -EHOSTDOWN || error == -EHOSTUNREACH;
+}
+
 // The accept has ended for good: serves what the queue still holds, then lets go of the listener.
 static void close_listener(struct cv_listener *listener) {
     struct cv_net *net = listener->net;
     if (listener->take_queue) {
-        int descriptor;
-        while ((descriptor = cv_ring_accept_now(net->ring, listener->descriptor)) >= 0) {
-            cv_net_open(net, descriptor);
+        int result;
+        while ((result = cv_ring_accept_now(net->ring, listener->descriptor)) >= 0 ||
+               is_of_one(result)) {
+            if (result >= 0) {
+                cv_net_open(net, result);
+            }
         }
     }
     cv_ring_close(net->ring, listener->descriptor,
@@ -118,6 +128,7 @@ void cv_listener_complete(struct cv_net *net, const struct cv_completion *comple
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
+    case EPERM:  // Of a security module, which will say so again.
         pause_for_want(listener, result);
         break;
     case EBADF:

@@ -144,7 +144,7 @@ void cv_net_open(struct cv_net *net, int descriptor) {
         turn_away(net, descriptor, COVET_COUNTER_CLOSED_LIMIT);
         return;
     }
-    net->openings_left--;
+    net->openings_left -= net->openings_left != UINT32_MAX;
     net->open_count++;
     cv_counter_set(net->stats, COVET_COUNTER_CONNECTIONS_OPEN, net->open_count);
     conn->net = net;
@@ -176,10 +176,18 @@ void cv_net_complete(struct cv_net *net, const struct cv_completion *completion)
 
 void cv_net_submitted(struct cv_net *net) {
     net->quiet_submitted = net->quiet_count;
+    net->is_quiet_sent = false;
+}
+
+void cv_net_sent(struct cv_net *net) {
+    net->is_quiet_sent = true;
 }
 
 void cv_net_settle(struct cv_net *net) {
     uint32_t over = net->quiet_submitted;
+    if (!net->is_quiet_sent) {
+        return;
+    }
     for (uint32_t i = 0; i < over; i++) {
         cv_conn_settle(&net->table[net->quiet[i]]);
     }

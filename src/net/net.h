@@ -41,8 +41,8 @@ struct cv_net {
     uint32_t table_used;  // Records ever used; those behind it are untouched.
     uint32_t connections_max;
     uint32_t open_count;
-    uint32_t openings_left;  // In this turn; what is accepted beyond is turned away.
-    uint32_t turned_away;    // In this turn.
+    uint32_t openings_left;  // What is accepted beyond is turned away; UINT32_MAX: no bound.
+    uint32_t turned_away;    // Since whoever bounds them looked.
     uint32_t free_head;      // Lists of records: index + 1, 0 when empty.
     uint32_t todo_head;
     uint32_t todo_tail;
@@ -50,7 +50,8 @@ struct cv_net {
     uint32_t starved_tail;
     uint32_t *quiet;  // owned: indexes of connections with a quiet send
     uint32_t quiet_count;
-    uint32_t quiet_submitted;        // Of them, the first ones: the kernel has had them.
+    uint32_t quiet_submitted;        // Of them, the first ones: the kernel has had them,
+    bool is_quiet_sent;              // and did what they asked for.
     size_t zero_copy_min;            // As set, SIZE_MAX where the ring cannot.
     struct cv_zerocopy zero_copy;    // Sends under way.
     struct cv_admission *admission;  // owned; NULL while no per-address cap was ever set
@@ -88,7 +89,12 @@ void cv_net_complete(struct cv_net *net, const struct cv_completion *completion)
 // After a submission: the quiet sends queued until now are on their way.
 void cv_net_submitted(struct cv_net *net);
 
-// When the ring is settled: the quiet sends on their way are over.
+// The ring is settled and its completions of sends were handled: the quiet sends on their way are
+// over. Called before its other completions are, so that answers to what is received take the place
+// of those that went out.
+void cv_net_sent(struct cv_net *net);
+
+// When the completions are handled: accounts for the quiet sends that are over.
 void cv_net_settle(struct cv_net *net);
 
 // Runs the to-do list once: unread input to protocols, queued output to the ring, starved receives.

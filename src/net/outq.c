@@ -42,9 +42,26 @@ static void drop_head(struct cv_outq *outq, struct cv_pool *pool) {
     }
 }
 
+static bool is_reference(const struct cv_outseg *segment) {
+    return segment->block_bytes == sizeof(*segment);
+}
+
+// An empty block is never in front of anything.
+static void drop_empty_block(struct cv_outq *outq, struct cv_pool *pool) {
+    if (outq->bytes == 0 && outq->tail != NULL && !is_reference(outq->tail)) {
+        drop_head(outq, pool);
+    }
+}
+
+static void rewind_block(struct cv_outseg *block) {
+    block->data = block->bytes;
+    block->room = block->block_bytes - (uint32_t)sizeof(*block);
+}
+
 char *cv_outq_reserve_slow(struct cv_outq *outq, struct cv_pool *pool, size_t bytes,
                            size_t expected) {
     struct cv_outseg *tail;
+    drop_empty_block(outq, pool);
     size_t wanted = sizeof(*tail) + CV_MAX(bytes, CV_MIN(expected, BLOCK_BYTES_MAX / 2));
     if (outq->tail != NULL) {
         wanted = CV_MAX(wanted, (size_t)BLOCK_BYTES_MAX);
@@ -85,6 +102,7 @@ int cv_outq_copy(struct cv_outq *outq, struct cv_pool *pool, struct cv_span data
 
 int cv_outq_reference(struct cv_outq *outq, struct cv_pool *pool, struct cv_span data,
                       void (*on_release)(void *context), void *context) {
+    drop_empty_block(outq, pool);
     struct cv_outseg *segment = cv_pool_acquire(pool, sizeof(*segment));
     if (segment == NULL) {
         return -ENOMEM;
@@ -99,10 +117,6 @@ int cv_outq_reference(struct cv_outq *outq, struct cv_pool *pool, struct cv_span
     append(outq, segment);
     outq->bytes += data.length;
     return 0;
-}
-
-static bool is_reference(const struct cv_outseg *segment) {
-    return segment->block_bytes == sizeof(*segment);
 }
 
 size_t cv_outq_gather(const struct cv_outq *outq, struct iovec *vector, size_t count_max,
@@ -155,6 +169,10 @@ void cv_outq_sent(struct cv_outq *outq, struct cv_pool *pool, size_t bytes) {
         outq->bytes -= part;
         bytes -= part;
         if (segment->length > 0) {
+            return;
+        }
+        if (segment == outq->tail && !is_reference(segment)) {
+            rewind_block(segment);
             return;
         }
         drop_head(outq, pool);

@@ -51,7 +51,7 @@ CV_MUST_USE static inline char *cv_outq_reserve(struct cv_outq *outq, struct cv_
 
 static inline void cv_outq_commit(struct cv_outq *outq, size_t bytes) {
     struct cv_outseg *tail = outq->tail;
-    CV_ASSERT(tail != NULL && bytes <= tail->room);
+    CV_DEBUG_ASSERT(tail != NULL && bytes <= tail->room);
     tail->length += bytes;
     tail->room -= (uint32_t)bytes;
     outq->bytes += bytes;
@@ -82,7 +82,8 @@ struct cv_outseg *cv_outq_first_reference(const struct cv_outq *outq, size_t byt
 void cv_outq_pin(struct cv_outseg *segment);
 void cv_outq_unpin(struct cv_outseg *segment, struct cv_pool *pool);
 
-// The first `bytes` were sent: drops them and releases what is done with.
+// The first `bytes` were sent: drops them and releases what is done with. A block that is the last
+// stays, empty, for what comes next; cv_outq_clear releases it.
 void cv_outq_sent(struct cv_outq *outq, struct cv_pool *pool, size_t bytes);
 
 // Drops everything.

@@ -203,6 +203,20 @@ static int compare_functions(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
+// Of functions that overlap the first one is kept: no linker makes others.
+static void sort_functions(struct cv_cfi *cfi) {
+    size_t kept = 0;
+
+    if (cfi->function_count == 0)
+        return;
+    qsort(cfi->functions, cfi->function_count, sizeof(*cfi->functions), compare_functions);
+    for (size_t i = 0; i < cfi->function_count; i++) {
+        if (kept == 0 || cfi->functions[i].start >= cfi->functions[kept - 1].end)
+            cfi->functions[kept++] = cfi->functions[i];
+    }
+    cfi->function_count = kept;
+}
+
 int cv_cfi_init(struct cv_cfi *cfi, const uint8_t *bytes, size_t byte_count, uint64_t address) {
     struct reader entry;
     size_t next, capacity = 0;
@@ -225,8 +239,7 @@ int cv_cfi_init(struct cv_cfi *cfi, const uint8_t *bytes, size_t byte_count, uin
         }
         cfi->functions[cfi->function_count++] = function;
     }
-    if (cfi->function_count > 0)
-        qsort(cfi->functions, cfi->function_count, sizeof(*cfi->functions), compare_functions);
+    sort_functions(cfi);
     return 0;
 }
 
@@ -293,12 +306,15 @@ static void change_frame(struct build *build, uint64_t number, int64_t offset) {
         set_frame(build, number, offset);
 }
 
+// Products and sums wrap around: what a broken table says may be anything.
 static int64_t take_factored(struct build *build) {
-    return (int64_t)take_number(&build->reader) * build->common->data_factor;
+    return (int64_t)(take_number(&build->reader) * (uint64_t)build->common->data_factor);
 }
 
 static int64_t take_signed_factored(struct build *build) {
-    return take_signed_number(&build->reader) * build->common->data_factor;
+    uint64_t number = (uint64_t)take_signed_number(&build->reader);
+
+    return (int64_t)(number * (uint64_t)build->common->data_factor);
 }
 
 // The place of an expression; its length stands in front of it.

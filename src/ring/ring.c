@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <liburing.h>
@@ -20,6 +21,8 @@
 #include "ring/bufring.h"
 #include "ring/compat.h"
 #include "ring/probe.h"
+
+#define SHORTAGE_PAUSE_NS 1000000
 
 struct cv_ring {
     struct io_uring uring;
@@ -179,16 +182,30 @@ int cv_ring_descriptor(const struct cv_ring *ring) {
     return ring->uring.ring_fd;
 }
 
+// Completions must be taken before more is submitted, or there is no memory for requests.
+static bool is_short_of_room(int status) {
+    return status == -EBUSY || status == -EAGAIN || status == -ENOMEM;
+}
+
+// Where nothing can be taken, trying again at once would be a loop on a system without memory.
+static void breathe(const struct cv_ring *ring) {
+    const struct timespec pause = {.tv_nsec = SHORTAGE_PAUSE_NS};
+    if (io_uring_cq_ready(&ring->uring) == 0) {
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 static struct io_uring_sqe *next_submission(struct cv_ring *ring) {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
     while (CV_UNLIKELY(sqe == NULL)) {
         ring->enters++;
         int status = io_uring_submit(&ring->uring);
-        // -EBUSY and -EAGAIN: the kernel wants completions taken first. They wait in its own list
-        // and submitting goes on once task work has run, which a wait-less enter does.
-        if (status == -EBUSY || status == -EAGAIN) {
+        // The kernel may want completions taken first. They wait in its own list and submitting
+        // goes on once task work has run, which a wait-less enter does.
+        if (is_short_of_room(status)) {
             ring->enters++;
             (void)io_uring_get_events(&ring->uring);
+            breathe(ring);
         }
         sqe = io_uring_get_sqe(&ring->uring);
     }
@@ -232,6 +249,7 @@ static const int send_flags[] = {
     [CV_RING_SEND_SOME] = 0,
     [CV_RING_SEND_ALL] = MSG_WAITALL,
     [CV_RING_SEND_MORE] = MSG_WAITALL | MSG_MORE,
+    [CV_RING_SEND_NOW] = MSG_DONTWAIT,
     [CV_RING_SEND_QUIET] = MSG_WAITALL | MSG_DONTWAIT,
 };
 
@@ -327,13 +345,13 @@ int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
                                                   timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
     }
     ring->all_submitted = io_uring_sq_ready(&ring->uring) == 0;
-    // Time out, a signal, or completions that must be taken before more is submitted: all part of
-    // the day. What was not submitted stays queued for the next call.
-    if (status >= 0 || status == -ETIME || status == -EINTR || status == -EBUSY ||
-        status == -EAGAIN) {
+    // Time out, a signal, or no room: all part of the day. What was not submitted stays queued for
+    // the next call.
+    if (CV_UNLIKELY(is_short_of_room(status))) {
+        breathe(ring);
         return 0;
     }
-    return status;
+    return status >= 0 || status == -ETIME || status == -EINTR ? 0 : status;
 }
 
 void cv_ring_submit(struct cv_ring *ring) {

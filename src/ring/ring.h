@@ -88,6 +88,7 @@ enum cv_ring_send_mode {
     CV_RING_SEND_SOME,   // Completes when anything was sent.
     CV_RING_SEND_ALL,    // Completes when everything was sent, or the connection broke.
     CV_RING_SEND_MORE,   // The same; the next send follows at once and may share a packet with it.
+    CV_RING_SEND_NOW,    // Completes at once: with what could be sent, or -EAGAIN.
     CV_RING_SEND_QUIET,  // Over as soon as it is submitted. Completes only when not everything
                          // could be sent at once: with the bytes sent, or -EAGAIN. See
                          // cv_ring_is_settled.

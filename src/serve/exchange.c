@@ -297,7 +297,7 @@ static void expect_body(struct cv_exchange *exchange) {
     }
     exchange->window_bytes = 0;
     cv_conn_set_read_timeout(exchange->conn, exchange->conn->net->limits->body_grace_ms);
-    if (exchange->owes_continue && !exchange->request.body_paused) {
+    if (exchange->owes_continue && !exchange->request.body_paused && !exchange->is_streaming) {
         send_continue(exchange);
     }
 }
@@ -709,6 +709,10 @@ static void answer(struct cv_sink *sink, struct cv_head *head, struct cv_span bo
 
 static void begin(struct cv_sink *sink, struct cv_head *head) {
     struct cv_exchange *exchange = of(sink);
+    if (exchange->conn != NULL && exchange->owes_continue && exchange->request.on_body != NULL) {
+        // Behind the head of the answer it would be too late (RFC 9110 section 15.2).
+        send_continue(exchange);
+    }
     exchange->is_streaming = true;
     if (exchange->conn != NULL) {
         fill_head(exchange, head);

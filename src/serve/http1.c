@@ -171,10 +171,10 @@ void cv_http1_go_on(struct cv_conn *conn) {
 static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length) {
     const struct cv_limits *limits = conn->net->limits;
     const struct cv_parser_limits head_limits = parser_limits(limits);
+    const uint8_t *at = data, *end = data + length;
     uint32_t requests = 0;
-    size_t used = 0;
     cv_context_begin_delivery(cv_http1_of(conn)->env);
-    while (used < length && conn->state == CV_CONN_OPEN) {
+    while (at < end && conn->state == CV_CONN_OPEN) {
         struct cv_exchange *exchange = exchange_of(conn);
         size_t step;
         if (CV_UNLIKELY(exchange != NULL && exchange->is_body_over)) {
@@ -183,7 +183,7 @@ static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length)
             break;
         }
         if (CV_UNLIKELY(exchange != NULL)) {
-            step = cv_exchange_feed(exchange, data + used, length - used);
+            step = cv_exchange_feed(exchange, at, (size_t)(end - at));
         } else if (cv_conn_queued(conn) >= limits->output_bytes_max) {
             conn->protocol_flags |= OUTPUT_FULL;
             cv_conn_pause(conn);
@@ -192,12 +192,12 @@ static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length)
             cv_conn_yield(conn);
             break;
         } else {
-            step = take_request(conn, &head_limits, data + used, length - used);
+            step = take_request(conn, &head_limits, at, (size_t)(end - at));
         }
         if (step == 0) {
             break;
         }
-        used += step;
+        at += step;
     }
     cv_exchange_drop_spare(conn);
     cv_context_end_delivery(cv_http1_of(conn)->env);
@@ -206,7 +206,7 @@ static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length)
         return length;
     }
     await_request(conn);
-    return used;
+    return (size_t)(at - data);
 }
 
 uint32_t cv_http1_silent_ms(const struct cv_conn *conn) {

@@ -141,7 +141,7 @@ static void set_level(struct cv_overload *overload, struct cv_overload_state *st
 }
 
 static void note_refusing(struct cv_overload *overload) {
-    bool has_few = overload->net->connections_max < CV_OVERLOAD_CONNECTIONS_MIN;
+    bool has_few = overload->net->limits->connections_max < CV_OVERLOAD_CONNECTIONS_MIN;
 
     overload->is_exhausted = overload->memory.level == LEVEL_COUNT ||
                              (overload->connections.level == LEVEL_COUNT && !has_few);

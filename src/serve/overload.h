@@ -19,7 +19,9 @@
 #include "serve/shed.h"
 #include "timer/wheel.h"
 
-// With fewer connections than this the last 5 % are none at all: then 95 % only pauses accepting.
+// Requests are refused at 95 % of a limit that was set, not of one that descriptors make: they would
+// free no more than answers that end their connections. Of fewer connections than this the last 5 %
+// are none at all.
 #define CV_OVERLOAD_CONNECTIONS_MIN 20u
 #define CV_OVERLOAD_MEMORY_MAX (1ull << 50)
 #define CV_OVERLOAD_IDLE_MS_MIN 2000u  // Whoever waits no longer than that is not idle.

@@ -1,5 +1,6 @@
 // The reading side of the access log: takes the lines of all workers' queues and writes them to one
-// descriptor, on the main thread. It never holds a worker up: what cannot be written is dropped.
+// descriptor, on the main thread. It never holds a worker up: what cannot be written is dropped,
+// line by line, and counted as dropped of the worker that wrote it.
 #ifndef CV_SERVER_ACCESSLOG_H
 #define CV_SERVER_ACCESSLOG_H
 
@@ -16,8 +17,11 @@ struct cv_accesslog {
     bool is_regular;
     uint32_t queue_count;
     struct cv_logqueue *queue[COVET_WORKERS_MAX];  // owned
+    uint32_t unfinished;  // The queue (+ 1) of whose line the file has a part; 0: of none.
+    bool is_torn;         // The rest of the line that the file ends with was dropped.
+    bool skips[COVET_WORKERS_MAX];  // The queue begins with the rest of a dropped line.
     uint32_t idle_rounds;
-    uint64_t lost_bytes;  // Since the last report.
+    uint64_t lost_lines;  // Since the last report.
     int lost_error;
     uint64_t report_at_ns;
 };

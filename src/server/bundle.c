@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/shortage.h"
 #include "server/memfile.h"
 
 int cv_bundle_open_log(const struct cv_settings *settings, int *fd, char *message,
@@ -22,7 +23,8 @@ int cv_bundle_open_log(const struct cv_settings *settings, int *fd, char *messag
                      : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
     if (opened < 0) {
         int error = errno;
-        snprintf(message, message_bytes, "access log %s: %s", path, strerror(error));
+        snprintf(message, message_bytes, "access log %s: %s%s", path, strerror(error),
+                 cv_shortage_remedy(error));
         return -error;
     }
     *fd = opened;
@@ -43,8 +45,9 @@ int cv_bundle_open_modules(struct cv_bundle *bundle, char *message, size_t messa
     for (uint32_t i = 0; i < count; i++) {
         int fd = cv_memfile_copy(bundle->settings.module[i]);
         if (fd < 0) {
-            snprintf(message, message_bytes, "module %s: %s", bundle->settings.module[i],
-                     strerror(-fd));
+            // What can be full is the memory that the file is copied to.
+            snprintf(message, message_bytes, "module %s: %s%s", bundle->settings.module[i],
+                     strerror(-fd), fd == -ENOSPC ? "; free memory" : cv_shortage_remedy(fd));
             bundle->settings.module_count = i;
             cv_bundle_close(bundle);
             return fd;

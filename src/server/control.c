@@ -8,11 +8,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 
 #define SEND_WAIT_MS 1000
+#define MEMORY_WAIT_MS 10
 
 struct header {
     uint32_t kind;
@@ -32,6 +34,28 @@ int cv_control_open(int pair[2]) {
         return -errno;
     }
     return 0;
+}
+
+// Waits where that helps. Changes the error when it was for too long.
+static bool may_send_again(int fd, int *error, uint32_t *pauses_left) {
+    const struct timespec pause = {.tv_nsec = MEMORY_WAIT_MS * 1000 * 1000};
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+    switch (-*error) {
+    case EINTR:
+        return true;
+    case EAGAIN:
+        if (poll(&room, 1, SEND_WAIT_MS) == 0) {
+            *error = -ETIMEDOUT;
+            return false;
+        }
+        return true;
+    case ENOMEM:
+    case ENOBUFS:
+        nanosleep(&pause, NULL);
+        return (*pauses_left)-- > 0;
+    default:
+        return false;
+    }
 }
 
 int cv_control_send(int fd, const struct cv_control_message *message) {
@@ -58,21 +82,12 @@ int cv_control_send(int fd, const struct cv_control_message *message) {
         block->cmsg_len = CMSG_LEN(sizeof(int) * message->fd_count);
         memcpy(CMSG_DATA(block), message->fd, sizeof(int) * message->fd_count);
     }
-    for (;;) {
-        if (sendmsg(fd, &packet, MSG_NOSIGNAL) >= 0) {
-            return 0;
-        }
-        if (errno == EINTR) {
-            continue;
-        }
-        if (errno != EAGAIN) {
-            return -errno;
-        }
-        struct pollfd room = {.fd = fd, .events = POLLOUT};
-        if (poll(&room, 1, SEND_WAIT_MS) == 0) {
-            return -ETIMEDOUT;
-        }
-    }
+    int error;
+    uint32_t pauses_left = SEND_WAIT_MS / MEMORY_WAIT_MS;
+    do {
+        error = sendmsg(fd, &packet, MSG_NOSIGNAL) >= 0 ? 0 : -errno;
+    } while (error != 0 && may_send_again(fd, &error, &pauses_left));
+    return error;
 }
 
 int cv_control_tell(int fd, enum cv_control_kind kind, uint64_t number) {

@@ -7,6 +7,7 @@
 
 #include <execinfo.h>
 #include <link.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -20,13 +21,15 @@
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "base/nowait.h"
 
 #define OBJECTS_MAX 128u
 #define OBJECT_NAME_BYTES 48u
 #define FRAMES_MAX 48
 #define STACK_BYTES (64u * 1024u)  // Room for the line, the frames and the unwinder.
 #define OWN_FRAMES 3               // put_backtrace, on_crash and the kernel's return trampoline.
-#define LINE_BYTES 4096u
+#define LINE_BYTES 4096u           // PIPE_BUF: it leaves whole.
+#define READER_WAIT_MS 100
 
 struct object {
     uintptr_t base;  // What offsets are counted from: the load bias.
@@ -128,6 +131,15 @@ static CV_NOINLINE void put_backtrace(struct line *line) {
     }
 }
 
+// A reader that is only slow gets a moment; one that has stopped must not keep the crashed process
+// from ending, because the next one starts only then.
+static void say(const struct line *line) {
+    struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
+    poll(&room, 1, READER_WAIT_MS);
+    ssize_t written = cv_nowait_write(STDERR_FILENO, line->text, line->length);
+    (void)written;
+}
+
 static size_t index_of(int number) {
     for (size_t i = 0; i < CV_ARRAY_COUNT(signals); i++) {
         if (signals[i].number == number) {
@@ -160,8 +172,7 @@ static void on_crash(int number, siginfo_t *info, void *context) {
     put(&line, thread);
     put_backtrace(&line);
     line.text[line.length++] = '\n';
-    ssize_t written = write(STDERR_FILENO, line.text, line.length);
-    (void)written;
+    say(&line);
     // A fault happens again on return, now without us; a signal that was sent must be sent again.
     sigaction(number, &previous[index], NULL);
     if (info->si_code <= 0) {

@@ -18,6 +18,7 @@ struct cv_logqueue {
     uint64_t head_seen;                      // The writer's; not ahead of `head`.
     CV_CACHE_ALIGNED _Atomic uint64_t head;  // Written by the reader alone.
     CV_CACHE_ALIGNED _Atomic bool asleep;
+    _Atomic uint64_t dropped;  // Beside what the writer looks at each turn anyway.
     CV_CACHE_ALIGNED char ring[CV_LOGQUEUE_BYTES];
 };
 
@@ -73,6 +74,18 @@ void cv_logqueue_consume(struct cv_logqueue *queue, size_t bytes) {
     uint64_t head = atomic_load_explicit(&queue->head, memory_order_relaxed);
     CV_ASSERT(bytes <= atomic_load_explicit(&queue->tail, memory_order_acquire) - head);
     atomic_store_explicit(&queue->head, head + bytes, memory_order_release);
+}
+
+void cv_logqueue_drop(struct cv_logqueue *queue, size_t bytes, uint64_t lines) {
+    cv_logqueue_consume(queue, bytes);
+    atomic_fetch_add_explicit(&queue->dropped, lines, memory_order_relaxed);
+}
+
+uint64_t cv_logqueue_take_dropped(struct cv_logqueue *queue) {
+    if (CV_LIKELY(atomic_load_explicit(&queue->dropped, memory_order_relaxed) == 0)) {
+        return 0;
+    }
+    return atomic_exchange_explicit(&queue->dropped, 0, memory_order_relaxed);
 }
 
 bool cv_logqueue_sleep(struct cv_logqueue *queue) {

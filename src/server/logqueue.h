@@ -30,6 +30,12 @@ bool cv_logqueue_wants_wake(struct cv_logqueue *queue);
 struct cv_span cv_logqueue_peek(struct cv_logqueue *queue);
 void cv_logqueue_consume(struct cv_logqueue *queue, size_t bytes);
 
+// Reader. Gives back bytes that are lost, with the ends of `lines` lines among them.
+void cv_logqueue_drop(struct cv_logqueue *queue, size_t bytes, uint64_t lines);
+
+// Writer. The lines dropped by the reader since the last call.
+uint64_t cv_logqueue_take_dropped(struct cv_logqueue *queue);
+
 // Reader, before it sleeps: asks for a wake-up. False when bytes are there already (do not sleep).
 bool cv_logqueue_sleep(struct cv_logqueue *queue);
 

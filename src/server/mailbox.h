@@ -24,7 +24,8 @@ enum cv_message_kind {
     // Worker to worker or to itself.
     CV_MESSAGE_CALL,  // call(pointer)
     // Worker to main thread; number: the worker's index.
-    CV_MESSAGE_READY,     // Its ring runs and it accepts; pointer NULL, or detail: 0 or -errno
+    CV_MESSAGE_READY,     // detail 0: its ring runs and it accepts; or -errno of its ring, or where
+                          // pointer is not NULL of that application's init hook
     CV_MESSAGE_ADOPTED,   // pointer: the generation new requests use; detail: 0 or -errno of its
                           // init hook
     CV_MESSAGE_RELEASED,  // pointer: a generation this worker will never use again

@@ -75,8 +75,13 @@ static void remove_stale(const char *base) {
 
 // Readable for everybody whatever the umask: monitors of other users map the counter pages.
 static int make_directory(const char *path) {
-    if (mkdir(path, 0755) < 0 || chmod(path, 0755) < 0) {
+    if (mkdir(path, 0755) < 0) {
         return -errno;
+    }
+    if (chmod(path, 0755) < 0) {
+        int error = -errno;
+        rmdir(path);
+        return error;
     }
     return 0;
 }

@@ -25,6 +25,7 @@
 #include "app/app.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/shortage.h"
 #include "http/parser.h"
 #include "metrics/exposition.h"
 #include "ring/probe.h"
@@ -44,6 +45,7 @@
 #define RECLAIM_PAUSE_MS_MAX 1000u
 #define IDLE_GRACE_MS 2000u  // For a last request on idle connections of a draining server.
 #define EXIT_BROKEN 70
+#define DESCRIPTORS_BASE 32u  // Of the main thread, a few clients included.
 
 struct server {
     const struct cv_server_options *options;
@@ -76,7 +78,8 @@ struct server {
 
 // Only the supervisor is told to stop and reload; a Ctrl-C goes to the whole process group.
 static void set_signals(void) {
-    static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGPIPE};
+    static const int ignored[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
+                                  SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ};
     for (size_t i = 0; i < CV_ARRAY_COUNT(ignored); i++) {
         signal(ignored[i], SIG_IGN);
     }
@@ -250,6 +253,15 @@ static void destroy_workers(struct server *server) {
     server->rollout.worker_count = 0;
 }
 
+// What keeps a worker from running, in words an administrator can act on.
+static void log_ring_failure(uint32_t worker, int error) {
+    char why[512];
+    char quoted[600];
+    cv_probe_explain(error, why, sizeof(why));
+    cv_log(CV_LOG_ERROR, "start_failed", "worker=%u reason=%s", worker,
+           cv_log_quote(quoted, sizeof(quoted), cv_span_of(why)));
+}
+
 static int create_workers(struct server *server) {
     uint32_t count = server->settings.worker_count;
     size_t stride = CV_WORKER_LISTENERS_MAX + server->options->sockets->count + PRIVATE_MAX;
@@ -259,11 +271,7 @@ static int create_workers(struct server *server) {
         error = create_worker(server, i, server->deal + i * stride);
     }
     if (error != 0) {
-        char why[512];
-        char quoted[600];
-        cv_probe_explain(error, why, sizeof(why));
-        cv_log(CV_LOG_ERROR, "start_failed", "worker=%u reason=%s", server->rollout.worker_count,
-               cv_log_quote(quoted, sizeof(quoted), cv_span_of(why)));
+        log_ring_failure(server->rollout.worker_count, error);
         return CV_SERVER_EXIT_NO_RING;
     }
     return 0;
@@ -293,8 +301,8 @@ static int start_workers(struct server *server) {
         server->started_count += error == 0;
     }
     if (error != 0) {
-        cv_log(CV_LOG_ERROR, "start_failed", "worker=%u reason=\"no thread: %s\"",
-               server->started_count, strerror(-error));
+        cv_log(CV_LOG_ERROR, "start_failed", "worker=%u reason=\"no thread: %s%s\"",
+               server->started_count, strerror(-error), cv_shortage_remedy(error));
         return CV_SERVER_EXIT_NO_RING;
     }
     return 0;
@@ -313,8 +321,8 @@ static void finish(struct server *server, int exit_code) {
     server->exit_code = exit_code;
 }
 
-static void tell(struct server *server, enum cv_control_kind kind, uint64_t number,
-                 const char *text) {
+static int tell(struct server *server, enum cv_control_kind kind, uint64_t number,
+                const char *text) {
     struct cv_control_message *message = &server->message;
     message->kind = (uint32_t)kind;
     message->number = number;
@@ -325,14 +333,26 @@ static void tell(struct server *server, enum cv_control_kind kind, uint64_t numb
     if (error != 0) {
         cv_log(CV_LOG_ERROR, "supervisor_deaf", "reason=\"%s\"", strerror(-error));
     }
+    return error;
+}
+
+// What the supervisor waits for, and would for ever: rather than that, it starts another server.
+static void tell_or_end(struct server *server, enum cv_control_kind kind, uint64_t number,
+                        const char *text) {
+    if (tell(server, kind, number, text) != 0) {
+        finish(server, EXIT_BROKEN);
+    }
 }
 
 static void on_ready(struct server *server, const struct cv_message *message) {
     if (message->detail != 0) {
-        // Its ring was made before; what is left to fail is the application's hook.
-        cv_log(CV_LOG_ERROR, "start_failed", "worker=%u reason=\"%s\"", (unsigned)message->number,
-               strerror(-message->detail));
-        finish(server, CV_SERVER_EXIT_CONFIG);
+        if (message->pointer != NULL) {
+            cv_log(CV_LOG_ERROR, "start_failed", "worker=%u reason=\"its init hook failed: %s\"",
+                   (unsigned)message->number, strerror(-message->detail));
+        } else {
+            log_ring_failure((uint32_t)message->number, message->detail);
+        }
+        finish(server, message->pointer != NULL ? CV_SERVER_EXIT_CONFIG : CV_SERVER_EXIT_NO_RING);
         return;
     }
     server->ready_count++;
@@ -340,12 +360,15 @@ static void on_ready(struct server *server, const struct cv_message *message) {
         cv_sockets_close(server->options->sockets, CV_SOCKETS_KEEP_PATHS);
         free(server->deal);
         server->deal = NULL;
-        tell(server, CV_CONTROL_READY, 0, server->features);
+        tell_or_end(server, CV_CONTROL_READY, 0, server->features);
     }
 }
 
 static void on_stopped(struct server *server, const struct cv_message *message) {
     server->cut_count += (uint64_t)CV_MAX(message->detail, 0);
+    if (server->is_done) {
+        return;  // It has said why it could not start.
+    }
     if (!server->is_draining) {
         cv_log(CV_LOG_ERROR, "worker_ended", "worker=%u", (unsigned)message->number);
         finish(server, EXIT_BROKEN);
@@ -366,7 +389,7 @@ static void on_rollout(struct server *server, const struct cv_message *message) 
     }
     enum cv_rollout_event event = cv_rollout_on_message(&server->rollout, message);
     if (event != CV_ROLLOUT_NOTHING) {
-        tell(server, CV_CONTROL_RELOADED, event == CV_ROLLOUT_REFUSED, "");
+        tell_or_end(server, CV_CONTROL_RELOADED, event == CV_ROLLOUT_REFUSED, "");
     }
 }
 
@@ -434,7 +457,7 @@ static void reload(struct server *server, const struct cv_settings *settings) {
     if (error != 0) {
         cv_log(CV_LOG_ERROR, "reload_failed", "reason=%s",
                cv_log_quote(quoted, sizeof(quoted), cv_span_of(why)));
-        tell(server, CV_CONTROL_RELOADED, 1, "");
+        tell_or_end(server, CV_CONTROL_RELOADED, 1, "");
         return;
     }
     server->settings = *settings;
@@ -517,9 +540,9 @@ static void answer_tables(struct server *server, uint16_t method, struct cv_span
 
 static void answer_order(struct server *server, enum cv_control_kind order,
                          struct cv_admin_reply *reply) {
-    tell(server, order, 0, "");
-    reply->status = 202;
-    cv_admin_reply_write(reply, CV_SPAN("accepted\n"));
+    bool is_told = tell(server, order, 0, "") == 0;
+    reply->status = is_told ? 202 : 503;
+    cv_admin_reply_write(reply, is_told ? CV_SPAN("accepted\n") : CV_SPAN("not now\n"));
 }
 
 static void answer_reload(struct server *server, uint16_t method, struct cv_span query,
@@ -572,6 +595,15 @@ static void answer_admin(void *context, uint16_t method, struct cv_span path, st
 }
 
 enum { POLL_CONTROL, POLL_EVENT, POLL_ADMIN, POLL_COUNT = POLL_ADMIN + CV_ADMIN_POLLS };
+
+// poll(2) takes no more entries than descriptors may be open, the empty ones included.
+_Static_assert(POLL_COUNT <= DESCRIPTORS_BASE, "the main thread's loop can run");
+
+uint64_t cv_server_descriptors_min(const struct cv_settings *settings) {
+    // A worker's ring, its eventfd and its listeners, before it has a table of its own.
+    uint32_t addresses = CV_MAX(settings->listen_count, 1u);
+    return DESCRIPTORS_BASE + (uint64_t)settings->worker_count * (2 + addresses);
+}
 
 // The shorter of a time limit (-1: none) and what is left until `at_ns`.
 static int sooner(int timeout_ms, uint64_t now_ns, uint64_t at_ns) {
@@ -663,7 +695,8 @@ static int open_channels(struct server *server) {
                                   server->settings.worker_count);
     }
     if (error != 0) {
-        cv_log(CV_LOG_ERROR, "start_failed", "reason=\"%s\"", strerror(-error));
+        cv_log(CV_LOG_ERROR, "start_failed", "reason=\"%s%s\"", strerror(-error),
+               cv_shortage_remedy(error));
         return CV_SERVER_EXIT_NO_RING;
     }
     return 0;

@@ -30,6 +30,9 @@ enum cv_server_exit {
     CV_SERVER_EXIT_CONFIG = 78,
 };
 
+// The fewest descriptors a process with so many workers and addresses can start with.
+uint64_t cv_server_descriptors_min(const struct cv_settings *settings);
+
 // Runs the server in the calling process, which has one thread and is the supervisor's child.
 // Returns the exit code, after a log line when it is not 0; the caller ends the process with it at
 // once.

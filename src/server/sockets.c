@@ -9,6 +9,7 @@
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,11 +19,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/shortage.h"
 #include "server/address.h"
 #include "server/holder.h"
 #include "server/worker.h"
 
 #define EXIT_IN_USE 69
+#define EXIT_OS 71
 #define EXIT_CONFIG 78
 #define BACKLOG 65535  // The kernel cuts it to net.core.somaxconn (4096 since Linux 5.4).
 #define ORPHAN_ATTEMPTS_MAX 20u
@@ -83,15 +86,16 @@ static int say_failure(const struct cv_address *address, int error, struct messa
     }
     const char *hint = error == -EACCES && !cv_address_is_unix(address)
                            ? " (ports below net.ipv4.ip_unprivileged_port_start need root)"
-                           : "";
-    return fail(message, EXIT_CONFIG, "cannot listen on %s: %s%s", address->text, strerror(-error),
-                hint);
+                           : cv_shortage_remedy(error);
+    return fail(message, cv_shortage_is(error) ? EXIT_OS : EXIT_CONFIG, "cannot listen on %s: %s%s",
+                address->text, strerror(-error), hint);
 }
 
 // A ring that dies with its process gives its sockets back a little later, when nobody can be named
 // any more: then a moment of patience is right.
+static const struct timespec orphan_pause = {.tv_nsec = 50 * 1000 * 1000};
+
 static int try_tcp(const struct cv_address *address, struct message message) {
-    const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
     struct cv_holder holder;
     int error;
     for (uint32_t i = 0; i < ORPHAN_ATTEMPTS_MAX; i++) {
@@ -103,12 +107,36 @@ static int try_tcp(const struct cv_address *address, struct message message) {
         if (error != -EADDRINUSE || cv_holder_find(address, &holder)) {
             break;
         }
-        nanosleep(&pause, NULL);
+        nanosleep(&orphan_pause, NULL);
     }
     return error != 0 ? say_failure(address, error, message) : 0;
 }
 
-// Who answers at a unix path? Removes a socket file that nobody answers at.
+// Who answers at a unix path? Returns 0 and the process that listened first, or -errno.
+static int call_unix(const struct cv_address *address, pid_t *listener) {
+    struct ucred peer = {0};
+    socklen_t peer_bytes = sizeof(peer);
+    int fd = make_socket(address);
+    if (fd < 0) {
+        return fd;
+    }
+    int error = 0;
+    if (connect(fd, (const struct sockaddr *)&address->socket, address->socket_bytes) < 0) {
+        error = -errno;
+    } else {
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes);
+        *listener = peer.pid;
+    }
+    close(fd);
+    return error;
+}
+
+// Of another PID namespace (0) too.
+static bool is_alive(pid_t pid) {
+    return kill(pid, 0) == 0 || errno != ESRCH;
+}
+
+// Removes a socket file that nobody answers at.
 static int try_unix(const struct cv_address *address, struct message message) {
     const char *path = cv_address_path(address);
     struct stat status;
@@ -118,26 +146,22 @@ static int try_unix(const struct cv_address *address, struct message message) {
     if (!S_ISSOCK(status.st_mode)) {
         return fail(message, EXIT_IN_USE, "%s exists and is not a socket", address->text);
     }
-    int fd = make_socket(address);
-    if (fd < 0) {
-        return say_failure(address, fd, message);
+    pid_t listener = 0;
+    int error = call_unix(address, &listener);
+    for (uint32_t i = 0; error == 0 && !is_alive(listener) && i < ORPHAN_ATTEMPTS_MAX; i++) {
+        nanosleep(&orphan_pause, NULL);
+        error = call_unix(address, &listener);
     }
-    int result = 0;
-    if (connect(fd, (const struct sockaddr *)&address->socket, address->socket_bytes) == 0) {
-        struct ucred peer = {0};
-        socklen_t peer_bytes = sizeof(peer);
+    if (error == 0) {
         struct cv_holder holder;
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_bytes);
-        cv_holder_name(&holder, peer.pid);
-        result = fail(message, EXIT_IN_USE, "%s is in use by process %d (%s)", address->text,
-                      (int)peer.pid, holder.name);
-    } else if (errno != ECONNREFUSED) {
-        result = say_failure(address, -errno, message);
-    } else if (unlink(path) < 0 && errno != ENOENT) {
-        result = say_failure(address, -errno, message);
+        cv_holder_name(&holder, listener);
+        return fail(message, EXIT_IN_USE, "%s is in use by process %d (%s)", address->text,
+                    (int)listener, holder.name);
     }
-    close(fd);
-    return result;
+    if (error == -ECONNREFUSED) {
+        error = unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+    }
+    return error != 0 && error != -ENOENT ? say_failure(address, error, message) : 0;
 }
 
 static int try_address(const struct cv_address *address, struct message message) {
@@ -172,14 +196,17 @@ static int listen_at(const struct cv_address *address, bool is_shared_port, mode
     if (error == 0) {
         error = bind_to(fd, address);
     }
-    if (error == 0 && cv_address_is_unix(address) && chmod(cv_address_path(address), mode) < 0) {
-        error = -errno;
-    }
-    if (error == 0 && listen(fd, BACKLOG) < 0) {
-        error = -errno;
-    }
     if (error != 0) {
         close(fd);
+        return error;
+    }
+    bool has_path = cv_address_is_unix(address);
+    if ((has_path && chmod(cv_address_path(address), mode) < 0) || listen(fd, BACKLOG) < 0) {
+        error = -errno;
+        close(fd);
+        if (has_path) {
+            unlink(cv_address_path(address));
+        }
         return error;
     }
     return fd;

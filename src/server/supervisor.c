@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "base/cpu.h"
 #include "base/log.h"
+#include "base/shortage.h"
 #include "metrics/counter.h"
 #include "server/address.h"
 #include "server/bundle.h"
@@ -108,7 +109,11 @@ static void log_failure(const char *event, const char *reason) {
 
 // Opening.
 
-static void open_pages(struct supervisor *self) {
+static int exit_code_of(int error) {
+    return cv_shortage_is(error) ? EXIT_OS : EXIT_CONFIG;
+}
+
+static int open_pages(struct supervisor *self, char *message, size_t message_bytes) {
     uint32_t worker_count = self->current.settings.worker_count;
     int error = cv_rundir_create(&self->rundir);
     if (error == 0) {
@@ -116,13 +121,19 @@ static void open_pages(struct supervisor *self) {
         error = cv_stats_create(&self->stats, self->stats_path, worker_count);
     }
     if (error != 0) {
-        cv_log(CV_LOG_WARN, "no_run_directory", "reason=\"%s; no counter file\"", strerror(-error));
+        cv_log(CV_LOG_WARN, "no_run_directory", "reason=\"%s%s; no counter file\"",
+               strerror(-error), cv_shortage_remedy(error));
         self->stats_path[0] = '\0';
         error = cv_stats_create(&self->stats, NULL, worker_count);
-        CV_ASSERT(error == 0);
+        if (error != 0) {
+            snprintf(message, message_bytes, "counter pages: %s%s", strerror(-error),
+                     cv_shortage_remedy(error));
+            return exit_code_of(error);
+        }
     }
     struct covet_stats_header *header = self->stats.header;
     header->port_count = cv_sockets_ports(&self->sockets, header->port);
+    return 0;
 }
 
 // The admin address: the user's, perhaps inherited, or the one in the run directory.
@@ -158,12 +169,21 @@ static int open_admin(struct supervisor *self, char *message, size_t message_byt
     return 0;
 }
 
-static void raise_descriptor_limit(void) {
+static int raise_descriptor_limit(const struct cv_settings *settings, char *message,
+                                  size_t message_bytes) {
     struct rlimit limit;
+    uint64_t wanted = cv_server_descriptors_min(settings);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
+        if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
+            snprintf(message, message_bytes,
+                     "%llu descriptors are too few for workers=%u, which need %llu%s",
+                     (unsigned long long)limit.rlim_cur, settings->worker_count,
+                     (unsigned long long)wanted, cv_shortage_remedy(EMFILE));
+            return EXIT_OS;
+        }
     }
+    return 0;
 }
 
 static int open_signals(struct supervisor *self) {
@@ -175,7 +195,9 @@ static int open_signals(struct supervisor *self) {
         // An ignored signal is not queued, blocked or not (nohup ignores HUP).
         signal(numbers[i], SIG_DFL);
     }
+    // A write that nobody reads, or beyond RLIMIT_FSIZE, shall fail and not kill.
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     if (sigprocmask(SIG_SETMASK, &set, NULL) < 0) {
         return -errno;
     }
@@ -184,11 +206,15 @@ static int open_signals(struct supervisor *self) {
 }
 
 static int open_all(struct supervisor *self, char *message, size_t message_bytes) {
-    raise_descriptor_limit();
     int error = open_signals(self);
     if (error != 0) {
-        snprintf(message, message_bytes, "signals: %s", strerror(-error));
+        snprintf(message, message_bytes, "signals: %s%s", strerror(-error),
+                 cv_shortage_remedy(error));
         return EXIT_OS;
+    }
+    int exit_code = raise_descriptor_limit(&self->current.settings, message, message_bytes);
+    if (exit_code != 0) {
+        return exit_code;
     }
     error = cv_upgrade_find_program(self->options->argv[0], self->program, sizeof(self->program));
     if (error != 0) {
@@ -197,21 +223,24 @@ static int open_all(struct supervisor *self, char *message, size_t message_bytes
     }
     cv_upgrade_inherit(&self->sockets, &self->inherited);
     cv_profiler_adopt(&self->profiler, self->inherited.profile_fd);
-    int exit_code =
-        cv_sockets_open(&self->sockets, &self->current.settings, message, message_bytes);
+    exit_code = cv_sockets_open(&self->sockets, &self->current.settings, message, message_bytes);
     if (exit_code != 0) {
         return exit_code;
     }
-    open_pages(self);
+    exit_code = open_pages(self, message, message_bytes);
+    if (exit_code != 0) {
+        return exit_code;
+    }
     exit_code = open_admin(self, message, message_bytes);
     if (exit_code != 0) {
         return exit_code;
     }
-    if (cv_bundle_open_log(&self->current.settings, &self->access_log_fd, message, message_bytes) ||
-        cv_bundle_open_modules(&self->current, message, message_bytes)) {
-        return EXIT_CONFIG;
+    error =
+        cv_bundle_open_log(&self->current.settings, &self->access_log_fd, message, message_bytes);
+    if (error == 0) {
+        error = cv_bundle_open_modules(&self->current, message, message_bytes);
     }
-    return 0;
+    return error != 0 ? exit_code_of(error) : 0;
 }
 
 static void close_all(struct supervisor *self) {
@@ -344,12 +373,17 @@ static void start_server(struct supervisor *self) {
     }
     self->started_ns = cv_clock_monotonic_ns();
     if (error != 0) {
-        cv_log(CV_LOG_ERROR, "server_not_started", "reason=\"%s\"", strerror(-error));
+        cv_log(CV_LOG_ERROR, self->was_ever_ready ? "server_not_started" : "start_failed",
+               "reason=\"no process: %s%s\"", strerror(-error), cv_shortage_remedy(error));
         if (self->server_pid < 0) {
             close(pair[0]);
         }
         self->server_pid = 0;
-        schedule_restart(self, self->started_ns);
+        if (self->was_ever_ready) {
+            schedule_restart(self, self->started_ns);
+        } else {
+            finish(self, EXIT_OS);
+        }
         return;
     }
     self->control_fd = pair[0];
@@ -392,6 +426,8 @@ static void log_end(const struct supervisor *self, int status, uint64_t now_ns) 
     }
 }
 
+static void reload(struct supervisor *self);
+
 static void on_server_end(struct supervisor *self, int status) {
     uint64_t now_ns = cv_clock_monotonic_ns();
     store_pid(self, 0);
@@ -400,6 +436,12 @@ static void on_server_end(struct supervisor *self, int status) {
     }
     close(self->control_fd);
     self->control_fd = -1;
+    self->is_ready = false;
+    bool is_reload_owed = self->reload_again;  // Asked for while this server was starting.
+    if (self->is_pending && !self->is_stopping) {
+        log_failure("reload_failed", "the server died of it; the old generation comes back");
+        cv_notify_send("READY=1");
+    }
     discard_pending(self);
     if (self->is_stopping) {
         bool is_clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -422,6 +464,9 @@ static void on_server_end(struct supervisor *self, int status) {
     }
     self->server_pid = 0;
     tell_profiler(self);
+    if (is_reload_owed && !self->is_done) {
+        reload(self);
+    }
 }
 
 // The start-up line.

@@ -33,6 +33,8 @@
 #include "timer/wheel.h"
 
 #define COMPLETIONS_PER_BATCH 256u
+#define LATE_NS 100000000u       // Beyond what was waited for.
+#define CATCH_UP_NS 1000000000u  // The longest that timers wait for what was missed.
 #define STOP_TURNS_MAX 50u  // Of STOP_TURN_NS each, for the kernel to let go of what is cancelled.
 #define STOP_TURN_NS 10000000u
 
@@ -45,10 +47,12 @@ struct cv_worker {
     bool is_draining;
     bool is_stopping;
     bool has_more;            // The to-do list is not empty.
+    uint64_t catch_up_ns;     // While what was missed is still being heard: until when; else 0.
     uint32_t cut_count;       // Connections cut by CV_MESSAGE_STOP.
     uint32_t attached_count;  // Generations that are not released, the newest included.
     struct covet_worker *attached[CV_ROLLOUT_GENERATIONS_MAX];
-    uint64_t wake_count;  // Where reads of the eventfd go.
+    struct covet_app *refused;  // By its own init hook, at the start; NULL: none.
+    uint64_t wake_count;        // Where reads of the eventfd go.
     struct cv_turn turn;
     struct cv_clock clock;
     struct cv_wheel wheel;
@@ -84,9 +88,12 @@ static uint64_t user_data(const struct cv_worker *worker, enum covet_op op, uint
     return covet_user_data(op, worker->options.index, 0, slot);
 }
 
+// Wakes another worker, or the main thread as the one behind the last. Only failures complete.
 static void wake_by_eventfd(struct cv_worker *worker, uint32_t target) {
-    cv_ring_write(worker->ring, worker->options.all[target]->eventfd, &one, sizeof(one),
-                  user_data(worker, COVET_OP_NONE, target));
+    const struct cv_worker_options *options = &worker->options;
+    int eventfd = target < options->count ? options->all[target]->eventfd : options->main_eventfd;
+    cv_ring_write(worker->ring, eventfd, &one, sizeof(one),
+                  user_data(worker, COVET_OP_NOTIFY, target));
 }
 
 // A message to our own ring waits in the kernel behind everything that waits there already. Where
@@ -267,7 +274,6 @@ static void await_wake(struct cv_worker *worker) {
 static void dispatch(struct cv_worker *worker, const struct cv_completion *completion) {
     switch ((enum covet_op)covet_user_data_op(completion->user_data)) {
     case COVET_OP_RECV:
-    case COVET_OP_SEND:
     case COVET_OP_ZERO_COPY:
     case COVET_OP_CANCEL:
     case COVET_OP_CLOSE:
@@ -288,7 +294,8 @@ static void dispatch(struct cv_worker *worker, const struct cv_completion *compl
         take_messages(worker);
         break;
     case COVET_OP_NOTIFY:
-        // A ring message that did not arrive: the target's ring is not enabled yet, or is full.
+        // A wake-up that did not arrive: the target's ring is not enabled yet, or is full, or the
+        // kernel had no memory for it.
         wake_by_eventfd(worker, covet_user_data_slot(completion->user_data));
         break;
     default:
@@ -298,7 +305,7 @@ static void dispatch(struct cv_worker *worker, const struct cv_completion *compl
 
 static uint64_t wait_ns(const struct cv_worker *worker, uint64_t deadline_ns) {
     uint64_t next_ms = cv_wheel_next_ms(&worker->wheel);
-    if (worker->has_more) {
+    if (worker->has_more || worker->catch_up_ns != 0) {
         return 0;
     }
     if (next_ms != CV_WHEEL_NEVER) {
@@ -336,9 +343,12 @@ static void publish(struct cv_worker *worker) {
         send_echo(worker);
     }
     cv_counter_set(stats, COVET_COUNTER_BUFFERS_IN_USE, cv_ring_buffers_lent(worker->ring));
-    if (worker->http1.access.enabled && cv_logqueue_wants_wake(worker->options.log)) {
-        cv_ring_write(worker->ring, worker->options.main_eventfd, &one, sizeof(one),
-                      user_data(worker, COVET_OP_NONE, 0));
+    if (!worker->http1.access.enabled) {
+        return;
+    }
+    cv_counter_add(stats, COVET_COUNTER_LOG_DROPPED, cv_logqueue_take_dropped(worker->options.log));
+    if (cv_logqueue_wants_wake(worker->options.log)) {
+        wake_by_eventfd(worker, worker->options.count);
     }
 }
 
@@ -359,8 +369,17 @@ static bool is_over(struct cv_worker *worker) {
     return worker->attached_count == 0 || worker->is_stopping;
 }
 
+// Sends first: see cv_net_sent.
 static uint32_t take_completions(struct cv_worker *worker) {
     uint32_t count = cv_ring_reap(worker->ring, worker->completion, COMPLETIONS_PER_BATCH);
+    for (uint32_t i = 0; i < count; i++) {
+        if (covet_user_data_op(worker->completion[i].user_data) == COVET_OP_SEND) {
+            cv_net_complete(&worker->net, &worker->completion[i]);
+        }
+    }
+    if (cv_ring_is_settled(worker->ring)) {
+        cv_net_sent(&worker->net);
+    }
     for (uint32_t i = 0; i < CV_MIN(count, CV_NET_PREFETCH_AHEAD); i++) {
         cv_net_prefetch(&worker->net, &worker->completion[i]);
     }
@@ -373,10 +392,29 @@ static uint32_t take_completions(struct cv_worker *worker) {
     return count;
 }
 
+// A process that was suspended, or blocked by a handler, finds timers over of clients that have
+// said in time what they had to say: the kernel ends the wait for the time-out without looking, and
+// then gives a few completions per call (20 since Linux 6.13). So timers wait for a turn that has
+// nothing new to tell.
+static bool may_run_timers(struct cv_worker *worker, uint64_t late_ns, uint32_t taken) {
+    uint64_t now_ns = worker->clock.now_ns;
+    if (CV_UNLIKELY(late_ns > LATE_NS) && worker->catch_up_ns == 0) {
+        worker->catch_up_ns = now_ns + CATCH_UP_NS;
+        return false;
+    }
+    if (CV_UNLIKELY(worker->catch_up_ns != 0) && taken > 0 && now_ns < worker->catch_up_ns) {
+        return false;
+    }
+    worker->catch_up_ns = 0;
+    return true;
+}
+
 enum cv_worker_stop cv_worker_turn(struct cv_worker *worker, uint64_t deadline_ns) {
     // What this turn and those before have read of the routes is in the pins now.
     cv_turn_sleep(&worker->turn);
-    int status = cv_ring_wait(worker->ring, wait_ns(worker, deadline_ns));
+    uint64_t pause_ns = wait_ns(worker, deadline_ns);
+    uint64_t due_ns = pause_ns < UINT64_MAX ? worker->clock.now_ns + pause_ns : UINT64_MAX;
+    int status = cv_ring_wait(worker->ring, pause_ns);
     cv_turn_wake(&worker->turn);
     if (CV_UNLIKELY(status < 0)) {
         cv_log(CV_LOG_ERROR, "ring_failed", "worker=%u error=%d", worker->options.index, -status);
@@ -384,16 +422,18 @@ enum cv_worker_stop cv_worker_turn(struct cv_worker *worker, uint64_t deadline_n
     }
     cv_net_submitted(&worker->net);
     cv_clock_update(&worker->clock);
-    while (take_completions(worker) == COMPLETIONS_PER_BATCH) {
+    uint32_t taken;
+    while ((taken = take_completions(worker)) == COMPLETIONS_PER_BATCH) {
         // Many more wait: what this batch answered goes out before they are looked at.
         (void)cv_net_run(&worker->net);
         cv_ring_submit(worker->ring);
         cv_net_submitted(&worker->net);
     }
-    if (cv_ring_is_settled(worker->ring)) {
-        cv_net_settle(&worker->net);
+    cv_net_settle(&worker->net);
+    uint64_t now_ns = worker->clock.now_ns;
+    if (may_run_timers(worker, now_ns > due_ns ? now_ns - due_ns : 0, taken)) {
+        (void)cv_wheel_run(&worker->wheel, worker->clock.now_ms);
     }
-    (void)cv_wheel_run(&worker->wheel, worker->clock.now_ms);
     worker->has_more = cv_net_run(&worker->net) || worker->net.quiet_submitted > 0 ||
                        (worker->is_stopping && worker->net.quiet_count > 0);
     publish(worker);
@@ -443,6 +483,11 @@ static void pin(struct cv_worker *worker) {
     }
 }
 
+static void give_up_pool(struct cv_worker *worker) {
+    cv_slab_watch(cv_pool_slabs(&worker->pool), NULL, NULL, NULL);
+    cv_remote_close(&worker->pool);
+}
+
 // In the order that docs/notes/0001-core.md argues.
 int cv_worker_enter(struct cv_worker *worker) {
     const struct cv_worker_options *options = &worker->options;
@@ -482,7 +527,8 @@ int cv_worker_enter(struct cv_worker *worker) {
     };
     status = adopt(worker, options->app);
     if (status < 0) {
-        return status;
+        worker->refused = options->app;
+        goto fail_pool;
     }
     worker->net = (struct cv_net){
         .ring = worker->ring,
@@ -498,14 +544,27 @@ int cv_worker_enter(struct cv_worker *worker) {
     };
     status = cv_net_init(&worker->net, options->descriptors_max);
     if (status < 0) {
-        return status;
+        goto fail_app;
+    }
+    status = cv_listener_open_all(&worker->net, options->listener, options->listener_count);
+    if (status < 0) {
+        goto fail_net;
     }
     cv_overload_init(&worker->http1.overload, &worker->net, 0);
     bound_memory(worker);
     cv_slab_prepare(cv_pool_slabs(&worker->pool));
     publish_memory(worker, 0);
     await_wake(worker);
-    return cv_listener_open_all(&worker->net, options->listener, options->listener_count);
+    return 0;
+
+fail_net:
+    cv_net_deinit(&worker->net);
+fail_app:
+    detach(worker, worker->http1.app);
+fail_pool:
+    cv_counter_end(worker->stats);
+    give_up_pool(worker);
+    return status;
 }
 
 // Lets the kernel give back what was cancelled, then frees everything but the record itself.
@@ -522,8 +581,7 @@ void cv_worker_leave(struct cv_worker *worker) {
     cv_counter_end(worker->stats);
     // After a hard stop a handler's unfinished request may still hold blocks; the process ends with
     // them.
-    cv_slab_watch(cv_pool_slabs(&worker->pool), NULL, NULL, NULL);
-    cv_remote_close(&worker->pool);
+    give_up_pool(worker);
 }
 
 static void *run(void *context) {
@@ -533,7 +591,7 @@ static void *run(void *context) {
     (void)pthread_setname_np(pthread_self(), name);
     cv_lastwords_thread();
     int status = cv_worker_enter(worker);
-    tell_main(worker, CV_MESSAGE_READY, NULL, status);
+    tell_main(worker, CV_MESSAGE_READY, worker->refused, status);
     if (status == 0) {
         while (cv_worker_turn(worker, UINT64_MAX) != CV_WORKER_ENDED) {
         }

@@ -33,6 +33,30 @@ static bool skip(const char *text, size_t size) {
     return is_right;
 }
 
+// The text of each member of an object is found again by its key, and is JSON.
+static void find(const char *text, size_t size) {
+    struct t_json_memory memory;
+    struct covet_json_reader reader;
+    struct covet_json_value value;
+    static const char *const keys[] = {"id", "a", "", "name", "b"};
+
+    t_json_memory_init(&memory);
+    covet_json_open(&reader, text, size, &memory.memory);
+    (void)covet_json_next(&reader, &value);
+    for (size_t i = 0; i < CV_ARRAY_COUNT(keys); i++) {
+        struct t_json_dump dump = {0};
+        if (covet_json_find(&reader, keys[i], &value) <= COVET_JSON_END)
+            continue;
+        struct covet_span raw = covet_json_raw(&reader, &value);
+        if (raw.data == NULL)
+            break;
+        CV_ASSERT(t_json_reference(raw.data, raw.length, &dump));
+        free(dump.data);
+    }
+    (void)covet_json_close(&reader, NULL);
+    t_json_memory_deinit(&memory);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -48,6 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     CV_ASSERT(skip(text, size) == is_right);
     CV_ASSERT(read_with(cv_cpu_simd(), text, size, &avx2) == is_right);
     CV_ASSERT(skip(text, size) == is_right);
+    find(text, size);
     if (is_right) {
         check_same(&expected, &scalar);
         check_same(&expected, &avx2);

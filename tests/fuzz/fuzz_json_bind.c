@@ -11,6 +11,30 @@ struct inner {
     const char *text;
 };
 
+// Every type of number, alone and in arrays.
+struct widths {
+    int8_t i8;
+    int16_t i16;
+    int32_t i32;
+    int64_t i64;
+    uint8_t u8;
+    uint16_t u16;
+    uint32_t u32;
+    uint64_t u64;
+    const char *text;
+    int8_t *i8s;
+    int16_t *i16s;
+    int32_t *i32s;
+    int64_t *i64s;
+    uint8_t *u8s;
+    uint32_t *u32s;
+    uint64_t *u64s;
+    double *doubles;
+    bool *flags;
+    size_t count[9];
+    int32_t rare;
+};
+
 struct outer {
     int64_t id;
     uint8_t small;
@@ -25,14 +49,25 @@ struct outer {
     struct covet_span raw;
     uint16_t *numbers;
     size_t number_count;
+    struct widths *widths;
 };
 
 #define OPTIONAL .flags = COVET_JSON_OPTIONAL
+#define LONG_KEY "a key that is longer than what is kept ready to be copied at once, so it is not"
 #define NULLABLE .flags = COVET_JSON_OPTIONAL | COVET_JSON_NULLABLE
 
 COVET_JSON(inner_json, struct inner, COVET_JSON_FIELD(struct inner, number),
            COVET_JSON_FIELD(struct inner, narrow), COVET_JSON_FIELD(struct inner, flag),
            COVET_JSON_FIELD(struct inner, text, NULLABLE));
+
+#define NUMBER(name) COVET_JSON_FIELD(struct widths, name)
+#define NUMBERS(name, index) COVET_JSON_ARRAY(struct widths, name, count[index], OPTIONAL)
+
+COVET_JSON(widths_json, struct widths, NUMBER(i8), NUMBER(i16), NUMBER(i32), NUMBER(i64),
+           NUMBER(u8), NUMBER(u16), NUMBER(u32), NUMBER(u64), NUMBER(text), NUMBERS(i8s, 0),
+           NUMBERS(i16s, 1), NUMBERS(i32s, 2), NUMBERS(i64s, 3), NUMBERS(u8s, 4), NUMBERS(u32s, 5),
+           NUMBERS(u64s, 6), NUMBERS(doubles, 7), NUMBERS(flags, 8),
+           COVET_JSON_FIELD(struct widths, rare, .key = LONG_KEY, OPTIONAL));
 
 COVET_JSON(outer_json, struct outer, COVET_JSON_FIELD(struct outer, id),
            COVET_JSON_FIELD(struct outer, small, .key = "a key of more than sixteen"),
@@ -43,7 +78,8 @@ COVET_JSON(outer_json, struct outer, COVET_JSON_FIELD(struct outer, id),
            COVET_JSON_POINTER(struct outer, pointer, inner_json, OPTIONAL),
            COVET_JSON_OBJECTS(struct outer, list, list_count, inner_json, OPTIONAL),
            COVET_JSON_RAW(struct outer, raw, OPTIONAL),
-           COVET_JSON_ARRAY(struct outer, numbers, number_count, OPTIONAL));
+           COVET_JSON_ARRAY(struct outer, numbers, number_count, OPTIONAL),
+           COVET_JSON_POINTER(struct outer, widths, widths_json, OPTIONAL));
 
 struct parsed {
     struct t_json_memory memory;

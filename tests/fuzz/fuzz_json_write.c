@@ -196,7 +196,7 @@ static void write_calls(struct input input, struct covet_json_writer *writer) {
         uint64_t word;
         double value;
 
-        switch (take_byte(&input) % 12) {
+        switch (take_byte(&input) % 14) {
         case 0:
             covet_json_write_object_begin(writer);
             break;
@@ -231,6 +231,12 @@ static void write_calls(struct input input, struct covet_json_writer *writer) {
             break;
         case 10:
             covet_json_write_null(writer);
+            break;
+        case 11:
+            covet_json_write_raw(writer, (struct covet_span){"[1,{}]", 6});
+            break;
+        case 12:
+            covet_json_write_text(writer, take_byte(&input) % 8 == 0 ? NULL : "a text");
             break;
         default:
             text = take_text(&input);

@@ -54,13 +54,21 @@ static void check_same(enum cv_parser_result result, const struct cv_parser_head
     if (result == CV_PARSER_PARTIAL)
         return;
     CV_ASSERT(one->refusal == other->refusal);
+    if (result == CV_PARSER_REFUSED) {
+        uint16_t status = cv_parser_status(one->refusal);
+        CV_ASSERT(status >= 400 && status < 600 && strlen(cv_parser_reason(one->refusal)) > 0);
+    }
     // Both were filled with the same byte before; fields that a head has not may differ.
     size_t used = offsetof(struct cv_parser_head, field) + one->field_count * sizeof(one->field[0]);
     if (result == CV_PARSER_DONE)
         CV_ASSERT(memcmp((const char *)one, (const char *)other, used) == 0);
 }
 
-static void check_spans(const struct cv_parser_head *head, size_t size) {
+static void check_spans(const struct cv_parser_head *head, const uint8_t *data, size_t size) {
+    struct cv_span method = cv_parser_span((const char *)data, head->method_text);
+    const char *name = cv_parser_method_name(head->method);
+    CV_ASSERT(cv_parser_method(method) == head->method);
+    CV_ASSERT(name == NULL || cv_span_equal(method, cv_span_of(name)));
     CV_ASSERT(head->head_bytes <= size);
     CV_ASSERT(head->path.offset + head->path.length <= size);
     CV_ASSERT(head->query.offset + head->query.length <= size);
@@ -85,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memset(heads, 0xa5, sizeof(heads));
     enum cv_parser_result result = read_whole(&cv_scan_scalar, data, size, set, &heads[0]);
     if (result == CV_PARSER_DONE)
-        check_spans(&heads[0], size);
+        check_spans(&heads[0], data, size);
     // Where the processor lacks AVX2, the chosen code is the scalar one.
     check_same(result, &heads[0], read_whole(&cv_scan_chosen, data, size, set, &heads[1]),
                &heads[1]);

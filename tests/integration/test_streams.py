@@ -1,11 +1,12 @@
 """Long connections, deep pipelines, bodies in every cutting."""
 
+import os
 import random
 import socket
 import threading
 import time
 
-from harness import limit_s
+from harness import limit_s, names
 from harness.client import chunked_bytes, get_bytes, post_bytes
 from harness.server import Server
 
@@ -182,3 +183,25 @@ def test_urgent_byte_does_no_harm(env):
         client.socket.send(b"!", socket.MSG_OOB)
         client.send(b"Host: a\r\n\r\n")
         assert client.read().status in (200, 400)
+
+
+@limit_s(60)
+def test_half_closed_clients_that_read_nothing_delay_no_other(env):
+    """A send may not wait in the kernel for a peer that has ended: few threads there do that."""
+    module = os.path.join(env.module_dir, "streaming.so")
+    with Server(env, "--module", module, names.WRITE_TIMEOUT, "10") as server:
+        others = [server.client(receive_buffer=4096) for _ in range(10)]
+        for client in others:
+            client.send(get_bytes("/lines/50000000"))
+            client.shutdown()
+        time.sleep(0.3)
+        started = time.monotonic()
+        with server.client(timeout_s=20) as client:
+            client.send(get_bytes("/lines/1000000"))
+            client.shutdown()
+            time.sleep(0.5)  # So that its answer has to wait for room.
+            assert b"line 1000000\n" in client.rest(timeout_s=20)[-100:]
+        took_s = time.monotonic() - started
+        for client in others:
+            client.close()
+        assert took_s < 5.0 * env.slack, f"{took_s:.1f} s"

@@ -3,18 +3,20 @@
 #include <covet.h>
 #include <errno.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/context.h"
 #include "base/compiler.h"
 #include "sim/kernel.h"
 #include "sim/pattern.h"
+#include "sim/text.h"
 
 #define PIECE_BYTES_MAX 16384u
 #define TIMER_LATE_MS_MAX 100u  // Time passes between two turns of a worker.
 
 static unsigned pending;
+static const struct cv_pool *pools[COVET_WORKERS_MAX];
 
 struct stream {
     uint64_t nonce;
@@ -30,14 +32,23 @@ static uint64_t number(const struct covet_request *request, const char *name) {
     return (uint64_t)value;
 }
 
+// The main thread goes on while a handler runs.
+static void pass_time(struct covet_request *request) {
+    if (sim_strikes(SIM_ROUTES, 5)) {
+        sim_event("swap in a turn", 0, 0);
+        sim_application_swap(covet_request_worker(request)->app);
+    }
+}
+
 static void say(struct covet_request *request, struct covet_response *response, const char *what) {
     char text[64];
-    int length =
-        snprintf(text, sizeof(text), "%s %llu", what, (unsigned long long)number(request, "nonce"));
-    (void)covet_response_bytes(response, "text/plain", text, (size_t)length);
+    char *end = sim_text_put(sim_text_put(text, what), " ");
+    end = sim_text_number(end, number(request, "nonce"), 10);
+    (void)covet_response_bytes(response, "text/plain", text, (size_t)(end - text));
 }
 
 static void hello(struct covet_request *request, struct covet_response *response) {
+    pass_time(request);
     say(request, response, "hello");
 }
 
@@ -54,6 +65,72 @@ static void bytes(struct covet_request *request, struct covet_response *response
     }
     sim_pattern_fill(memory, count, number(request, "nonce"), 0);
     (void)covet_response_body(response, "application/octet-stream", memory, count, COVET_REQUEST);
+}
+
+// Everything of a request and an answer that takes memory. False: there is none.
+static bool use_memory(struct covet_request *request, struct covet_response *response) {
+    struct covet_worker *worker = covet_request_worker(request);
+    struct covet_span text = covet_request_param(request, "text");
+    struct covet_span value = covet_request_query(request, "x");
+    char *copy = covet_request_copy(request, text);
+    struct covet_arena *arena = covet_arena_create(worker);
+    void *shared = covet_alloc(worker, 100);
+    bool has_all = value.data != NULL && copy != NULL && arena != NULL && shared != NULL &&
+                   covet_request_peer_text(request).data != NULL &&
+                   covet_arena_format(arena, "%0200d", 1).data != NULL;
+    if (copy != NULL && strcmp(copy, "a b") != 0) {
+        sim_fail("a handler got another path");
+    }
+    if (value.data != NULL && (value.length != 2 || memcmp(value.data, "A ", 2) != 0)) {
+        sim_fail("a handler got another query");
+    }
+    covet_arena_destroy(arena);
+    covet_free(shared);
+    struct covet_cookie cookie = {.name = "c", .value = "v", .path = "/"};
+    (void)covet_response_cookie(response, &cookie);
+    return has_all;
+}
+
+static void rich(struct covet_request *request, struct covet_response *response) {
+    uint64_t nonce = number(request, "nonce");
+    if (!use_memory(request, response)) {
+        (void)covet_response_error(response, 503);
+        return;
+    }
+    struct covet_json_writer writer;
+    struct covet_span text;
+    covet_json_writer_init_request(&writer, request);
+    (void)covet_json_write_object_begin(&writer);
+    (void)covet_json_write_key(&writer, "rich");
+    (void)covet_json_write_uint(&writer, nonce);
+    (void)covet_json_write_object_end(&writer);
+    if (nonce % 2 == 0) {
+        (void)covet_response_json_writer(response, &writer);
+        return;
+    }
+    // What the writer could not write fails here too; an answer cannot be refused any more then.
+    if (covet_json_writer_finish(&writer, &text) != 0) {
+        (void)covet_response_error(response, 503);
+        return;
+    }
+    (void)covet_response_trailer(response, "X-Trailer", "1");
+    if (covet_response_begin(response, "application/json", COVET_LENGTH_UNKNOWN) != -EBADMSG) {
+        (void)covet_response_write(response, text.data, text.length);
+        (void)covet_response_end(response);
+    }
+}
+
+static enum covet_next before_rich(struct covet_request *request, struct covet_response *response,
+                                   void *context) {
+    (void)request, (void)context;
+    (void)covet_response_header(response, "X-Before", "1");
+    return COVET_NEXT;
+}
+
+static void after_rich(struct covet_request *request, struct covet_response *response,
+                       void *context) {
+    (void)request, (void)context;
+    (void)covet_response_header(response, "X-After", "1");
 }
 
 // Streams.
@@ -92,11 +169,15 @@ static void begin(struct covet_request *request, struct covet_response *response
         (void)covet_response_error(response, 503);
         return;
     }
+    pass_time(request);
     *stream = (struct stream){number(request, "nonce"), 0, number(request, "count")};
     pending++;
     covet_request_defer(request);
     covet_request_on_abort(request, on_abort, NULL);
     covet_response_on_drain(response, pour, stream);
+    if (!is_known && sim_random_chance(&sim.random, 100)) {
+        (void)covet_response_trailer(response, "X-Trailer", "1");
+    }
     if (covet_response_begin(response, "application/octet-stream",
                              is_known ? stream->count : COVET_LENGTH_UNKNOWN) == 0) {
         pour(request, response, stream);
@@ -162,11 +243,17 @@ static struct wait *start_waiting(struct covet_request *request) {
 }
 
 static void later(struct covet_request *request, struct covet_response *response) {
+    pass_time(request);
     struct wait *wait = start_waiting(request);
-    (void)response;
     wait->due_ms = covet_worker_now_ms(covet_request_worker(request)) + number(request, "ms");
     wait->timer =
         covet_timer_start(covet_request_worker(request), number(request, "ms"), answer_later, wait);
+    if (wait->timer == NULL) {
+        pending--;
+        free(wait);
+        covet_request_on_abort(request, NULL, NULL);
+        (void)covet_response_error(response, 503);
+    }
 }
 
 static void come_back(struct covet_worker *worker, void *context) {
@@ -202,10 +289,10 @@ static void echo(struct covet_request *request, struct covet_response *response)
 
 static void say_taken(struct covet_request *request, uint64_t count) {
     char text[64];
-    int written = snprintf(text, sizeof(text), "took %llu", (unsigned long long)count);
+    char *end = sim_text_number(sim_text_put(text, "took "), count, 10);
     pending--;
     (void)covet_response_bytes(covet_request_response(request), "text/plain", text,
-                               (size_t)written);
+                               (size_t)(end - text));
 }
 
 static void resume(struct covet_worker *worker, void *context) {
@@ -234,10 +321,10 @@ static void on_body(struct covet_request *request, const void *data, size_t leng
     if (last) {
         say_taken(request, stream->at);
     } else if (sim_strikes(SIM_SLOW, 20) && covet_request_user_data(request) == NULL) {
-        covet_request_pause_body(request, true);
         struct covet_timer *timer = covet_timer_start(
             covet_request_worker(request), sim_random_below(&sim.random, 100), resume, request);
         covet_request_set_user_data(request, timer);
+        covet_request_pause_body(request, timer != NULL);
     }
 }
 
@@ -264,6 +351,64 @@ static void upload(struct covet_request *request, struct covet_response *respons
     }
 }
 
+// Both ways at once.
+struct relay {
+    uint64_t nonce;
+    uint64_t at;
+    bool is_paused;
+};
+
+static void go_on(struct covet_request *request, struct covet_response *response, void *context) {
+    struct relay *relay = context;
+    (void)response;
+    if (relay->is_paused) {
+        relay->is_paused = false;
+        covet_request_pause_body(request, false);
+    }
+}
+
+static void pass_on(struct covet_request *request, const void *data, size_t length, bool last,
+                    void *context) {
+    struct relay *relay = context;
+    struct covet_response *response = covet_request_response(request);
+    if (relay->is_paused) {
+        sim_fail("a body goes on while it is paused");
+    }
+    if (!sim_pattern_is(data, length, relay->nonce, relay->at)) {
+        sim_fail("a handler got other bytes than were sent");
+    }
+    relay->at += length;
+    int64_t queued = length > 0 ? covet_response_write(response, data, length) : 0;
+    if (queued < 0) {
+        return;  // on_abort has been called, or will be.
+    }
+    if (last) {
+        pending--;
+        (void)covet_response_end(response);
+    } else if (queued > COVET_HIGH_WATER_BYTES) {
+        relay->is_paused = true;
+        covet_request_pause_body(request, true);
+    }
+}
+
+static void relay_body(struct covet_request *request, struct covet_response *response) {
+    struct relay *relay = covet_request_alloc(request, sizeof(*relay));
+    int64_t length = covet_request_content_length(request);
+    if (relay == NULL) {
+        (void)covet_response_error(response, 503);
+        return;
+    }
+    *relay = (struct relay){.nonce = number(request, "nonce")};
+    pending++;
+    covet_request_on_abort(request, on_abort, NULL);
+    covet_response_on_drain(response, go_on, relay);
+    if (covet_request_on_body(request, pass_on, relay) != 0) {
+        sim_fail("a body cannot be streamed");
+    }
+    (void)covet_response_begin(response, "application/octet-stream",
+                               length >= 0 ? (uint64_t)length : COVET_LENGTH_UNKNOWN);
+}
+
 static void early(struct covet_request *request, struct covet_response *response) {
     say(request, response, "early");
 }
@@ -273,6 +418,12 @@ static int add(struct covet_app *app, unsigned methods, const char *pattern,
     struct covet_route_options options = {
         .methods = methods, .pattern = pattern, .handler = handler, .stream_body = stream_body};
     return covet_route_with(app, &options);
+}
+
+static int on_worker(struct covet_worker *worker, void *context) {
+    (void)context;
+    pools[covet_worker_index(worker)] = worker->env->pool;
+    return 0;
 }
 
 int sim_application_init(struct covet_app *app) {
@@ -292,6 +443,7 @@ int sim_application_init(struct covet_app *app) {
         {COVET_POST, "/echo/{nonce:int}", echo, 0},
         {COVET_POST, "/upload/{nonce:int}", upload, 1},
         {COVET_POST, "/early/{nonce:int}", early, 1},
+        {COVET_POST, "/relay/{nonce:int}", relay_body, 1},
     };
     for (size_t i = 0; i < CV_ARRAY_COUNT(routes); i++) {
         int status = add(app, routes[i].methods, routes[i].pattern, routes[i].handler,
@@ -300,16 +452,24 @@ int sim_application_init(struct covet_app *app) {
             return status;
         }
     }
-    return 0;
+    struct covet_group *group = covet_group(app, "/rich");
+    (void)covet_group_use(group, before_rich, after_rich, NULL);
+    (void)covet_group_route(group, COVET_GET, "/{nonce:int}/{text}", rich, NULL);
+    return covet_on_worker(app, on_worker, NULL, pools);
 }
 
-void sim_application_swap(struct covet_app *app) {
+int sim_application_swap(struct covet_app *app) {
     struct covet_route_options options = {
         .methods = COVET_GET, .pattern = "/swap/{nonce:int}", .handler = swap};
     int status = covet_route_replace(app, &options);
-    if (status != 0 && status != -EAGAIN) {
+    if (status != 0 && status != -EAGAIN && status != -ENOMEM) {
         sim_fail("a route cannot be replaced: %d", status);
     }
+    return status == -ENOMEM ? status : 0;
+}
+
+const struct cv_pool *sim_application_pool(uint32_t worker) {
+    return pools[worker];
 }
 
 unsigned sim_application_pending(void) {

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct cv_limits;
 struct sim_client;
 
 struct sim_client_kind {
@@ -28,10 +29,12 @@ extern const struct sim_client_kind sim_http_client;
 
 // What the world tells clients.
 struct sim_world_state {
-    uint64_t answers;  // Complete ones, of all clients.
-    bool is_enough;    // No new request is begun.
-    bool is_ending;    // The server drains or stops: connections may end between requests,
-    bool is_stopped;   // or anywhere.
+    uint64_t answers;                // Complete ones, of all clients.
+    const struct cv_limits *limits;  // Their times never change in a run.
+    bool is_crowded;                 // There are fewer connections than clients may want.
+    bool is_enough;                  // No new request is begun.
+    bool is_ending;   // The server drains or stops: connections may end between requests,
+    bool is_stopped;  // or anywhere.
 };
 extern struct sim_world_state sim_world;
 

@@ -4,17 +4,20 @@
 // is slow, or was told to close, and no other.
 #include "sim/client.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/compiler.h"
+#include "net/limits.h"
 #include "sim/kernel.h"
 #include "sim/pattern.h"
+#include "sim/text.h"
+#include "sim/torture.h"
 
 #define DEPTH_MAX 16u
 #define HEAD_BYTES_MAX 2048u
+#define HEAD_PIECE_BYTES 256u  // Most heads are shorter.
 #define OUTPUT_BYTES_MAX (512u * 1024u)
 #define SMALL_BYTES_MAX 2048u
 #define LARGE_BYTES_MAX 150000u
@@ -22,6 +25,14 @@
 // Less than every time-out of the server; a client that was quiet for longer may be closed.
 #define PATIENCE_NS (900 * MS_NS)
 #define SLOW_NS (4000 * MS_NS)
+// How much later than due a time-out may be: timers share wake-ups, operations are delayed.
+#define LATE_NS (100 * MS_NS)
+// Turns of its worker, and time in the listener's queue, after which a client is being starved.
+#define TURNS_MAX 60u
+#define TURNS_SCARCE_MAX 300u  // Where receive buffers or completions do not suffice for all.
+#define QUEUED_NS_MAX (2000 * MS_NS)
+#define STALLED_WINDOW_BYTES 4096u
+#define CROWDED_IDLE_MS 2000u
 
 enum kind {
     HELLO,
@@ -34,8 +45,10 @@ enum kind {
     ECHO,
     UPLOAD,
     EARLY,
+    RELAY,
     MISSING,
     BAD,
+    RICH,  // Where it is asked for by its path alone.
     KIND_COUNT,
 };
 
@@ -47,6 +60,7 @@ struct expectation {
     bool is_head;
     bool asks_to_close;
     bool is_old;  // HTTP/1.0
+    int status;   // Of a refusal that is excused. 0: what its kind says.
 };
 
 enum state { IN_HEAD, IN_BODY, IN_SIZE, IN_CHUNK, BEHIND_CHUNK, IN_TRAILERS, UP_TO_END };
@@ -69,23 +83,30 @@ struct sim_client {
     bool has_ended, has_erred;
     bool was_late;  // Quiet for so long that the server may have given up.
     bool is_slow, is_tiny, is_small;
+    bool stalls;                       // It will stop for good,
+    bool is_unread;                    // in the middle of an answer, not of a request.
+    bool is_stalled;                   // It has,
+    uint64_t may_end_ns, must_end_ns;  // and that is when the server gives up.
     uint64_t wake_at_ns;
     uint64_t progress_ns;  // When bytes of ours last went out, or an answer was complete.
     uint64_t begun_ns;     // When the connection was made.
-    uint64_t asked_ns;     // When what is being sent was begun.
+    uint64_t asked_ns;     // When what is being sent was begun,
+    uint64_t first_ns;     // and its first byte went out.
+    uint64_t answered_ns;  // When the last answer was complete; 0: none was.
+    size_t head_bytes;     // Of the request written last, in what it had to send then.
 };
 
 struct sim_world_state sim_world;
 
 // Requests.
-__attribute__((format(printf, 2, 3))) static void put(struct sim_client *client, const char *format,
-                                                      ...) {
-    va_list list;
-    va_start(list, format);
-    int length = vsnprintf((char *)client->output + client->output_length,
-                           OUTPUT_BYTES_MAX - client->output_length, format, list);
-    va_end(list);
-    client->output_length += (size_t)length;
+static void put(struct sim_client *client, const char *text) {
+    char *at = (char *)client->output + client->output_length;
+    client->output_length += (size_t)(sim_text_put(at, text) - at);
+}
+
+static void put_number(struct sim_client *client, uint64_t number, uint32_t base) {
+    char *at = (char *)client->output + client->output_length;
+    client->output_length += (size_t)(sim_text_number(at, number, base) - at);
 }
 
 static void put_pattern(struct sim_client *client, size_t length, uint64_t nonce, uint64_t offset) {
@@ -98,7 +119,8 @@ static void put_chunked(struct sim_client *client, size_t count, uint64_t nonce)
     while (at < count) {
         size_t piece = sim_random_size(&sim.random, 8192);
         piece = CV_MIN(count - at, piece);
-        put(client, sim_random_chance(&sim.random, 50) ? "%zx;a=b\r\n" : "%zx\r\n", piece);
+        put_number(client, piece, 16);
+        put(client, sim_random_chance(&sim.random, 50) ? ";a=b\r\n" : "\r\n");
         put_pattern(client, piece, nonce, at);
         put(client, "\r\n");
         at += piece;
@@ -107,10 +129,15 @@ static void put_chunked(struct sim_client *client, size_t count, uint64_t nonce)
 }
 
 static void put_fields(struct sim_client *client, const struct expectation *expected) {
-    put(client, " HTTP/1.%d\r\nHost: sim:%u\r\n", expected->is_old ? 0 : 1, client->index);
+    put(client, expected->is_old ? " HTTP/1.0\r\nHost: sim:" : " HTTP/1.1\r\nHost: sim:");
+    put_number(client, client->index, 10);
+    put(client, "\r\n");
     if (sim_random_chance(&sim.random, 200)) {
-        put(client, "User-Agent: model/1.0\r\nAccept: */*\r\nX-Filler: %0*d\r\n",
-            (int)sim_random_size(&sim.random, 200), 0);
+        size_t filler = sim_random_size(&sim.random, 200);
+        put(client, "User-Agent: model/1.0\r\nAccept: */*\r\nX-Filler: ");
+        memset(client->output + client->output_length, '0', filler);
+        client->output_length += filler;
+        put(client, "\r\n");
     }
     if (expected->asks_to_close && !expected->is_old) {
         put(client, "Connection: close\r\n");
@@ -124,24 +151,30 @@ static void put_body(struct sim_client *client, const struct expectation *expect
     }
     if (is_chunked) {
         put(client, "Transfer-Encoding: chunked\r\n\r\n");
+        client->head_bytes = client->output_length;
         put_chunked(client, count, expected->nonce);
     } else {
-        put(client, "Content-Length: %zu\r\n\r\n", count);
+        put(client, "Content-Length: ");
+        put_number(client, count, 10);
+        put(client, "\r\n\r\n");
+        client->head_bytes = client->output_length;
         put_pattern(client, count, expected->nonce, 0);
     }
 }
 
 static size_t body_size(void) {
-    uint32_t max = sim_random_chance(&sim.random, 30) ? LARGE_BYTES_MAX : SMALL_BYTES_MAX;
+    uint32_t max = sim_random_chance(&sim.random, 30 + sim.plan.large_in_thousand)
+                       ? LARGE_BYTES_MAX
+                       : SMALL_BYTES_MAX;
     return sim_random_size(&sim.random, max) - 1;
 }
 
-static enum kind choose_kind(void) {
+static enum kind choose_any(void) {
     static const struct {
         enum kind kind;
         uint32_t weight;
-    } all[] = {{HELLO, 400}, {SWAP, 60},  {BYTES, 120}, {STREAM, 60}, {KNOWN, 40},  {LATER, 20},
-               {ACROSS, 50}, {ECHO, 120}, {UPLOAD, 80}, {EARLY, 20},  {MISSING, 30}};
+    } all[] = {{HELLO, 350}, {RELAY, 50},  {SWAP, 60},  {BYTES, 120}, {STREAM, 60}, {KNOWN, 40},
+               {LATER, 20},  {ACROSS, 50}, {ECHO, 120}, {UPLOAD, 80}, {EARLY, 20},  {MISSING, 30}};
     uint32_t at = sim_random_below(&sim.random, 1000);
     for (size_t i = 0; i < CV_ARRAY_COUNT(all); i++) {
         if (at < all[i].weight) {
@@ -153,9 +186,21 @@ static enum kind choose_kind(void) {
 }
 
 static const char *const paths[KIND_COUNT] = {
-    [HELLO] = "/hello",   [SWAP] = "/swap",   [BYTES] = "/bytes",    [STREAM] = "/stream",
-    [KNOWN] = "/known",   [LATER] = "/later", [ACROSS] = "/across",  [ECHO] = "/echo",
-    [UPLOAD] = "/upload", [EARLY] = "/early", [MISSING] = "/missing"};
+    [HELLO] = "/hello",   [SWAP] = "/swap",   [BYTES] = "/bytes",   [STREAM] = "/stream",
+    [KNOWN] = "/known",   [LATER] = "/later", [ACROSS] = "/across", [ECHO] = "/echo",
+    [UPLOAD] = "/upload", [EARLY] = "/early", [RELAY] = "/relay",   [MISSING] = "/missing",
+    [RICH] = "/rich"};
+
+static enum kind choose_kind(void) {
+    if (sim.plan.paths == NULL) {
+        return choose_any();
+    }
+    enum kind kind;
+    do {
+        kind = (enum kind)sim_random_below(&sim.random, KIND_COUNT);
+    } while (paths[kind] == NULL || strstr(sim.plan.paths, paths[kind]) == NULL);
+    return kind;
+}
 
 static void put_bad(struct sim_client *client, struct expectation *expected) {
     static const char *const all[] = {
@@ -167,13 +212,17 @@ static void put_bad(struct sim_client *client, struct expectation *expected) {
         "\x16\x03\x01\x02 hello\r\n\r\n",
     };
     expected->kind = BAD;
-    put(client, "%s", all[sim_random_below(&sim.random, CV_ARRAY_COUNT(all))]);
+    put(client, all[sim_random_below(&sim.random, CV_ARRAY_COUNT(all))]);
     client->requests_left = 0;
     client->has_erred = true;
 }
 
 static bool is_pattern(enum kind kind) {
-    return kind == BYTES || kind == STREAM || kind == KNOWN || kind == ECHO;
+    return kind == BYTES || kind == STREAM || kind == KNOWN || kind == ECHO || kind == RELAY;
+}
+
+static bool takes_body(enum kind kind) {
+    return kind == ECHO || kind == UPLOAD || kind == EARLY || kind == RELAY;
 }
 
 static void write_request(struct sim_client *client) {
@@ -185,7 +234,7 @@ static void write_request(struct sim_client *client) {
         .nonce = sim_random_below(&sim.random, 1000000000),
         .is_old = sim_random_chance(&sim.random, 10),
     };
-    if (sim_strikes(SIM_BAD_REQUEST, 10)) {
+    if (!client->stalls && sim_strikes(SIM_BAD_REQUEST, 10)) {
         put_bad(client, expected);
         return;
     }
@@ -194,43 +243,43 @@ static void write_request(struct sim_client *client) {
     if (expected->asks_to_close) {
         client->requests_left = 0;
     }
-    size_t count = body_size();
-    unsigned long long nonce = expected->nonce;
     const char *path = paths[expected->kind];
-    switch (expected->kind) {
-    case BYTES:
-    case STREAM:
-    case KNOWN:
-        expected->is_head = expected->kind == BYTES && sim_random_chance(&sim.random, 100);
-        expected->count = count;
-        put(client, "%s %s/%llu/%zu", expected->is_head ? "HEAD" : "GET", path, nonce, count);
-        put_fields(client, expected);
-        put(client, "\r\n");
-        break;
-    case LATER:
-        put(client, "GET %s/%llu/%u", path, nonce, sim_random_size(&sim.random, 300));
-        put_fields(client, expected);
-        put(client, "\r\n");
-        break;
-    case ECHO:
-    case UPLOAD:
-    case EARLY:
-        expected->count = expected->kind == ECHO ? count : 0;
-        put(client, "POST %s/%llu", path, nonce);
-        put_fields(client, expected);
+    size_t count = body_size();
+    bool has_body = takes_body(expected->kind);
+    expected->is_head =
+        (expected->kind == BYTES || expected->kind == RICH) && sim_random_chance(&sim.random, 100);
+    expected->count = is_pattern(expected->kind) ? count : 0;
+    put(client, has_body ? "POST " : expected->is_head ? "HEAD " : "GET ");
+    put(client, path);
+    put(client, "/");
+    put_number(client, expected->nonce, 10);
+    if (is_pattern(expected->kind) && !has_body) {
+        put(client, "/");
+        put_number(client, count, 10);
+    } else if (expected->kind == LATER) {
+        put(client, "/");
+        put_number(client, sim_random_size(&sim.random, 300), 10);
+    }
+    if (expected->kind == RICH) {
+        put(client, "/a%20b?z&x=%41+");
+    }
+    put_fields(client, expected);
+    if (has_body) {
         put_body(client, expected, count);
-        break;
-    default:
-        put(client, "GET %s/%llu", path, nonce);
-        put_fields(client, expected);
+    } else {
         put(client, "\r\n");
-        break;
+        client->head_bytes = client->output_length;
     }
     sim_event(path, expected->nonce, count);
     if (expected->kind == UPLOAD) {
-        (void)snprintf(expected->text, sizeof(expected->text), "took %zu", count);
+        (void)sim_text_number(sim_text_put(expected->text, "took "), count, 10);
+    } else if (expected->kind == RICH) {
+        char *end =
+            sim_text_number(sim_text_put(expected->text, "{\"rich\":"), expected->nonce, 10);
+        (void)sim_text_put(end, "}");
     } else if (!is_pattern(expected->kind) && expected->kind != MISSING) {
-        (void)snprintf(expected->text, sizeof(expected->text), "%s %llu", path + 1, nonce);
+        char *end = sim_text_put(expected->text, path + 1);
+        (void)sim_text_number(sim_text_put(end, " "), expected->nonce, 10);
     }
 }
 
@@ -258,58 +307,92 @@ static void finish_answer(struct sim_client *client) {
     client->expected_count--;
     client->state = IN_HEAD;
     client->head_length = 0;
-    client->progress_ns = sim.now_ns;
+    client->progress_ns = client->answered_ns = sim.now_ns;
     sim_world.answers++;
     sim_event("answered", expected->kind, expected->nonce);
 }
 
-static const char *field(const struct sim_client *client, const char *name) {
-    const char *at = strcasestr(client->head, name);
-    return at == NULL ? NULL : at + strlen(name);
+struct head {
+    int status;
+    bool has_length, is_chunked, closes, says_retry;
+    uint64_t length;
+};
+
+// The field's value, if the line is of that field.
+static const char *field(const char *line, const char *name) {
+    size_t length = strlen(name);
+    return strncmp(line, name, length) == 0 ? line + length : NULL;
+}
+
+static struct head parse_head(const struct sim_client *client) {
+    struct head head = {0};
+    const char *line = field(client->head, "HTTP/1.1 ");
+    if (line == NULL) {
+        wrong(client, "an answer does not begin with a status line");
+    }
+    head.status = (int)strtol(line, NULL, 10);
+    while (*(line = strchr(line, '\n') + 1) != '\r') {
+        const char *value;
+        if ((value = field(line, "Content-Length: ")) != NULL) {
+            head.has_length = true;
+            head.length = strtoull(value, NULL, 10);
+        } else if (field(line, "Transfer-Encoding: chunked\r\n") != NULL) {
+            head.is_chunked = true;
+        } else if (field(line, "Connection: close\r\n") != NULL) {
+            head.closes = true;
+        } else if (field(line, "Retry-After: 1\r\n") != NULL) {
+            head.says_retry = true;
+        }
+    }
+    return head;
 }
 
 static void read_head(struct sim_client *client) {
-    int status, minor;
     client->head[client->head_length] = '\0';
-    if (sscanf(client->head, "HTTP/1.%d %d ", &minor, &status) != 2 || minor != 1) {
-        wrong(client, "an answer does not begin with a status line");
-    }
     client->head_length = 0;
+    const struct head head = parse_head(client);
     if (client->expected_count == 0) {
         // A time-out is told to who was slow.
-        if (status != 408 || !client->was_late) {
+        if (head.status != 408 || !client->was_late) {
             sim_fail("client %u: an answer nobody asked for: %s", client->index, client->head);
         }
         client->closes = client->is_refused = true;
         client->state = UP_TO_END;
         return;
     }
-    const struct expectation *expected = &client->expected[client->expected_first];
-    if (status == 100) {
+    struct expectation *expected = &client->expected[client->expected_first];
+    if (head.status == 100) {
         return;
     }
-    const char *length = field(client, "\r\nContent-Length: ");
-    bool is_chunked = field(client, "\r\nTransfer-Encoding: chunked\r\n") != NULL;
-    client->closes = client->closes || field(client, "\r\nConnection: close\r\n") != NULL;
+    client->closes = client->closes || head.closes;
     client->body_at = 0;
-    if (status == 408 && client->was_late) {
+    if (head.status == 408 && client->was_late) {
         client->closes = client->is_refused = true;
         client->state = UP_TO_END;
         return;
     }
-    int wanted = expected->kind == MISSING ? 404 : expected->kind == BAD ? 400 : 200;
-    if (status != wanted && !(expected->kind == BAD && status == 505)) {
+    bool is_crowded = head.status == 503 && sim_world.is_crowded && head.says_retry;
+    if (is_crowded ||
+        ((head.status == 503 || head.status == 500) && sim_torture_excuses(client->socket))) {
+        expected->kind = MISSING;
+        expected->status = head.status;
+    }
+    int wanted = expected->status != 0       ? expected->status
+                 : expected->kind == MISSING ? 404
+                 : expected->kind == BAD     ? 400
+                                             : 200;
+    if (head.status != wanted && !(expected->kind == BAD && head.status == 505)) {
         wrong(client, client->head);
     }
-    if (length != NULL && is_chunked) {
+    if (head.has_length && head.is_chunked) {
         wrong(client, "an answer has a length and chunks");
     }
     if (expected->is_head) {
         finish_answer(client);
-    } else if (is_chunked) {
+    } else if (head.is_chunked) {
         client->state = IN_SIZE;
-    } else if (length != NULL) {
-        client->body_left = strtoull(length, NULL, 10);
+    } else if (head.has_length) {
+        client->body_left = head.length;
         client->state = IN_BODY;
         if (client->body_left == 0) {
             finish_answer(client);
@@ -362,18 +445,20 @@ static bool take_line(struct sim_client *client, uint8_t byte) {
 }
 
 static size_t take_head(struct sim_client *client, const uint8_t *data, size_t length) {
-    for (size_t i = 0; i < length; i++) {
-        if (client->head_length == HEAD_BYTES_MAX) {
-            wrong(client, "an answer's head has no end");
-        }
-        client->head[client->head_length++] = (char)data[i];
-        if (client->head_length >= 4 &&
-            memcmp(client->head + client->head_length - 4, "\r\n\r\n", 4) == 0) {
-            read_head(client);
-            return i + 1;
-        }
+    size_t had = client->head_length;
+    size_t piece = CV_MIN(length, (size_t)CV_MIN(HEAD_PIECE_BYTES, HEAD_BYTES_MAX - had));
+    memcpy(client->head + had, data, piece);
+    // The end may lie across two pieces.
+    size_t from = had > 3 ? had - 3 : 0;
+    const char *end = memmem(client->head + from, had + piece - from, "\r\n\r\n", 4);
+    client->head_length = end != NULL ? (size_t)(end - client->head) + 4 : had + piece;
+    if (end != NULL) {
+        piece = client->head_length - had;
+        read_head(client);
+    } else if (client->head_length == HEAD_BYTES_MAX) {
+        wrong(client, "an answer's head has no end");
     }
-    return length;
+    return piece;
 }
 
 // Returns how much of `data` was used; not 0.
@@ -437,13 +522,18 @@ static void begin(struct sim_client *client) {
     client->head_length = 0;
     client->closes = client->has_ended = client->has_erred = client->was_late = false;
     client->is_refused = false;
-    client->is_slow = sim_strikes(SIM_SLOW, 50);
-    client->is_tiny = sim_strikes(SIM_TINY_PIECES, 20);
-    client->is_small = sim_random_chance(&sim.random, 100);
+    client->stalls = sim_strikes(SIM_STALL, 100);
+    client->is_unread = client->stalls && sim_random_chance(&sim.random, 200);
+    client->is_stalled = false;
+    client->is_slow = !client->stalls && sim_strikes(SIM_SLOW, 50);
+    client->is_tiny = !client->stalls && sim_strikes(SIM_TINY_PIECES, 20);
+    client->is_small = !client->stalls && sim_random_chance(&sim.random, 100);
+    client->depth = client->stalls ? 1 : client->depth;
     client->progress_ns = client->begun_ns = sim.now_ns;
-    sim_socket_set_window(client->socket, client->is_small
-                                              ? sim_random_between(&sim.random, 1, 2000)
-                                              : sim_random_between(&sim.random, 4096, 400000));
+    client->answered_ns = 0;
+    uint32_t window = client->is_small ? sim_random_between(&sim.random, 1, 2000)
+                                       : sim_random_between(&sim.random, 4096, 400000);
+    sim_socket_set_window(client->socket, client->is_unread ? STALLED_WINDOW_BYTES : window);
 }
 
 static void leave(struct sim_client *client, bool reset) {
@@ -452,17 +542,26 @@ static void leave(struct sim_client *client, bool reset) {
     client->wake_at_ns = 0;
 }
 
+// A crowded server ends connections on which nobody asks.
+static bool may_be_in_the_way(const struct sim_client *client) {
+    bool is_unsent =
+        client->expected_count == 1 && client->output_length > 0 && client->output_sent == 0;
+    return sim_world.is_crowded && (client->expected_count == 0 || is_unsent);
+}
+
 // May the server have ended the connection? `client` has answers to come.
 static bool may_be_closed(const struct sim_client *client) {
     return client->closes || client->has_erred || sim_socket_was_struck(client->socket) ||
-           sim_world.is_stopped || client->was_late;
+           sim_world.is_stopped || client->was_late || sim_torture_excuses(client->socket) ||
+           may_be_in_the_way(client);
 }
 
 // An answer to HTTP/1.0 that ends with its connection, which was ended early by right.
 static bool is_cut(const struct sim_client *client) {
     const struct expectation *expected = &client->expected[client->expected_first];
     return client->body_at < answer_length(expected) &&
-           (sim_world.is_stopped || client->was_late || sim_socket_was_struck(client->socket));
+           (sim_world.is_stopped || client->was_late || sim_socket_was_struck(client->socket) ||
+            sim_torture_excuses(client->socket));
 }
 
 static void on_end(struct sim_client *client) {
@@ -482,18 +581,66 @@ static void on_end(struct sim_client *client) {
     leave(client, false);
 }
 
+// Works out when the server is to end the connection of a client that from now on sends nothing,
+// `sent` bytes of a request being out: not before any moment at which its deadline can have begun,
+// and not much later than the last.
+static void stall_request(struct sim_client *client, size_t sent) {
+    const struct cv_limits *limits = sim_world.limits;
+    uint64_t accepted_ns = sim_socket_accepted_ns(client->socket);
+    uint64_t first_ns = client->answered_ns == 0 ? accepted_ns : client->first_ns;
+    uint64_t last_ns = first_ns;
+    uint64_t least_ms = limits->header_timeout_ms;
+    uint64_t most_ms = least_ms;
+    if (accepted_ns == 0) {
+        return;
+    }
+    if (sent == 0 && client->answered_ns != 0) {
+        last_ns = client->answered_ns;
+        most_ms = limits->idle_timeout_ms;
+        // A worker that is short of connections waits less long.
+        least_ms = sim_world.is_crowded ? CV_MIN(most_ms, CROWDED_IDLE_MS) : most_ms;
+    } else if (sent >= client->head_bytes) {
+        // Its rate is not looked at in the first window, nor while the handler pauses.
+        first_ns = client->first_ns;
+        last_ns = sim.now_ns;
+        least_ms = 2 * (uint64_t)limits->body_grace_ms;
+        most_ms = 3 * (uint64_t)limits->body_grace_ms + limits->linger_timeout_ms;
+    }
+    client->is_stalled = true;
+    client->may_end_ns = first_ns + (least_ms - 1) * MS_NS;  // Deadlines are whole milliseconds.
+    client->must_end_ns = last_ns + most_ms * MS_NS + LATE_NS;
+}
+
+// It takes nothing more of an answer. Whether the peer still reads bytes that are sent without a
+// copy is looked at once in a time-out.
+static void stall_answer(struct sim_client *client) {
+    client->is_stalled = true;
+    client->may_end_ns = 0;
+    client->must_end_ns =
+        sim.now_ns + 2 * (uint64_t)sim_world.limits->write_timeout_ms * MS_NS + LATE_NS;
+}
+
 static void send_some(struct sim_client *client) {
     size_t left = client->output_length - client->output_sent;
     size_t length = left;
-    if (client->is_tiny) {
+    bool is_last = client->stalls && !client->is_unread && sim_random_chance(&sim.random, 50);
+    if (is_last) {
+        length =
+            sim_random_chance(&sim.random, 300) ? 0 : sim_random_below(&sim.random, (uint32_t)left);
+    } else if (client->is_tiny) {
         length = 1;
     } else if (!sim_random_chance(&sim.random, 700)) {
         length = sim_random_size(&sim.random, (uint32_t)left);
     }
     length = sim_socket_send(client->socket, client->output + client->output_sent, length);
-    client->output_sent += length;
     if (length > 0) {
         client->progress_ns = sim.now_ns;
+        client->first_ns = client->output_sent == 0 ? sim.now_ns : client->first_ns;
+    }
+    client->output_sent += length;
+    if (is_last) {
+        stall_request(client, client->output_sent);
+        return;
     }
     if (client->output_sent == client->output_length) {
         client->output_length = client->output_sent = 0;
@@ -530,6 +677,42 @@ static void take_some(struct sim_client *client) {
         at += take(client, data + at, length - at);
     }
     sim_socket_consume(client->socket, length);
+    if (client->is_unread && client->body_left > STALLED_WINDOW_BYTES &&
+        (client->state == IN_BODY || client->state == IN_CHUNK)) {
+        stall_answer(client);
+    }
+}
+
+static void await_end(struct sim_client *client) {
+    client->was_late = client->was_late || sim.now_ns >= client->may_end_ns || sim_world.is_ending;
+    if (!client->is_unread) {
+        take_some(client);
+    } else if (sim_socket_is_ended(client->socket) || sim_socket_is_reset(client->socket)) {
+        leave(client, true);
+    }
+    if (client->socket != NULL && sim.now_ns > client->must_end_ns && !sim_world.is_ending) {
+        wrong(client, "it stopped long ago, and is still connected");
+    }
+}
+
+// A client that has asked and reads is answered soon, whatever the others do. (To one that has
+// ended its direction sends are tried by a timer.)
+static void check_starvation(const struct sim_client *client) {
+    if (sim.now_ns - client->begun_ns > QUEUED_NS_MAX && !sim_world.is_crowded &&
+        sim_socket_accepted_ns(client->socket) == 0) {
+        wrong(client, "nobody accepts its connection");
+    }
+    if (sim_socket_idle_turns(client->socket) <= TURNS_MAX) {
+        return;
+    }
+    enum kind kind = client->expected[client->expected_first].kind;
+    bool is_quick = kind != LATER && kind != ACROSS && !(kind == UPLOAD && sim_may(SIM_SLOW));
+    bool is_scarce = sim_may(SIM_NO_BUFFERS) || sim_may(SIM_SMALL_CQ);
+    if (client->expected_count > 0 && client->output_length == 0 && is_quick && !client->is_slow &&
+        !client->has_ended && !sim_socket_is_full(client->socket) &&
+        sim_socket_idle_turns(client->socket) > (is_scarce ? TURNS_SCARCE_MAX : TURNS_MAX)) {
+        wrong(client, "others are served, and it is not");
+    }
 }
 
 // Who only waits for answers is never late, however long they take.
@@ -554,11 +737,16 @@ static void step(struct sim_client *client) {
         }
         return;
     }
-    client->was_late = client->was_late || is_late(client);
     if (sim_strikes(SIM_ABORT, 2)) {
         leave(client, sim_random_chance(&sim.random, 500));
         return;
     }
+    if (client->is_stalled) {
+        await_end(client);
+        return;
+    }
+    client->was_late = client->was_late || is_late(client);
+    check_starvation(client);
     if (client->output_length == 0 && client->requests_left > 0 && !client->has_ended) {
         if (sim_world.is_enough) {
             client->requests_left = 0;
@@ -581,6 +769,9 @@ static void step(struct sim_client *client) {
 }
 
 static uint64_t wake_at_ns(const struct sim_client *client) {
+    if (client->socket != NULL && client->is_stalled && client->must_end_ns >= sim.now_ns) {
+        return client->must_end_ns + 1;
+    }
     return client->wake_at_ns > sim.now_ns ? client->wake_at_ns : UINT64_MAX;
 }
 

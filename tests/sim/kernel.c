@@ -18,6 +18,7 @@
 
 #include "base/compiler.h"
 #include "ring/ring.h"
+#include "sim/torture.h"
 
 #define DESCRIPTOR_BASE 100000  // Nothing of the process itself is called so.
 #define LOANS_MAX 16u
@@ -40,6 +41,7 @@ struct operation {
     bool is_armed;
     bool is_multishot;
     bool is_poll_first;
+    bool is_zero_copy;
     bool is_doomed;  // A cancel came too late: it completes at the next chance, whatever it did.
     enum cv_ring_send_mode mode;
     uint64_t user_data;
@@ -47,7 +49,8 @@ struct operation {
     struct iovec single;
     size_t length;    // Of a send, all of it; of a bundled receive, what it may take yet,
     size_t done;      // and what went out.
-    uint64_t digest;  // Of the bytes it was given, which must stay.
+    uint64_t digest;  // Of the bytes it was given, which must stay while it is in flight;
+    bool has_digest;  // one that is over as it is submitted leaves no time to change them.
     void *target;     // Of a read.
 };
 
@@ -76,6 +79,7 @@ struct sim_socket {
     bool input_ended, input_reset;
     struct bytes output;  // To the client.
     size_t window;
+    uint64_t accepted_ns, moved_turn;
     bool output_ended, output_reset;
     struct loan loan[LOANS_MAX];
     uint32_t loan_count;
@@ -114,11 +118,13 @@ struct cv_ring {
     uint32_t cq_head, cq_count, cq_max, cq_room;
     uint32_t overflows;
     uint64_t enters;
+    uint64_t turns;  // Those before which every completion was taken.
     uint64_t wake_at_ns;
     uint64_t turned_ns;  // When its last turn was.
     bool is_awake;  // The last wait ended at once: what the turn did with it decides the next one.
     uint8_t *memory;  // owned
     uint8_t holders[CV_RING_BUFFERS];
+    uint16_t filled[CV_RING_BUFFERS];  // Bytes of it that are not poison.
     uint16_t free_buffer[CV_RING_BUFFERS];
     uint16_t given_back[CV_RING_BUFFERS];  // The kernel gets them at the next submission.
     uint32_t buffer_count, free_count, given_count, lent;
@@ -285,12 +291,27 @@ static void mark_ready(struct sim_socket *socket) {
     }
 }
 
+static void note_moved(struct sim_socket *socket) {
+    if (socket->ring != NULL) {
+        socket->moved_turn = socket->ring->turns;
+    }
+}
+
 static void strike(struct sim_socket *socket) {
     socket->is_struck = true;
     socket->input_reset = socket->output_reset = true;
     bytes_clear(&socket->output);
     mark_ready(socket);
     sim_event("struck", socket->id, 0);
+}
+
+// What these errors say of a connection holds for all that follows.
+static void break_if_fatal(struct sim_socket *socket, int error) {
+    if (error == ECONNRESET || error == EPIPE || error == ETIMEDOUT || error == EHOSTUNREACH ||
+        error == ENOTCONN) {
+        bytes_clear(&socket->input);
+        strike(socket);
+    }
 }
 
 // The server's end is over when it has no descriptor and the kernel holds nothing of it: only then
@@ -369,7 +390,8 @@ static void eventfd_add(int descriptor, uint64_t count) {
 int __wrap_eventfd(unsigned initial, int flags);
 int __wrap_eventfd(unsigned initial, int flags) {
     (void)initial, (void)flags;
-    return sim_eventfd_create();
+    errno = sim_torture_call(SIM_CALL_EVENTFD);
+    return errno != 0 ? -1 : sim_eventfd_create();
 }
 
 ssize_t __real_write(int descriptor, const void *data, size_t bytes);
@@ -453,6 +475,12 @@ static bool receive_piece(struct sim_socket *socket) {
         end_operation(socket, receive, -ENOBUFS);
         return false;
     }
+    int error = sim_torture_call(SIM_CALL_RECEIVE);
+    if (CV_UNLIKELY(error != 0)) {
+        break_if_fatal(socket, error);
+        end_operation(socket, receive, -error);
+        return false;
+    }
     size_t length = CV_MIN(socket->input.length, (size_t)CV_RING_BUFFER_BYTES);
     if (!receive->is_multishot) {
         length = CV_MIN(length, receive->length);
@@ -464,6 +492,8 @@ static bool receive_piece(struct sim_socket *socket) {
     uint32_t buffer = take_buffer(ring);
     memcpy(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES,
            socket->input.data + socket->input.head, length);
+    ring->filled[buffer] = (uint16_t)length;
+    note_moved(socket);
     bytes_consume(&socket->input, length);
     // The pieces of a bundle are one completion: nothing comes between them.
     receive->length -= receive->is_multishot ? 0 : length;
@@ -525,6 +555,13 @@ static uint64_t send_digest(const struct operation *send) {
     return all;
 }
 
+static void watch_send(struct operation *send) {
+    if (send->is_armed) {
+        send->digest = send_digest(send);
+        send->has_digest = true;
+    }
+}
+
 static void send_bytes(struct sim_socket *socket, size_t length) {
     const struct operation *send = &socket->send;
     const struct iovec *vector = send->message == NULL ? &send->single : send->message->msg_iov;
@@ -543,6 +580,10 @@ static void send_bytes(struct sim_socket *socket, size_t length) {
         skip = 0;
     }
     socket->send.done += length;
+    if (length > 0) {
+        note_moved(socket);
+        sim_event("sends", socket->id, length);
+    }
 }
 
 static size_t send_room(const struct sim_socket *socket) {
@@ -556,7 +597,8 @@ static bool is_broken(const struct sim_socket *socket) {
 
 static void end_send(struct sim_socket *socket, int32_t error) {
     struct operation *send = &socket->send;
-    MUST(send->digest == send_digest(send), "bytes of a send changed before it was over");
+    MUST(!send->has_digest || send->digest == send_digest(send),
+         "bytes of a send changed before it was over");
     send->is_armed = false;
     bool is_whole = send->done == send->length;
     if (send->mode != CV_RING_SEND_QUIET || !is_whole) {
@@ -565,6 +607,49 @@ static void end_send(struct sim_socket *socket, int32_t error) {
         sim_event("quiet", send->user_data, send->length);
     }
     release_if_over(socket);
+}
+
+// What it can of a send without a copy: it goes out once, and its memory is lent until the peer has
+// it.
+static void send_zero_copy(struct sim_socket *socket) {
+    struct operation *send = &socket->send;
+    size_t length = CV_MIN(send->length, send_room(socket));
+    if (socket->loan_count == LOANS_MAX) {
+        end_send(socket, -ENOBUFS);
+        return;
+    }
+    if (sim_strikes(SIM_NO_ZERO_COPY, 100)) {
+        end_send(socket, below(2) == 0 ? -ENOMEM : -EOPNOTSUPP);
+        return;
+    }
+    if (length == 0) {
+        if (send->is_doomed) {
+            end_send(socket, -ECANCELED);
+        }
+        return;
+    }
+    if (length > 1 && sim_strikes(SIM_SHORT_SEND, 100)) {
+        length = sim_random_size(&sim.random, (uint32_t)length);
+    }
+    socket->loan[socket->loan_count++] = (struct loan){
+        .user_data = send->user_data,
+        .data = send->single.iov_base,
+        .length = length,
+        .digest = digest(send->single.iov_base, length),
+        .is_copied = below(20) == 0,
+    };
+    send_bytes(socket, length);
+    send->is_armed = false;
+    post(socket->ring, (struct cv_completion){.user_data = send->user_data,
+                                              .result = (int32_t)length,
+                                              .buffer = CV_RING_NO_BUFFER,
+                                              .more = true});
+    mark_ready(socket);
+    release_if_over(socket);
+}
+
+static bool is_immediate(const struct operation *send) {
+    return send->mode == CV_RING_SEND_QUIET || send->mode == CV_RING_SEND_NOW;
 }
 
 static void progress_send(struct sim_socket *socket) {
@@ -576,13 +661,17 @@ static void progress_send(struct sim_socket *socket) {
         end_send(socket, socket->input_reset ? -ECONNRESET : -EPIPE);
         return;
     }
+    if (send->is_zero_copy) {
+        send_zero_copy(socket);
+        return;
+    }
     size_t length = CV_MIN(send->length - send->done, send_room(socket));
     bool is_short = length > 1 && sim_strikes(SIM_SHORT_SEND, 50);
     if (is_short) {
         length = sim_random_size(&sim.random, (uint32_t)CV_MIN(length, (size_t)UINT32_MAX));
     }
     send_bytes(socket, length);
-    if (send->done == send->length || send->mode == CV_RING_SEND_QUIET ||
+    if (send->done == send->length || is_immediate(send) ||
         (send->mode == CV_RING_SEND_SOME && send->done > 0) || send->is_doomed) {
         end_send(socket, send->is_doomed ? -ECANCELED : -EAGAIN);
     } else if (is_short) {
@@ -623,6 +712,8 @@ static int take_waiting(struct sim_socket *listener, struct cv_ring *ring) {
     memmove(&listener->queue[0], &listener->queue[1],
             listener->queue_count * sizeof(*listener->queue));
     socket->ring = ring;
+    socket->accepted_ns = sim.now_ns;
+    note_moved(socket);
     int descriptor = descriptor_create(socket);
     sim_event("accepted", socket->id, (uint64_t)descriptor);
     return descriptor;
@@ -638,6 +729,16 @@ static void progress_accept(struct sim_socket *listener) {
     while (accept->is_armed && listener->queue_count > 0) {
         if (sim_strikes(SIM_NO_DESCRIPTORS, 30)) {
             end_operation(listener, accept, below(2) == 0 ? -EMFILE : -ENFILE);
+            return;
+        }
+        int error = sim_torture_call(SIM_CALL_ACCEPT);
+        if (CV_UNLIKELY(error != 0)) {
+            end_operation(listener, accept, -error);
+            return;
+        }
+        if (sim_strikes(SIM_ABORT, 20)) {
+            // Another client was gone before it was accepted.
+            end_operation(listener, accept, -ECONNABORTED);
             return;
         }
         int descriptor = take_waiting(listener, listener->ring);
@@ -734,7 +835,7 @@ static void submit_cancel(struct cv_ring *ring, const struct submission *submiss
     sim_event("cancel", submission->target, operation != NULL);
     if (operation == NULL) {
         post_result(ring, submission->operation.user_data, -ENOENT);
-    } else if (sim_strikes(SIM_LATE_CANCEL, 300)) {
+    } else if (sim_strikes(SIM_LATE_CANCEL, 300) || sim_torture_call(SIM_CALL_CANCEL) != 0) {
         operation->is_doomed = true;
         mark_ready(socket);
         post_result(ring, submission->operation.user_data, -EALREADY);
@@ -748,7 +849,10 @@ static void submit_cancel(struct cv_ring *ring, const struct submission *submiss
 
 static void submit_message(struct cv_ring *ring, const struct submission *submission) {
     struct cv_ring *target = kernel.ring[submission->descriptor - DESCRIPTOR_BASE * 2];
-    if (!target->is_enabled) {
+    int error = sim_torture_call(SIM_CALL_MESSAGE);
+    if (CV_UNLIKELY(error != 0)) {
+        post_result(ring, submission->operation.user_data, -error);
+    } else if (!target->is_enabled) {
         post_result(ring, submission->operation.user_data, -EBADFD);
     } else if (target->cq_count >= target->cq_max || sim_strikes(SIM_NO_MESSAGES, 100)) {
         post_result(ring, submission->operation.user_data, -EOVERFLOW);
@@ -757,35 +861,21 @@ static void submit_message(struct cv_ring *ring, const struct submission *submis
     }
 }
 
-static void submit_zero_copy(struct sim_socket *socket, const struct operation *send) {
-    struct cv_ring *ring = socket->ring;
-    size_t length = CV_MIN(send->single.iov_len, send_room(socket));
-    if (is_broken(socket) || socket->loan_count == LOANS_MAX) {
-        post_result(ring, send->user_data, is_broken(socket) ? -EPIPE : -ENOBUFS);
-        return;
+// A zero-copy send without memory for its notification has none; later failures bring it, as one
+// of a copied send.
+static void fail_send(struct sim_socket *socket, const struct operation *send, int error) {
+    bool has_notice = send->is_zero_copy && error != ENOMEM;
+    break_if_fatal(socket, error);
+    post(socket->ring, (struct cv_completion){.user_data = send->user_data,
+                                              .result = -error,
+                                              .buffer = CV_RING_NO_BUFFER,
+                                              .more = has_notice});
+    if (has_notice) {
+        post(socket->ring, (struct cv_completion){.user_data = send->user_data,
+                                                  .result = 1,
+                                                  .buffer = CV_RING_NO_BUFFER,
+                                                  .is_free = true});
     }
-    if (length == 0) {
-        post_result(ring, send->user_data, -EAGAIN);
-        return;
-    }
-    if (length > 1 && sim_strikes(SIM_SHORT_SEND, 100)) {
-        length = sim_random_size(&sim.random, (uint32_t)length);
-    }
-    if (!socket->is_abandoned) {
-        bytes_append(&socket->output, send->single.iov_base, length);
-    }
-    socket->loan[socket->loan_count++] = (struct loan){
-        .user_data = send->user_data,
-        .data = send->single.iov_base,
-        .length = length,
-        .digest = digest(send->single.iov_base, length),
-        .is_copied = below(20) == 0,
-    };
-    post(ring, (struct cv_completion){.user_data = send->user_data,
-                                      .result = (int32_t)length,
-                                      .buffer = CV_RING_NO_BUFFER,
-                                      .more = true});
-    mark_ready(socket);
 }
 
 static void arm(struct operation *place, const struct operation *operation, const char *what,
@@ -806,6 +896,7 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
         return;
     }
     struct sim_socket *socket = socket_at(submission->descriptor);
+    int error;
     switch (submission->kind) {
     case SUBMIT_ACCEPT:
         MUST(socket->kind == KIND_LISTENER, "an accept on what is no listener");
@@ -818,32 +909,47 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
         mark_ready(socket);
         break;
     case SUBMIT_SEND:
+    case SUBMIT_ZERO_COPY:
         MUST(!socket->is_shut, "a send behind a shutdown on connection %u", socket->id);
         operation->length = send_length(operation);
-        operation->digest = send_digest(operation);
+        operation->is_zero_copy = submission->kind == SUBMIT_ZERO_COPY;
         MUST(operation->length > 0, "an empty send");
+        if ((error = sim_torture_call(operation->is_zero_copy ? SIM_CALL_ZERO_COPY
+                                                              : SIM_CALL_SEND)) != 0) {
+            fail_send(socket, operation, error);
+            break;
+        }
         arm(&socket->send, operation, "send", socket);
-        if (operation->mode == CV_RING_SEND_QUIET || !sim_strikes(SIM_DELAY, 300)) {
+        if (is_immediate(operation) || !sim_strikes(SIM_DELAY, 300)) {
             progress_send(socket);
         } else {
             mark_ready(socket);
         }
-        break;
-    case SUBMIT_ZERO_COPY:
-        MUST(!socket->send.is_armed, "two sends at once on connection %u", socket->id);
-        submit_zero_copy(socket, operation);
+        watch_send(&socket->send);
         break;
     case SUBMIT_READ:
         MUST(socket->kind == KIND_EVENT, "a read of what may block: it starts an io-wq thread");
         socket->ring = ring;
+        if ((error = sim_torture_call(SIM_CALL_READ)) != 0) {
+            post_result(ring, operation->user_data, -error);
+            break;
+        }
         arm(&socket->read, operation, "read", socket);
         mark_ready(socket);
         break;
     case SUBMIT_WRITE:
+        if ((error = sim_torture_call(SIM_CALL_WRITE)) != 0) {
+            post_result(ring, operation->user_data, -error);
+            break;
+        }
         eventfd_add(submission->descriptor, *(const uint64_t *)operation->single.iov_base);
         break;
     case SUBMIT_CLOSE:
+        // It is closed whatever close says.
         descriptor_close(submission->descriptor);
+        if ((error = sim_torture_call(SIM_CALL_CLOSE)) != 0) {
+            post_result(ring, operation->user_data, -error);
+        }
         break;
     default:
         sim_fail("unknown submission %d", (int)submission->kind);
@@ -884,8 +990,12 @@ static struct submission *next_submission(struct cv_ring *ring, enum submission_
 
 // ring/ring.h.
 int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) {
-    struct cv_ring *ring = must(calloc(1, sizeof(*ring)));
     (void)options;
+    int error = sim_torture_call(SIM_CALL_RING_CREATE);
+    if (CV_UNLIKELY(error != 0)) {
+        return -error;
+    }
+    struct cv_ring *ring = must(calloc(1, sizeof(*ring)));
     ring->index = kernel.ring_count;
     kernel.ring[kernel.ring_count++] = ring;
     ring->buffer_count = sim_may(SIM_NO_BUFFERS) ? 2u << below(5) : 256;
@@ -896,7 +1006,7 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
     ring->sq_max = sim_may(SIM_SMALL_SQ) ? 1u << below(6) : CV_RING_SUBMISSIONS;
     ring->cq_max = sim_may(SIM_SMALL_CQ) ? 4u << below(5) : CV_RING_COMPLETIONS_MIN;
     ring->cq_room = 16384;
-    ring->cq = must(calloc(ring->cq_room, sizeof(*ring->cq)));
+    ring->cq = must(malloc(ring->cq_room * sizeof(*ring->cq)));
     ring->wake_at_ns = 0;
     ring->turned_ns = sim.now_ns;
     ring->features = (struct cv_ring_features){
@@ -904,7 +1014,7 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
         .restricted = true,
         .message_ring = below(2) == 0,
         .bundles = below(2) == 0,
-        .zero_copy = below(2) == 0,
+        .zero_copy = below(2) == 0 || sim.plan.has_zero_copy,
         .completions = ring->cq_max,
     };
     *out = ring;
@@ -913,8 +1023,9 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
 
 int cv_ring_enable(struct cv_ring *ring) {
     assert_owner(ring);
-    ring->is_enabled = true;
-    return 0;
+    int error = sim_torture_call(SIM_CALL_RING_ENABLE);
+    ring->is_enabled = error == 0;
+    return -error;
 }
 
 void cv_ring_destroy(struct cv_ring *ring) {
@@ -1017,15 +1128,18 @@ static bool is_busy(const struct cv_ring *ring) {
 int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
     assert_owner(ring);
     MUST(ring->is_enabled, "a wait on a ring that is not enabled");
+    ring->turns += ring->cq_count == 0;
     if (ring->cq_count == 0 || ring->sq_count > 0) {
         ring->enters++;
     }
-    ring->all_submitted = !is_busy(ring);
-    if (!is_busy(ring)) {
+    // What fails hands nothing over, and the worker goes on.
+    int error = sim_torture_call(SIM_CALL_WAIT);
+    ring->all_submitted = !is_busy(ring) && error == 0;
+    if (ring->all_submitted) {
         submit_all(ring);
         progress(ring);
     }
-    ring->is_awake = ring->cq_count > 0 || sim.now_ns >= ring->wake_at_ns;
+    ring->is_awake = ring->cq_count > 0 || error != 0 || sim.now_ns >= ring->wake_at_ns;
     // A worker that is asleep has been since its last turn, whenever the world looks at it again.
     ring->wake_at_ns =
         timeout_ns > UINT64_MAX - ring->turned_ns ? UINT64_MAX : ring->turned_ns + timeout_ns;
@@ -1043,7 +1157,7 @@ void cv_ring_submit(struct cv_ring *ring) {
 }
 
 bool cv_ring_is_settled(const struct cv_ring *ring) {
-    return ring->all_submitted && ring->sq_count == 0 && ring->cq_count == 0;
+    return ring->all_submitted && ring->cq_count == 0;
 }
 
 uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, uint32_t count_max) {
@@ -1082,7 +1196,7 @@ void cv_ring_give_back(struct cv_ring *ring, uint32_t buffer) {
     MUST(buffer < ring->buffer_count && ring->holders[buffer] > 0, "buffer %u is given back twice",
          buffer);
     if (--ring->holders[buffer] == 0) {
-        memset(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES, POISON, CV_RING_BUFFER_BYTES);
+        memset(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES, POISON, ring->filled[buffer]);
         ring->given_back[ring->given_count++] = (uint16_t)buffer;
         ring->lent--;
     }
@@ -1102,6 +1216,10 @@ int cv_ring_add_memory(struct cv_ring *ring, uint32_t index, void *memory, size_
         return -ENOSPC;
     }
     MUST(!ring->has_memory[index], "memory %u is registered twice", index);
+    int error = sim_torture_call(SIM_CALL_ADD_MEMORY);
+    if (CV_UNLIKELY(error != 0)) {
+        return -error;
+    }
     ring->has_memory[index] = true;
     return 0;
 }
@@ -1121,6 +1239,7 @@ void cv_ring_shutdown(struct cv_ring *ring, int descriptor, int how) {
     struct sim_socket *socket = socket_at(descriptor);
     MUST(how == SHUT_WR, "a shutdown of %d", how);
     MUST(!socket->send.is_armed, "a shutdown while a send is in flight");
+    break_if_fatal(socket, sim_torture_call(SIM_CALL_SHUTDOWN));
     socket->is_shut = socket->output_ended = true;
     sim_event("shutdown", socket->id, 0);
 }
@@ -1138,12 +1257,20 @@ uint32_t cv_ring_unacknowledged(struct cv_ring *ring, int descriptor) {
 int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {
     assert_owner(ring);
     struct sim_socket *listener = socket_at(descriptor);
+    int error = listener->queue_count > 0 ? sim_torture_call(SIM_CALL_ACCEPT_NOW) : 0;
+    if (CV_UNLIKELY(error != 0)) {
+        return -error;
+    }
     return listener->queue_count > 0 ? take_waiting(listener, ring) : -EAGAIN;
 }
 
 void cv_ring_peer(struct cv_ring *ring, int descriptor, struct cv_peer *peer) {
     assert_owner(ring);
     const struct sim_socket *socket = socket_at(descriptor);
+    if (sim_torture_call(SIM_CALL_PEER) != 0) {
+        *peer = (struct cv_peer){.family = CV_PEER_UNKNOWN};
+        return;
+    }
     *peer = (struct cv_peer){.family = CV_PEER_IPV4, .port = 40000};
     peer->address[0] = socket->is_remote ? 192 : 127;
     peer->address[3] = 1;
@@ -1167,6 +1294,15 @@ bool sim_ring_is_ready(uint32_t worker) {
 
 uint64_t sim_ring_wake_at_ns(uint32_t worker) {
     return kernel.ring[worker]->wake_at_ns;
+}
+
+void sim_ring_check(uint32_t worker) {
+    struct cv_ring *ring = kernel.ring[worker];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < ring->cq_count && ring->lent > 0; i++) {
+        count += cq_at(ring, i)->buffer != CV_RING_NO_BUFFER;
+    }
+    MUST(ring->lent == count, "%u receive buffers are kept behind a turn", ring->lent - count);
 }
 
 static bool is_closing(const struct cv_ring *ring, const struct sim_socket *socket) {
@@ -1249,6 +1385,7 @@ size_t sim_socket_send(struct sim_socket *socket, const void *data, size_t lengt
     length = CV_MIN(length, room);
     if (length > 0) {
         bytes_append(&socket->input, data, length);
+        note_moved(socket);
         mark_ready(socket);
         sim_event("client sends", socket->id, length);
     }
@@ -1257,7 +1394,7 @@ size_t sim_socket_send(struct sim_socket *socket, const void *data, size_t lengt
 
 const uint8_t *sim_socket_peek(struct sim_socket *socket, size_t *length) {
     *length = socket->output.length;
-    return socket->output.data + socket->output.head;
+    return *length == 0 ? NULL : socket->output.data + socket->output.head;
 }
 
 void sim_socket_consume(struct sim_socket *socket, size_t length) {
@@ -1265,6 +1402,7 @@ void sim_socket_consume(struct sim_socket *socket, size_t length) {
         sim_event("client takes", digest(socket->output.data + socket->output.head, length),
                   length);
         bytes_consume(&socket->output, length);
+        note_moved(socket);
         mark_ready(socket);
     }
 }
@@ -1290,6 +1428,18 @@ bool sim_socket_is_reset(const struct sim_socket *socket) {
 
 bool sim_socket_was_struck(const struct sim_socket *socket) {
     return socket->is_struck;
+}
+
+bool sim_socket_is_full(const struct sim_socket *socket) {
+    return socket->output.length >= socket->window;
+}
+
+uint64_t sim_socket_accepted_ns(const struct sim_socket *socket) {
+    return socket->accepted_ns;
+}
+
+uint64_t sim_socket_idle_turns(const struct sim_socket *socket) {
+    return socket->ring != NULL ? socket->ring->turns - socket->moved_turn : 0;
 }
 
 uint32_t sim_socket_id(const struct sim_socket *socket) {

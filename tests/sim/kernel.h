@@ -40,7 +40,9 @@
     X(RELOAD, "a new generation is served") \
     X(ROUTES, "routes are replaced") \
     X(DRAIN, "the server drains in the middle") \
-    X(STOP, "the server is stopped in the middle")
+    X(STOP, "the server is stopped in the middle") \
+    X(STALL, "a client stops sending, asking or reading for good") \
+    X(NO_ZERO_COPY, "a zero-copy send is refused")
 
 enum sim_fault {
 #define SIM_FAULT_ENUM(name, help) SIM_##name,
@@ -61,7 +63,10 @@ struct sim_plan {
     uint64_t faults;  // Bit n: enum sim_fault n may happen.
     uint32_t worker_count;
     uint32_t client_count;
-    uint32_t request_count;  // Answered requests at which the clients have enough.
+    uint32_t request_count;      // Answered requests at which the clients have enough.
+    uint32_t large_in_thousand;  // More bodies that are large than usual.
+    bool has_zero_copy;          // Whatever the seed says.
+    const char *paths;           // What clients ask for: "/hello /echo"; NULL: everything.
 };
 
 struct sim_kernel {
@@ -102,6 +107,9 @@ uint64_t sim_eventfd_take(int descriptor);
 bool sim_ring_is_ready(uint32_t worker);
 uint64_t sim_ring_wake_at_ns(uint32_t worker);
 
+// Between two turns of a worker: what its ring has lent it is in completions it has not taken.
+void sim_ring_check(uint32_t worker);
+
 // A worker's thread ends, and with it its descriptors: what was not closed was about to be, nothing
 // is armed any more, and every buffer is back.
 void sim_ring_end(uint32_t worker);
@@ -120,6 +128,12 @@ void sim_socket_shutdown(struct sim_socket *socket);
 bool sim_socket_is_ended(const struct sim_socket *socket);    // FIN behind what is there.
 bool sim_socket_is_reset(const struct sim_socket *socket);    // RST came.
 bool sim_socket_was_struck(const struct sim_socket *socket);  // By a fault of the kernel's.
+bool sim_socket_is_full(const struct sim_socket *socket);     // Its window is.
+// When the server accepted it; 0: not yet.
+uint64_t sim_socket_accepted_ns(const struct sim_socket *socket);
+// Turns of its worker since it was accepted, or bytes of it last moved in either direction. Those
+// in which completions of turns before had to be taken first do not count.
+uint64_t sim_socket_idle_turns(const struct sim_socket *socket);
 uint32_t sim_socket_id(const struct sim_socket *socket);
 // Unread input, or `reset`, makes it a reset for the server. The socket is not used again.
 void sim_socket_close(struct sim_socket *socket, bool reset);

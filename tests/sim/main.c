@@ -9,11 +9,13 @@
 // assertion of the server's, by a fault, or by the alarm when it never ends.
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -150,7 +152,7 @@ static bool fails(const struct sim_plan *plan) {
 // As the command that runs it again.
 static void describe(const struct sim_plan *plan) {
     const char *before = "";
-    printf("covet-sim --seed %llu --workers %u --clients %u --requests %u --faults ",
+    printf("build/covet-sim --seed %llu --workers %u --clients %u --requests %u --faults ",
            (unsigned long long)plan->seed, plan->worker_count, plan->client_count,
            plan->request_count);
     for (uint32_t i = 0; i < SIM_FAULT_COUNT; i++) {
@@ -246,6 +248,12 @@ static void report(const struct options *options, uint64_t seed, int status) {
     print_timeline(&plan);
 }
 
+static void sum_up(uint64_t seeds, uint32_t failures, double seconds) {
+    printf("%llu seeds, %llu requests, %u failures, %.0f requests/s, hash %016llx\n",
+           (unsigned long long)seeds, (unsigned long long)ledger->requests, failures,
+           (double)ledger->requests / seconds, (unsigned long long)ledger->hash);
+}
+
 static int run_many(const struct options *options) {
     struct options rest = *options;
     uint32_t failures = 0;
@@ -264,30 +272,27 @@ static int run_many(const struct options *options) {
         rest.first += done;
         rest.count -= done;
     }
-    double seconds = now_s() - start_s;
-    printf("%llu seeds, %llu requests, %u failures, %.0f requests/s, hash %016llx\n",
-           (unsigned long long)(options->count - rest.count), (unsigned long long)ledger->requests,
-           failures, (double)ledger->requests / seconds, (unsigned long long)ledger->hash);
+    sum_up(options->count - rest.count, failures, now_s() - start_s);
     return failures == 0 ? 0 : 1;
 }
 
 static int run_one(const struct options *options) {
     struct sim_plan plan = plan_of(options, options->first);
+    double start_s = now_s();
+    int status = 0;
     describe(&plan);
+    sim.is_traced = options->is_traced;
     if (options->is_here) {
-        sim.is_traced = options->is_traced;
         run_range(options);
-        return 0;
+    } else {
+        status = in_child(run_range, options);
     }
-    int status = in_child(options->is_traced ? run_traced : run_range,
-                          options->is_traced ? (const void *)&plan : options);
+    sim.is_traced = false;
     if (status != 0) {
         report(options, options->first, status);
-        return 1;
     }
-    printf("1 seeds, %llu requests, 0 failures, hash %016llx\n",
-           (unsigned long long)ledger->requests, (unsigned long long)ledger->hash);
-    return 0;
+    sum_up(1, status != 0, now_s() - start_s);
+    return status != 0;
 }
 
 static uint64_t number(const char *text) {
@@ -298,6 +303,13 @@ static uint64_t number(const char *text) {
         refuse("covet-sim: \"%s\" is no number\n", text);
     }
     return value;
+}
+
+// One seed after the other: pages are not given back to be asked for, and cleared, again.
+static void keep_memory(void) {
+    (void)mallopt(M_MMAP_THRESHOLD, INT32_MAX);
+    (void)mallopt(M_TRIM_THRESHOLD, INT32_MAX);
+    (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 }
 
 int main(int argc, char **argv) {
@@ -357,6 +369,7 @@ int main(int argc, char **argv) {
                 " [--workers N] [--clients N] [--faults A,B|none]");
         }
     }
+    keep_memory();
     ledger = mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (ledger == MAP_FAILED) {
         return 1;

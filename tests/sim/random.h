@@ -23,7 +23,18 @@ static inline uint64_t sim_rotate(uint64_t value, int bits) {
     return (value << bits) | (value >> (64 - bits));
 }
 
+#ifdef CV_FUZZING
+// A fuzzer's choice of what is drawn next; false where it leaves that to the generator.
+bool sim_random_choose(uint64_t *draw);
+#endif
+
 static inline uint64_t sim_random_next(struct sim_random *random) {
+#ifdef CV_FUZZING
+    uint64_t chosen;
+    if (sim_random_choose(&chosen)) {
+        return chosen;
+    }
+#endif
     uint64_t *s = random->state;
     uint64_t result = sim_rotate(s[1] * 5, 7) * 9;
     uint64_t t = s[1] << 17;

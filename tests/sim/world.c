@@ -3,6 +3,7 @@
 // there is no such moment and answers are still due, the server hangs.
 #include "sim/world.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +16,11 @@
 #include "server/worker.h"
 #include "sim/application.h"
 #include "sim/client.h"
+#include "sim/torture.h"
 
 #define MS_NS 1000000ull
-#define DESCRIPTORS_MAX 900u
+#define DESCRIPTORS_MAX 900u  // A worker takes about half as many connections,
+#define DESCRIPTORS_FEW 38u   // which clients have to wait for in some runs.
 #define STEPS_MAX 4000000u
 #define IDLE_GRACE_MS 2000u
 
@@ -42,13 +45,15 @@ static struct world world;
 int __wrap_unshare(int flags);
 int __wrap_unshare(int flags) {
     (void)flags;
-    return 0;
+    errno = sim_torture_call(SIM_CALL_UNSHARE);
+    return errno != 0 ? -1 : 0;
 }
 
 int __wrap_sched_setaffinity(int pid, size_t bytes, const void *mask);
 int __wrap_sched_setaffinity(int pid, size_t bytes, const void *mask) {
     (void)pid, (void)bytes, (void)mask;
-    return 0;
+    errno = sim_torture_call(SIM_CALL_AFFINITY);
+    return errno != 0 ? -1 : 0;
 }
 
 struct sim_plan sim_plan_of(uint64_t seed, uint32_t request_count) {
@@ -68,10 +73,10 @@ struct sim_plan sim_plan_of(uint64_t seed, uint32_t request_count) {
     return plan;
 }
 
-static struct cv_limits limits(void) {
+static struct cv_limits limits(uint32_t idle_timeout_ms) {
     return (struct cv_limits){
         .header_timeout_ms = 2000,
-        .idle_timeout_ms = sim_random_between(&sim.random, 1000, 5000),
+        .idle_timeout_ms = idle_timeout_ms,
         .body_grace_ms = 1500,
         .body_rate_min = 100,
         .write_timeout_ms = 5000,
@@ -81,7 +86,8 @@ static struct cv_limits limits(void) {
         .fields_max = 50,
         .pipeline_max = sim_random_size(&sim.random, 32),
         .output_bytes_max = sim_random_between(&sim.random, 4096, 262144),
-        .zero_copy_bytes_min = sim_random_chance(&sim.random, 500) ? 8192 : 0,
+        .zero_copy_bytes_min =
+            sim_random_chance(&sim.random, 500) || sim.plan.has_zero_copy ? 8192 : 0,
         .connections_max = 500,
         .retry_after_s = 1,
         .body_bytes_max = 1000000,
@@ -89,18 +95,31 @@ static struct cv_limits limits(void) {
 }
 
 // The main thread.
+// Something of the server's did not come about, which only a failure that was planted explains.
+static void must_be_torture(const char *what) {
+    if (!sim_torture.has_struck) {
+        sim_fail("%s", what);
+    }
+    sim_event(what, 0, 0);
+}
+
 static void want_reclaim(void *context) {
     (void)context;
     world.wants_reclaim = true;
 }
 
+// NULL: refused.
 static struct cv_generation *make_generation(void) {
     static const struct cv_generation_source source = {.init = sim_application_init};
     static const int none = -1;  // No modules.
     struct cv_generation *generation;
-    char why[256];
+    char why[256] = "";
     if (cv_generation_create(&generation, &world.settings, &none, &source, why, sizeof(why)) != 0) {
-        sim_fail("no generation: %s", why);
+        must_be_torture("no generation");
+        if (why[0] == '\0') {
+            sim_fail("a generation is refused without a reason");
+        }
+        return NULL;
     }
     generation->app->routes.want_reclaim = want_reclaim;
     return generation;
@@ -115,6 +134,18 @@ static void tell_all(enum cv_message_kind kind, uint64_t number) {
     }
 }
 
+// A worker has let go of a generation: nothing of it may still look at one of its route tables.
+static void check_pins(struct cv_routes *routes, uint32_t worker) {
+    if (routes->current->pins[worker].count != 0) {
+        sim_fail("worker %u has let go of a route table, and it is pinned", worker);
+    }
+    for (const struct cv_router *table = routes->retired; table != NULL; table = table->next) {
+        if (table->pins[worker].count != 0) {
+            sim_fail("worker %u has let go of a replaced route table, and it is pinned", worker);
+        }
+    }
+}
+
 static void listen_to_workers(void) {
     struct cv_message message;
     (void)sim_eventfd_take(world.eventfd);
@@ -124,8 +155,11 @@ static void listen_to_workers(void) {
         case CV_MESSAGE_READY:
             world.ready_count++;
             break;
-        case CV_MESSAGE_ADOPTED:
         case CV_MESSAGE_RELEASED:
+            check_pins(&((struct covet_app *)message.pointer)->routes, (uint32_t)message.number);
+            (void)cv_rollout_on_message(&world.rollout, &message);
+            break;
+        case CV_MESSAGE_ADOPTED:
         case CV_MESSAGE_LIMITS_TAKEN:
             (void)cv_rollout_on_message(&world.rollout, &message);
             break;
@@ -142,8 +176,13 @@ static void reload(void) {
     if (world.rollout.generation_count + 1 < CV_ROLLOUT_GENERATIONS_MAX) {
         world.reloads++;
         sim_event("reload", world.reloads, 0);
-        if (cv_rollout_adopt(&world.rollout, make_generation()) != 0) {
+        struct cv_generation *generation = make_generation();
+        if (generation != NULL && cv_rollout_adopt(&world.rollout, generation) != 0) {
             sim_fail("a generation was refused");
+        }
+        struct cv_limits fresh = limits(world.settings.limits.idle_timeout_ms);
+        if (cv_rollout_set_limits(&world.rollout, &fresh) != 0) {
+            must_be_torture("no memory for limits");
         }
     }
 }
@@ -167,7 +206,9 @@ static void run_main(void) {
     }
     if (sim_strikes(SIM_ROUTES, 5) && !world.has_told_end) {
         sim_event("swap", 0, 0);
-        sim_application_swap(world.rollout.newest->app);
+        if (sim_application_swap(world.rollout.newest->app) != 0) {
+            must_be_torture("a route cannot be replaced");
+        }
     }
     bool is_early = ends_under_load() && sim_world.answers >= sim.plan.request_count &&
                     sim_random_chance(&sim.random, 20);
@@ -177,74 +218,122 @@ static void run_main(void) {
 }
 
 // Workers.
-static void enter_worker(uint32_t index) {
+static bool enter_worker(uint32_t index) {
     struct cv_worker *worker = world.rollout.worker[index];
     sim.current = (int)index;
-    if (cv_worker_enter(worker) != 0) {
-        sim_fail("worker %u does not start", index);
-    }
+    bool has_entered = cv_worker_enter(worker) == 0;
     sim.current = -1;
+    if (!has_entered) {
+        must_be_torture("a worker does not start");
+        return false;
+    }
+    world.has_ended[index] = false;
+    world.ended_count--;
+    return true;
 }
 
 static void run_worker(uint32_t index) {
     struct cv_worker *worker = world.rollout.worker[index];
     sim.current = (int)index;
-    if (cv_worker_turn(worker, UINT64_MAX) == CV_WORKER_ENDED) {
+    bool has_ended = cv_worker_turn(worker, UINT64_MAX) == CV_WORKER_ENDED;
+    sim_ring_check(index);
+    if (has_ended) {
         sim_event("ended", index, 0);
         cv_worker_leave(worker);
         sim_ring_end(index);
+        size_t held = cv_pool_held_bytes(sim_application_pool(index));
+        if (held != 0) {
+            sim_fail("worker %u has ended, and its pool holds %zu bytes", index, held);
+        }
         world.has_ended[index] = true;
         world.ended_count++;
     }
     sim.current = -1;
 }
 
-static void start(void) {
-    uint32_t count = sim.plan.worker_count;
-    world = (struct world){0};
-    sim_world = (struct sim_world_state){0};
-    world.settings.limits = limits();
-    world.settings.worker_count = count;
-    cv_mailbox_init(&world.mailbox);
-    world.eventfd = sim_eventfd_create();
-    if (cv_stats_create(&world.stats, NULL, count) != 0 ||
-        cv_rollout_init(&world.rollout, make_generation(), &world.settings.limits) != 0) {
-        sim_fail("the simulation itself is out of memory");
-    }
-    for (uint32_t i = 0; i < count; i++) {
+static bool create_workers(uint32_t descriptors_max) {
+    for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
         world.listener[i] = sim_listener_create();
         struct cv_worker_options options = {
             .index = i,
-            .count = count,
+            .count = sim.plan.worker_count,
             .stats = &world.stats,
             .limits = cv_rollout_limits(&world.rollout),
             .app = world.rollout.newest->app,
             .listener = &world.listener[i],
             .listener_count = 1,
-            .descriptors_max = DESCRIPTORS_MAX,
+            .descriptors_max = descriptors_max,
             .main_mailbox = &world.mailbox,
             .main_eventfd = world.eventfd,
             .all = world.rollout.worker,
         };
         if (cv_worker_create(&world.rollout.worker[i], &options) != 0) {
-            sim_fail("no worker");
+            must_be_torture("no worker");
+            return false;
         }
         world.rollout.worker_count++;
     }
+    return true;
+}
+
+// False: a failure that was planted keeps the server from starting. What there is of it ends.
+static bool start(void) {
+    uint32_t count = sim.plan.worker_count;
+    world = (struct world){0};
+    world.settings.limits = limits(sim_random_between(&sim.random, 1000, 5000));
+    world.settings.worker_count = count;
+    bool is_crowded = sim_random_chance(&sim.random, 200);
+    uint32_t descriptors_max =
+        is_crowded ? sim_random_between(&sim.random, 8, DESCRIPTORS_FEW) : DESCRIPTORS_MAX;
+    sim_world =
+        (struct sim_world_state){.limits = &world.settings.limits, .is_crowded = is_crowded};
+    world.ended_count = count;  // None has begun.
+    memset(world.has_ended, true, sizeof(world.has_ended));
+    cv_mailbox_init(&world.mailbox);
+    world.eventfd = sim_eventfd_create();
+    struct cv_generation *first = make_generation();
+    if (first == NULL) {
+        return false;
+    }
+    if (cv_rollout_init(&world.rollout, first, &world.settings.limits) != 0 ||
+        cv_stats_create(&world.stats, NULL, count) != 0) {
+        must_be_torture("no memory");
+        return false;
+    }
+    if (!create_workers(descriptors_max)) {
+        return false;
+    }
     for (uint32_t i = 0; i < count; i++) {
-        enter_worker(i);
+        if (!enter_worker(i)) {
+            return false;
+        }
     }
     for (uint32_t i = 0; i < sim.plan.client_count; i++) {
         world.client[i] = sim_http_client.create(i);
     }
+    return true;
+}
+
+// Of a server that did not start.
+static void stop_all(void) {
+    for (uint32_t i = 0; i < world.rollout.worker_count; i++) {
+        struct cv_worker *worker = world.rollout.worker[i];
+        struct cv_message stop = {.kind = CV_MESSAGE_STOP};
+        if (!world.has_ended[i] && cv_worker_post(worker, &stop) != 0) {
+            sim_fail("worker %u takes no message", i);
+        }
+        while (!world.has_ended[i]) {
+            run_worker(i);
+        }
+    }
 }
 
 static void finish(void) {
-    for (uint32_t i = 0; i < sim.plan.client_count; i++) {
+    for (uint32_t i = 0; i < sim.plan.client_count && world.client[i] != NULL; i++) {
         sim_http_client.destroy(world.client[i]);
     }
     listen_to_workers();
-    for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
+    for (uint32_t i = 0; i < world.rollout.worker_count; i++) {
         cv_worker_destroy(world.rollout.worker[i]);
     }
     if (sim_application_pending() != 0 && !sim_world.is_stopped) {
@@ -263,8 +352,11 @@ static void step(void) {
     uint32_t clients = sim.plan.client_count;
     uint32_t workers = sim.plan.worker_count;
     uint32_t first = sim_random_below(&sim.random, clients);
-    for (uint32_t i = 0; i < clients; i++) {
-        sim_http_client.step(world.client[(first + i) % clients]);
+    for (uint32_t i = first; i < clients; i++) {
+        sim_http_client.step(world.client[i]);
+    }
+    for (uint32_t i = 0; i < first; i++) {
+        sim_http_client.step(world.client[i]);
     }
     first = sim_random_below(&sim.random, workers);
     for (uint32_t i = 0; i < workers; i++) {
@@ -329,7 +421,11 @@ static void pass_time(void) {
 struct sim_result sim_run(const struct sim_plan *plan) {
     cv_log_set_level(CV_LOG_ERROR);
     sim_kernel_init(plan);
-    start();
+    if (!start()) {
+        stop_all();
+        finish();
+        return (struct sim_result){.hash = sim.hash, .events = sim.events};
+    }
     uint64_t events = 0;
     uint32_t steps = 0;
     uint32_t idle_steps = 0;

@@ -99,7 +99,7 @@ struct cv_ring {
     uint64_t zero_copies;
     int32_t zero_copy_error;  // What zero-copy sends complete with from now on; 0: they work.
     bool has_memory[16];
-    int accept_now_error;  // What cv_ring_accept_now says instead of looking; 0: it looks.
+    int accept_now_errors[2];  // What cv_ring_accept_now says first, in this order; 0: it looks.
 };
 
 static inline struct cv_ring *t_ring_create(uint32_t buffer_count) {
@@ -321,6 +321,11 @@ static inline size_t t_socket_takes(struct t_socket *socket, size_t bytes) {
     return part;
 }
 
+// Whether it is over once it is submitted.
+static inline bool t_is_immediate(const struct t_operation *send) {
+    return send->mode == CV_RING_SEND_QUIET || send->mode == CV_RING_SEND_NOW;
+}
+
 static inline bool t_ring_poll_send(struct cv_ring *ring, int descriptor,
                                     struct cv_completion *completion) {
     struct t_socket *socket = t_ring_at(ring, descriptor);
@@ -328,7 +333,7 @@ static inline bool t_ring_poll_send(struct cv_ring *ring, int descriptor,
     if (!send->is_armed) {
         return false;
     }
-    if (send->mode == CV_RING_SEND_QUIET) {
+    if (t_is_immediate(send)) {
         assert_true(send->is_done);
         send->is_armed = false;
         *completion =
@@ -348,19 +353,19 @@ static inline bool t_ring_poll_send(struct cv_ring *ring, int descriptor,
     return true;
 }
 
-// Hands what is queued to the kernel: quiet sends are over then.
+// Hands what is queued to the kernel: sends that do not wait are over then.
 static inline void t_ring_submit(struct cv_ring *ring) {
     for (int i = 0; i < ring->socket_count; i++) {
         struct t_socket *socket = &ring->socket[i];
         struct t_operation *send = &socket->send;
-        if (!send->is_armed || send->mode != CV_RING_SEND_QUIET || send->is_done) {
+        if (!send->is_armed || !t_is_immediate(send) || send->is_done) {
             continue;
         }
         size_t bytes = t_operation_bytes(send);
         size_t part = socket->is_reset ? 0 : t_socket_takes(socket, bytes);
         t_operation_read(send, part, &socket->output);
         send->is_done = true;
-        send->is_armed = part < bytes;
+        send->is_armed = part < bytes || send->mode == CV_RING_SEND_NOW;
         send->result = part > 0 ? (int32_t)part : socket->is_reset ? -ECONNRESET : -EAGAIN;
     }
 }
@@ -575,8 +580,12 @@ void cv_ring_reset_on_close(struct cv_ring *ring, int descriptor) {
 
 int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {
     struct t_socket *listener = t_ring_open(ring, descriptor);
-    if (ring->accept_now_error != 0) {
-        return ring->accept_now_error;
+    for (size_t i = 0; i < CV_ARRAY_COUNT(ring->accept_now_errors); i++) {
+        int error = ring->accept_now_errors[i];
+        if (error != 0) {
+            ring->accept_now_errors[i] = 0;
+            return error;
+        }
     }
     if (listener->queue_count == 0) {
         return -EAGAIN;

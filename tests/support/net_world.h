@@ -102,11 +102,14 @@ static inline uint32_t t_world_kernel(struct t_world *world) {
     struct cv_completion completion;
     uint32_t count = 0;
     for (int i = 0; i < world->ring->socket_count; i++) {
-        if (t_ring_poll_receive(world->ring, i, &completion)) {
+        if (t_ring_poll_send(world->ring, i, &completion)) {
             t_world_complete(world, completion);
             count++;
         }
-        if (t_ring_poll_send(world->ring, i, &completion)) {
+    }
+    cv_net_sent(&world->net);
+    for (int i = 0; i < world->ring->socket_count; i++) {
+        if (t_ring_poll_receive(world->ring, i, &completion)) {
             t_world_complete(world, completion);
             count++;
         }

@@ -150,6 +150,25 @@ static inline void t_handle_pause(struct covet_request *request, struct covet_re
     covet_request_pause_body(request, true);
 }
 
+// Begins its answer before the body, and passes that on as it comes.
+static inline void t_on_relay(struct covet_request *request, const void *data, size_t length,
+                              bool last, void *context) {
+    struct covet_response *response = covet_request_response(request);
+    (void)context;
+    if (length > 0) {
+        (void)covet_response_write(response, data, length);
+    }
+    if (last) {
+        (void)covet_response_end(response);
+    }
+}
+
+static inline void t_handle_relay(struct covet_request *request, struct covet_response *response) {
+    t_app.handler_count++;
+    covet_request_on_body(request, t_on_relay, NULL);
+    (void)covet_response_begin(response, "text/plain", COVET_LENGTH_UNKNOWN);
+}
+
 static inline void t_add_route(struct covet_app *app, unsigned methods, const char *pattern,
                                covet_handler_fn handler, int stream_body) {
     struct covet_route_options options = {
@@ -191,6 +210,8 @@ static inline void t_serve_init(struct t_serve *serve) {
     t_add_route(serve->app, COVET_POST, "/early", t_handle_early, 1);
     t_add_route(serve->app, COVET_POST, "/stream", t_handle_stream, 1);
     t_add_route(serve->app, COVET_POST, "/pause", t_handle_pause, 1);
+    t_add_route(serve->app, COVET_POST, "/relay", t_handle_relay, 1);
+    t_add_route(serve->app, COVET_POST, "/pour", t_handle_flow, 1);
     assert_int_equal(cv_app_seal(serve->app), 0);
     serve->http1 = (struct cv_http1){
         .env = &serve->env,

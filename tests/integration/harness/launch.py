@@ -3,11 +3,11 @@ denied.
 
     python3 launch.py '{"nofile": 256, "deny_io_uring": 1}' PROGRAM ARGUMENT...
 
-Keys: nofile, memlock (bytes), core: both limits. uid: user and group. listen_fd: descriptor moved
-to 3 with LISTEN_FDS=1 and LISTEN_PID set. deny_io_uring: errno that the three io_uring calls shall
-return. seccomp: a container's profile (seccomp.py). setpriv: arguments for setpriv(1), run last. It
-is a program of its own so that the test process is never changed and nothing runs between fork and
-exec.
+Keys: nofile, memlock (bytes), core, as, nproc, fsize: both limits. core_soft: one limit. uid: user and
+group. listen_fd: descriptor moved to 3 with LISTEN_FDS=1 and LISTEN_PID set. deny_io_uring: errno that
+the three io_uring calls shall return. seccomp: a container's profile (seccomp.py). setpriv: arguments
+for setpriv(1), run last. strace: the command of faults.strace(), run last. It is a program of its own
+so that the test process is never changed and nothing runs between fork and exec.
 """
 
 import ctypes
@@ -53,10 +53,16 @@ def main():
         "nofile": resource.RLIMIT_NOFILE,
         "memlock": resource.RLIMIT_MEMLOCK,
         "core": resource.RLIMIT_CORE,
+        "as": resource.RLIMIT_AS,
+        "nproc": resource.RLIMIT_NPROC,
+        "fsize": resource.RLIMIT_FSIZE,
     }
     for name, kind in limits.items():
         if name in how:
             resource.setrlimit(kind, (how[name], how[name]))
+    if "core_soft" in how:
+        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+        resource.setrlimit(resource.RLIMIT_CORE, (how["core_soft"], hard))
     if "listen_fd" in how:
         if how["listen_fd"] != 3:
             os.dup2(how["listen_fd"], 3)
@@ -73,7 +79,8 @@ def main():
         deny_io_uring(how["deny_io_uring"])
     if "setpriv" in how:
         command = ["/usr/bin/setpriv", *how["setpriv"], *command]
-    os.execv(command[0], command)
+    command = [*how.get("strace", []), *command]
+    os.execvp(command[0], command)
 
 
 main()

@@ -10,9 +10,9 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../..")
 
 
 def build(env, name):
-    """The path of modules/NAME.c as a loadable module."""
-    library = env.path(f"{name}.so")
-    source = os.path.join(ROOT, f"tests/integration/modules/{name}.c")
+    """The path of modules/NAME.c, or of a C file's path, as a loadable module."""
+    source = os.path.join(ROOT, f"tests/integration/modules/{name}.c") if "/" not in name else name
+    library = env.path(os.path.basename(source)[:-2] + ".so")
     flags = ["-fsanitize=thread"] if "tsan" in env.covet else []
     flags += ["-fsanitize=address"] if "asan" in env.covet else []
     include = "-I" + os.path.join(ROOT, "include")

@@ -75,6 +75,16 @@ FATAL_LOG = (
 # Threads of the server process.
 WORKER_THREAD = r"^covet-w\d+$"
 
+START_FAILED = "event=start_failed"
+SERVER_DIED = r"event=server_died pid=\d+ .*restart_in_ms=(\d+)"
+NOT_STARTED = "event=server_not_started"
+RELOAD_FAILED = "event=reload_failed"
+UPGRADE_FAILED = "event=upgrade_failed"
+LOG_LOST = r"event=log_lost lines=(\d+)"
+ACCESS_LOG_FAILED = r"event=access_log_failed lost_lines=(\d+)"
+NO_RUN_DIRECTORY = "event=no_run_directory"
+ADMIN_REFUSED = "event=admin_accept_failed"
+
 EXIT_USAGE = 64
 EXIT_ADDRESS_IN_USE = 69
 EXIT_NO_RING = 71

@@ -48,8 +48,8 @@ def run(env, *arguments, timeout_s=5.0, how=None, fds=(), environment=None):
 
 
 class Server:
-    """port or listen: where; cores None leaves --cores out; how: see launch.py; other options as
-    given."""
+    """port or listen: where; cores None leaves --cores out; how: see launch.py; stdout, stderr: where
+    they go instead (nothing is read there); other options as given."""
 
     def __init__(
         self,
@@ -64,9 +64,12 @@ class Server:
         may_crash=False,
         stop_limit_s=8.0,
         exits=(0,),
+        stdout=None,
+        stderr=None,
     ):
         self.env, self.how, self.fds, self.environment = env, how, fds, environment or {}
         self.may_crash, self.stop_limit_s, self.exits = may_crash, stop_limit_s, exits
+        self.stdout, self.stderr = stdout, stderr
         self.process, self.stopped, self.successors = None, False, []
         self.log_path = env.path(f"log.{id(self)}")
         self.port = None
@@ -112,8 +115,8 @@ class Server:
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=log if self.stdout is None else self.stdout,
+                stderr=log if self.stderr is None else self.stderr,
                 env={**os.environ, **self.environment},
                 pass_fds=self.fds,
             )
@@ -130,7 +133,7 @@ class Server:
                     client.read_final()
                     client.rest()
                     # The first answer may come before the supervisor knows that the server is up.
-                    if re.search(names.STARTED, self.log()):
+                    if self.stderr is not None or re.search(names.STARTED, self.log()):
                         return
             except Exception:
                 time.sleep(0.02)

@@ -106,6 +106,27 @@ static void test_module_refuses_a_file_that_is_no_object(void **state) {
     assert_non_null(strstr(error, "module closed.so: "));
 }
 
+// The loader would touch what is not there and die of SIGBUS.
+static void test_module_refuses_a_file_that_is_cut_short(void **state) {
+    static const double shares[] = {0.999, 0.9, 0.5, 0.25, 0.02, 0.005, 0.0005};
+    struct cv_module module = {0};
+    char error[ERROR_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < CV_ARRAY_COUNT(shares); i++) {
+        int fd = build(API("2") COUNTING);
+        off_t bytes = lseek(fd, 0, SEEK_END);
+
+        error[0] = '\0';
+        assert_int_equal(ftruncate(fd, (off_t)((double)bytes * shares[i])), 0);
+        assert_int_equal(cv_module_load(&module, fd, "cut.so", error, sizeof(error)), -ENOEXEC);
+        assert_null(module.handle);
+        if (strstr(error, "module cut.so: the file is cut short") == NULL)
+            fail_msg("%zu: \"%s\"", i, error);
+        close(fd);
+    }
+}
+
 static void test_module_in_a_fresh_copy_starts_afresh(void **state) {
     struct cv_module first = {0}, second = {0};
     char error[ERROR_BYTES] = "";
@@ -131,6 +152,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_module_refuses_what_is_none_of_ours),
         cmocka_unit_test(test_module_refuses_a_file_that_is_no_object),
+        cmocka_unit_test(test_module_refuses_a_file_that_is_cut_short),
         cmocka_unit_test(test_module_in_a_fresh_copy_starts_afresh),
     };
     int result = 77, fd;

@@ -13,6 +13,14 @@ static int init(struct covet_app *app) {
     return covet_route_with(app, &stream);
 }
 
+static bool has_no_memory;
+
+void *__real_cv_arena_alloc_slow(struct cv_arena *arena, size_t bytes);
+void *__wrap_cv_arena_alloc_slow(struct cv_arena *arena, size_t bytes);
+void *__wrap_cv_arena_alloc_slow(struct cv_arena *arena, size_t bytes) {
+    return has_no_memory ? NULL : __real_cv_arena_alloc_slow(arena, bytes);
+}
+
 static int setup(void **state) {
     return t_act_setup(state, init);
 }
@@ -387,6 +395,16 @@ static void test_request_takes_no_memory_for_a_plain_answer(void **state) {
     t_close(exchange);
 }
 
+static void test_request_without_memory_for_its_path_is_told_so(void **state) {
+    has_no_memory = true;
+    struct t_exchange *exchange = run(state, "GET /%61", say_ok);
+
+    has_no_memory = false;
+    assert_int_equal(exchange->status, 503);
+    assert_string_equal(exchange->body, "503 Service Unavailable\n");
+    t_close(exchange);
+}
+
 static void do_empty(struct covet_request *request, struct covet_response *response) {
     (void)request;
     covet_response_empty(response);
@@ -462,6 +480,7 @@ int main(void) {
         cmocka_unit_test(test_request_that_waits_for_a_body_ends_with_its_client),
         cmocka_unit_test(test_request_with_a_whole_body_does_not_stream_it),
         cmocka_unit_test(test_request_takes_no_memory_for_a_plain_answer),
+        cmocka_unit_test(test_request_without_memory_for_its_path_is_told_so),
         cmocka_unit_test(test_request_counts_how_its_route_was_found),
         cmocka_unit_test(test_request_keeps_a_route_that_is_replaced),
     };

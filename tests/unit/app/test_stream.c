@@ -4,6 +4,14 @@ static int init(struct covet_app *app) {
     return covet_route(app, COVET_GET, "/", t_act_handler, NULL);
 }
 
+static bool has_no_memory;
+
+char *__real_cv_arena_copy(struct cv_arena *arena, struct cv_span span);
+char *__wrap_cv_arena_copy(struct cv_arena *arena, struct cv_span span);
+char *__wrap_cv_arena_copy(struct cv_arena *arena, struct cv_span span) {
+    return has_no_memory ? NULL : __real_cv_arena_copy(arena, span);
+}
+
 static int setup(void **state) {
     return t_act_setup(state, init);
 }
@@ -126,6 +134,23 @@ static void test_stream_to_head_is_one_answer_at_the_end(void **state) {
     t_close(exchange);
 }
 
+static void begin_without_memory(struct covet_request *request, struct covet_response *response) {
+    (void)request;
+    has_no_memory = true;
+    assert_int_equal(covet_response_begin(response, "text/csv", COVET_LENGTH_UNKNOWN), -EBADMSG);
+    has_no_memory = false;
+}
+
+// GET's answer has a type, so HEAD's must, or say that it failed.
+static void test_stream_to_head_without_memory_for_its_type_is_refused(void **state) {
+    struct t_exchange *exchange = run(state, "HEAD /", begin_without_memory);
+
+    assert_int_equal(exchange->end, T_ANSWERED);
+    assert_int_equal(exchange->status, 500);
+    assert_int_equal(exchange->body_bytes, 0);
+    t_close(exchange);
+}
+
 static void no_content(struct covet_request *request, struct covet_response *response) {
     (void)request;
     assert_int_equal(covet_response_status(response, 204), 0);
@@ -243,6 +268,7 @@ int main(void) {
         cmocka_unit_test(test_stream_keeps_to_the_length_announced),
         cmocka_unit_test(test_stream_that_is_short_cuts_the_connection),
         cmocka_unit_test(test_stream_to_head_is_one_answer_at_the_end),
+        cmocka_unit_test(test_stream_to_head_without_memory_for_its_type_is_refused),
         cmocka_unit_test(test_stream_of_204_has_no_body),
         cmocka_unit_test(test_stream_stops_at_the_end_of_the_queue),
         cmocka_unit_test(test_stream_tells_through_on_drain_that_the_client_left),

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -14,17 +15,22 @@ static char captured[4 * CV_LOG_LINE_BYTES_MAX];
 static size_t captured_length;
 static unsigned writes;
 
-ssize_t __wrap_write(int fd, const void *data, size_t bytes);
+static bool is_full;
 
-ssize_t __wrap_write(int fd, const void *data, size_t bytes) {
+ssize_t __wrap_cv_nowait_write(int fd, const void *data, size_t bytes);
+
+ssize_t __wrap_cv_nowait_write(int fd, const void *data, size_t bytes) {
     assert_int_equal(fd, STDERR_FILENO);
+    errno = EPIPE;
+    if (is_full) {
+        return -EAGAIN;
+    }
     assert_true(captured_length + bytes < sizeof(captured));
     memcpy(captured + captured_length, data, bytes);
     captured_length += bytes;
     captured[captured_length] = '\0';
     writes++;
-    errno = EPIPE;
-    return -1;
+    return -EPIPE;
 }
 
 static int clear_captured(void **state) {
@@ -32,6 +38,7 @@ static int clear_captured(void **state) {
     captured_length = 0;
     captured[0] = '\0';
     writes = 0;
+    is_full = false;
     cv_log_set_level(CV_LOG_INFO);
     return 0;
 }
@@ -56,6 +63,23 @@ static void test_log_line_has_time_level_event_and_fields(void **state) {
     check_time(captured);
     assert_string_equal(captured + TIME_BYTES,
                         "level=warn event=cores_missing missing=4-7 count=4\n");
+}
+
+static void test_log_counts_the_lines_that_a_full_reader_missed(void **state) {
+    (void)state;
+    is_full = true;
+    for (int i = 0; i < 3; i++) {
+        cv_log(CV_LOG_INFO, "missed", "i=%d", i);
+    }
+    assert_int_equal(writes, 0);
+    is_full = false;
+    cv_log(CV_LOG_INFO, "seen", "%s", "");
+    assert_int_equal(writes, 2);
+    const char *second = strchr(captured, '\n') + 1;
+    check_time(second);
+    assert_string_equal(second + TIME_BYTES, "level=warn event=log_lost lines=3\n");
+    cv_log(CV_LOG_INFO, "seen", "%s", "");
+    assert_int_equal(writes, 3);  // Once is enough.
 }
 
 static void test_log_line_without_fields_ends_after_the_event(void **state) {
@@ -190,6 +214,7 @@ static void test_log_quote_cuts_between_escapes_and_marks_it(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_log_line_has_time_level_event_and_fields, clear_captured),
+        cmocka_unit_test_setup(test_log_counts_the_lines_that_a_full_reader_missed, clear_captured),
         cmocka_unit_test_setup(test_log_line_without_fields_ends_after_the_event, clear_captured),
         cmocka_unit_test_setup(test_log_writes_only_levels_that_are_enabled, clear_captured),
         cmocka_unit_test_setup(test_log_replaces_bytes_that_could_forge_a_line, clear_captured),

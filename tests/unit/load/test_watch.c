@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -89,7 +90,7 @@ enum server {
 };
 
 static enum server server_kind;
-static volatile bool has_begun;
+static atomic_bool has_begun;
 
 static void *burn_thread(void *unused) {
     (void)unused;

@@ -253,7 +253,9 @@ static void test_counter_begin_keeps_counters_and_clears_gauges(void **state) {
             i == COVET_COUNTER_CONNECTIONS_OPEN || i == COVET_COUNTER_MEMORY_BYTES ||
             i == COVET_COUNTER_BUFFERS_IN_USE || i == COVET_COUNTER_MEMORY_LIVE_BYTES ||
             i == COVET_COUNTER_MEMORY_PEAK_BYTES || i == COVET_COUNTER_MEMORY_SLABS_HUGETLB ||
-            i == COVET_COUNTER_MEMORY_SLABS_TRANSPARENT || i == COVET_COUNTER_MEMORY_SLABS_PLAIN;
+            i == COVET_COUNTER_MEMORY_SLABS_TRANSPARENT || i == COVET_COUNTER_MEMORY_SLABS_PLAIN ||
+            i == COVET_COUNTER_OVERLOAD_CONNECTIONS || i == COVET_COUNTER_OVERLOAD_MEMORY ||
+            i == COVET_COUNTER_SHEDDING;
 
         assert_int_equal(worker.counter[i], gauge ? 0 : 9);
     }

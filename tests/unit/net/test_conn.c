@@ -405,6 +405,25 @@ static void test_conn_sends_all_answers_of_a_turn_at_once(void **state) {
     assert_int_equal(socket_of(client)->output.length, 70);
 }
 
+static void answer_much(struct probe *probe, enum where where) {
+    static const char answer[600];
+    if (where == ON_INPUT) {
+        queue_copy(probe->conn, answer, sizeof(answer));
+    }
+}
+
+// Each request finds the quiet send of the answer before it on its way.
+static void test_conn_puts_an_answer_where_the_last_one_was(void **state) {
+    (void)state;
+    next_probe.act = answer_much;
+    int client = t_world_open(world);
+    for (size_t i = 1; i <= 50; i++) {
+        send_text(client, "?");
+        assert_int_equal(socket_of(client)->output.length, i * 600);
+        assert_int_equal(cv_pool_live_bytes(&world->pool), 1024 + 128);
+    }
+}
+
 static void test_conn_goes_on_after_a_send_found_no_room(void **state) {
     (void)state;
     int client = t_world_open(world);
@@ -466,6 +485,69 @@ static void test_conn_cuts_a_peer_that_does_not_read(void **state) {
     t_world_wait(world, 200);
     assert_false(socket_of(client)->is_open);
     assert_true(socket_of(client)->resets_on_close);
+    assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_WRITE), 1);
+    t_world_assert_empty(world);
+}
+
+// A client whose half is closed, and who has not read the answer yet.
+static int open_ended(const uint8_t *bytes, size_t count, bool ends_first) {
+    next_probe.finishes_at_end = false;
+    int client = t_world_open(world);
+    socket_of(client)->window = 0;
+    if (ends_first) {
+        t_client_end(world->ring, client);
+        t_world_settle(world);
+    }
+    queue_copy(probes[0].conn, bytes, count);
+    t_world_settle(world);
+    if (!ends_first) {
+        assert_true(socket_of(client)->send.is_armed);
+        t_client_end(world->ring, client);
+        t_world_settle(world);
+    }
+    return client;
+}
+
+static void test_conn_no_send_waits_for_a_peer_that_has_ended(void **state) {
+    (void)state;
+    static uint8_t bytes[300000];
+    static const bool orders[] = {false, true};
+    for (size_t i = 0; i < CV_ARRAY_COUNT(orders); i++) {
+        forget_probes();
+        for (size_t at = 0; at < sizeof(bytes); at++) {
+            bytes[at] = pattern(at);
+        }
+        int client = open_ended(bytes, sizeof(bytes), orders[i]);
+        struct t_socket *socket = socket_of(client);
+        for (int wait = 0; wait < 20; wait++) {
+            uint64_t sends = world->ring->sends;
+            assert_false(socket->send.is_armed);
+            t_world_wait(world, 64);
+            assert_in_range(world->ring->sends - sends, 1, 2);  // By timer, and no oftener.
+        }
+        while (socket->output.length < sizeof(bytes)) {
+            socket->window += 7000;
+            t_world_wait(world, 64);
+            assert_false(socket->send.is_armed);
+        }
+        assert_pattern(&socket->output, sizeof(bytes));
+        cv_conn_finish(probes[0].conn, COVET_COUNTER_CLOSED_CLIENT, false);
+        t_world_settle(world);
+        t_world_assert_empty(world);
+    }
+}
+
+static void test_conn_cuts_a_peer_that_has_ended_and_does_not_read(void **state) {
+    (void)state;
+    static uint8_t bytes[100000];
+    int client = open_ended(bytes, sizeof(bytes), true);
+    t_world_wait(world, world->limits.write_timeout_ms - 100);
+    assert_true(socket_of(client)->is_open);
+    socket_of(client)->window = 1000;
+    t_world_wait(world, world->limits.write_timeout_ms - 100);
+    assert_true(socket_of(client)->is_open);
+    t_world_wait(world, 300);
+    assert_false(socket_of(client)->is_open);
     assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_WRITE), 1);
     t_world_assert_empty(world);
 }
@@ -858,8 +940,8 @@ static uint32_t open_sockets(void) {
     return count;
 }
 
-// With nothing to do for the worker, every connection that has something to send is sending it, and
-// every one that wants input waits for it.
+// With nothing to do for the worker, every connection that has something to send is sending it, or
+// will soon try again, and every one that wants input waits for it.
 static void assert_nothing_forgotten(void) {
     for (uint32_t i = 0; i < world->net.table_used; i++) {
         const struct cv_conn *conn = &world->net.table[i];
@@ -867,7 +949,9 @@ static void assert_nothing_forgotten(void) {
             continue;
         }
         const struct t_socket *socket = socket_of(conn->descriptor);
-        bool is_sending = socket->send.is_armed;
+        bool is_tried_again = (conn->flags & CV_CONN_ENDED) != 0 && cv_timer_armed(&conn->timer) &&
+                              conn->timer.deadline_ms <= world->clock.now_ms + 64;
+        bool is_sending = socket->send.is_armed || is_tried_again;
         size_t unsettled = (conn->flags & CV_CONN_QUIET) != 0 ? conn->active->quiet_bytes : 0;
         bool owes = conn->state != CV_CONN_CLOSING && cv_conn_queued(conn) > unsettled;
         if (owes && !is_sending) {
@@ -932,12 +1016,15 @@ int main(void) {
         TEST(test_conn_reset_closes_it),
         TEST(test_conn_sends_every_byte_once_and_in_order),
         TEST(test_conn_sends_all_answers_of_a_turn_at_once),
+        TEST(test_conn_puts_an_answer_where_the_last_one_was),
         TEST(test_conn_goes_on_after_a_send_found_no_room),
         TEST(test_conn_sends_what_is_queued_in_the_turn_of_a_send_completion),
         TEST(test_conn_cuts_a_peer_that_does_not_read),
         TEST(test_conn_read_deadline_moves_without_touching_the_wheel),
         TEST(test_conn_deadlines_work_across_the_turn_of_the_clock),
         TEST(test_conn_finishes_when_all_is_sent),
+        TEST(test_conn_no_send_waits_for_a_peer_that_has_ended),
+        TEST(test_conn_cuts_a_peer_that_has_ended_and_does_not_read),
         TEST(test_conn_lingers_until_the_peer_ends),
         TEST(test_conn_lingers_for_a_while_only),
         TEST(test_conn_lingers_for_so_many_bytes_only),

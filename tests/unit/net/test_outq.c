@@ -86,7 +86,39 @@ static void test_outq_joins_small_pieces_in_one_vector(void **state) {
     assert_front("efghijkl");
     cv_outq_sent(&outq, &pool, 8);
     assert_front("");
+}
+
+static void test_outq_fills_a_block_again_that_was_sent(void **state) {
+    char answer[600] = "";
+    (void)state;
+    assert_int_equal(cv_outq_copy(&outq, &pool, cv_span_make(answer, sizeof(answer))), 0);
+    size_t live_bytes = cv_pool_live_bytes(&pool);
+    for (int i = 0; i < 100; i++) {
+        cv_outq_sent(&outq, &pool, sizeof(answer));
+        assert_int_equal(outq.bytes, 0);
+        assert_int_equal(cv_outq_copy(&outq, &pool, cv_span_make(answer, sizeof(answer))), 0);
+        assert_int_equal(cv_pool_live_bytes(&pool), live_bytes);
+    }
+    cv_outq_clear(&outq, &pool);
     assert_int_equal(cv_pool_live_bytes(&pool), 0);
+}
+
+static void test_outq_keeps_no_empty_block_in_front(void **state) {
+    struct cv_span data;
+    (void)state;
+    assert_int_equal(cv_outq_copy(&outq, &pool, CV_SPAN("abc")), 0);
+    cv_outq_sent(&outq, &pool, 3);
+    assert_int_equal(cv_outq_reference(&outq, &pool, CV_SPAN("DEF"), on_release, &released), 0);
+    assert_non_null(cv_outq_first_reference(&outq, 3, &data));
+    cv_outq_sent(&outq, &pool, 3);
+    assert_int_equal(released, 1);
+    assert_int_equal(cv_pool_live_bytes(&pool), 0);
+    // Too small for what comes next.
+    assert_int_equal(cv_outq_copy(&outq, &pool, CV_SPAN("abc")), 0);
+    cv_outq_sent(&outq, &pool, 3);
+    assert_non_null(cv_outq_reserve(&outq, &pool, 5000, 0));
+    cv_outq_commit(&outq, 5000);
+    assert_int_equal(cv_pool_live_bytes(&pool), 8192);
 }
 
 static void test_outq_keeps_the_order_of_copies_and_references(void **state) {
@@ -113,7 +145,6 @@ static void test_outq_releases_an_empty_reference(void **state) {
     assert_front("x");
     cv_outq_sent(&outq, &pool, 1);
     assert_int_equal(released, 1);
-    assert_int_equal(cv_pool_live_bytes(&pool), 0);
 }
 
 static void test_outq_gathers_no_more_than_asked_for(void **state) {
@@ -211,6 +242,8 @@ static void test_outq_agrees_with_a_plain_string(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_outq_joins_small_pieces_in_one_vector),
+        TEST(test_outq_fills_a_block_again_that_was_sent),
+        TEST(test_outq_keeps_no_empty_block_in_front),
         TEST(test_outq_keeps_the_order_of_copies_and_references),
         TEST(test_outq_releases_an_empty_reference),
         TEST(test_outq_gathers_no_more_than_asked_for),

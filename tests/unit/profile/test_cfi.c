@@ -141,6 +141,40 @@ static void test_cfi_lists_functions_by_address(void **state) {
     cv_cfi_deinit(&cfi);
 }
 
+static void test_cfi_keeps_the_first_of_functions_that_overlap(void **state) {
+    struct section section = {0};
+    struct cv_cfi cfi;
+
+    (void)state;
+    put_common(&section, "zR");
+    PUT_FUNCTION(&section, PLAIN, 0x40, 0x00);
+    PUT_FUNCTION(&section, PLAIN + 0x10, 0x10, 0x00);
+    PUT_FUNCTION(&section, PLAIN + 0x3f, 0x40, 0x00);
+    PUT_FUNCTION(&section, PLAIN + 0x40, 0x10, 0x00);
+    assert_int_equal(cv_cfi_init(&cfi, section.bytes, section.count, SECTION), 0);
+    assert_int_equal(cfi.function_count, 2);
+    assert_int_equal(cfi.functions[0].start, PLAIN);
+    assert_int_equal(cfi.functions[1].start, PLAIN + 0x40);
+    cv_cfi_deinit(&cfi);
+}
+
+static void test_cfi_takes_offsets_too_large_to_multiply(void **state) {
+    struct section section = {0};
+    struct cv_cfi cfi;
+    struct cv_cfi_row row;
+
+    (void)state;
+    put_common(&section, "zR");
+    // offset_extended rbx by 2^62, a frame at rsp + -2^62, both by the factor -8: 0 modulo 2^64.
+    PUT_FUNCTION(&section, PLAIN, 0x40, 0x05, 3, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
+                 0x40, 0x12, 7, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40);
+    assert_int_equal(cv_cfi_init(&cfi, section.bytes, section.count, SECTION), 0);
+    assert_true(find_row(&cfi, PLAIN, &row));
+    assert_int_equal(row.registers[RBX].offset, 0);
+    assert_int_equal(row.frame_offset, 0);
+    cv_cfi_deinit(&cfi);
+}
+
 static void test_cfi_row_follows_the_instructions(void **state) {
     static const struct {
         uint64_t offset;
@@ -320,6 +354,8 @@ static void test_cfi_survives_cut_and_changed_sections(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cfi_lists_functions_by_address),
+        cmocka_unit_test(test_cfi_keeps_the_first_of_functions_that_overlap),
+        cmocka_unit_test(test_cfi_takes_offsets_too_large_to_multiply),
         cmocka_unit_test(test_cfi_row_follows_the_instructions),
         cmocka_unit_test(test_cfi_step_finds_the_caller),
         cmocka_unit_test(test_cfi_step_through_a_signal_may_go_to_another_stack),

@@ -29,6 +29,7 @@ static enum cv_attach_error open_error;
 static int follow_error;
 static int open_count, close_count;
 static struct cv_running followed;
+static pid_t followed_server;  // Of the last one; written behind all of it.
 
 int __wrap_cv_attach_clean(const char *pin_dir, int *holder_pid);
 int __wrap_cv_attach_clean(const char *pin_dir, int *holder_pid) {
@@ -58,6 +59,7 @@ int __wrap_cv_attach_follow(struct cv_attach *attach, const struct cv_running *r
 int __wrap_cv_attach_follow(struct cv_attach *attach, const struct cv_running *running) {
     assert_ptr_equal(attach, &open_count);
     followed = *running;
+    __atomic_store_n(&followed_server, running->server_pid, __ATOMIC_SEQ_CST);
     return __atomic_load_n(&follow_error, __ATOMIC_SEQ_CST);
 }
 
@@ -102,7 +104,7 @@ static void *profile(void *unused) {
 static int set_up(void **state) {
     (void)state;
     held_looks = open_count = close_count = 0;
-    followed = (struct cv_running){.server_pid = -1};
+    followed_server = -1;
     open_error = CV_ATTACH_OK;
     follow_error = 0;
     options = (struct cv_attach_options){.level = 2, .pin_dir = "/sys/fs/bpf/x"};
@@ -138,7 +140,7 @@ static void tell(uint32_t server_pid) {
 }
 
 static void wait_followed(pid_t server_pid) {
-    for (int i = 0; __atomic_load_n(&followed.server_pid, __ATOMIC_SEQ_CST) != server_pid; i++) {
+    for (int i = 0; __atomic_load_n(&followed_server, __ATOMIC_SEQ_CST) != server_pid; i++) {
         assert_true(i < 10000);
         usleep(1000);
     }

@@ -370,6 +370,20 @@ static void test_ring_send_to_nobody_is_an_error_and_no_signal(void **state) {
     }
 }
 
+static void test_ring_send_now_takes_what_fits_and_never_waits(void **state) {
+    static char bytes[1 << 22];
+    (void)state;
+    cv_ring_send(ring, pair[0], bytes, sizeof(bytes), CV_RING_SEND_NOW, 5);
+    int32_t sent = take(5).result;
+    assert_in_range(sent, 1, sizeof(bytes) - 1);
+    // With a peer that has ended a send that waits would be tried until it blocks a thread.
+    (void)shutdown(pair[1], SHUT_WR);
+    for (int i = 0; i < 200; i++) {
+        cv_ring_send(ring, pair[0], bytes, sizeof(bytes), CV_RING_SEND_NOW, 6);
+        assert_int_equal(take(6).result, -EAGAIN);
+    }
+}
+
 static void test_ring_cancels_a_send_that_waits_for_room(void **state) {
     static char bytes[1 << 22];
     (void)state;
@@ -995,6 +1009,7 @@ int main(void) {
         TEST(test_ring_quiet_send_that_falls_short_says_so_at_once),
         TEST(test_ring_sends_all_or_says_how_much),
         TEST(test_ring_send_to_nobody_is_an_error_and_no_signal),
+        TEST(test_ring_send_now_takes_what_fits_and_never_waits),
         TEST(test_ring_cancels_a_send_that_waits_for_room),
         TEST(test_ring_receives_into_lent_buffers),
         TEST(test_ring_starved_receive_ends_and_goes_on_when_buffers_are_back),

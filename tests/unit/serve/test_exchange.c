@@ -234,6 +234,37 @@ static void test_exchange_asks_for_a_body_that_waits_to_be_asked_for(void **stat
     }
 }
 
+static void test_exchange_asks_for_a_body_before_it_begins_its_answer(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    t_serve_send(&serve, client,
+                 "POST /relay HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n"
+                 "\r\n");
+    assert_begins(t_serve_output(&serve, client), CONTINUE "HTTP/1.1 200 OK\r\n");
+    t_serve_send(&serve, client, "xyz");
+    assert_int_equal(t_count(t_serve_output(&serve, client), "100 Continue"), 1);
+    assert_int_equal(t_count(t_serve_output(&serve, client), "\r\n\r\n3\r\nxyz\r\n0\r\n\r\n"), 1);
+    assert_true(t_serve_is_open(&serve, client));
+    end_client(client);
+}
+
+static void test_exchange_never_asks_for_a_body_in_the_middle_of_an_answer(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    t_serve_send(&serve, client,
+                 "POST /pour HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n"
+                 "\r\n");
+    assert_int_equal(t_app.kept_count, 1);
+    (void)covet_response_write(kept_response(0), "abc", 3);
+    (void)covet_response_end(kept_response(0));
+    t_app.kept_count = 0;
+    t_world_settle(world);
+    assert_begins(t_serve_output(&serve, client), "HTTP/1.1 200 OK\r\n");
+    assert_int_equal(t_count(t_serve_output(&serve, client), "100 Continue"), 0);
+    assert_int_equal(t_count(t_serve_output(&serve, client), "Connection: close"), 1);
+    end_client(client);
+}
+
 static void test_exchange_does_not_ask_for_a_body_that_is_there(void **state) {
     (void)state;
     int client = t_world_open(world);
@@ -1056,6 +1087,8 @@ int main(void) {
         TEST(test_exchange_answers_what_came_before_a_fin),
         TEST(test_exchange_refuses_a_chunked_body_as_soon_as_it_is_too_long),
         TEST(test_exchange_asks_for_a_body_that_waits_to_be_asked_for),
+        TEST(test_exchange_asks_for_a_body_before_it_begins_its_answer),
+        TEST(test_exchange_never_asks_for_a_body_in_the_middle_of_an_answer),
         TEST(test_exchange_does_not_ask_for_a_body_that_is_there),
         TEST(test_exchange_closes_when_it_answers_in_place_of_asking),
         TEST(test_exchange_ignores_the_expectation_of_a_request_without_a_body),

@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "demo/demo.h"
 #include "metrics/counter.h"
+#include "ring/ring.h"
 #include "server/lastwords.h"
 #include "server/logqueue.h"
 
@@ -37,6 +38,8 @@
 #define REQUESTS_STEADY 10000
 
 static _Atomic uint64_t allocation_count;
+static _Atomic int64_t live_count;      // Blocks handed out and not given back.
+static _Atomic uint64_t failing_count;  // The allocation of this count fails; 0: none.
 
 void *__real_malloc(size_t bytes);
 void *__wrap_malloc(size_t bytes);
@@ -46,25 +49,51 @@ void *__real_realloc(void *memory, size_t bytes);
 void *__wrap_realloc(void *memory, size_t bytes);
 void *__real_aligned_alloc(size_t alignment, size_t bytes);
 void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
+void __real_free(void *memory);
+void __wrap_free(void *memory);
+
+static bool allocation_fails(void) {
+    return atomic_fetch_add(&allocation_count, 1) + 1 == atomic_load(&failing_count);
+}
+
+static void *note(void *memory) {
+    atomic_fetch_add(&live_count, memory != NULL);
+    return memory;
+}
 
 void *__wrap_malloc(size_t bytes) {
-    atomic_fetch_add(&allocation_count, 1);
-    return __real_malloc(bytes);
+    return allocation_fails() ? NULL : note(__real_malloc(bytes));
 }
 
 void *__wrap_calloc(size_t count, size_t bytes) {
-    atomic_fetch_add(&allocation_count, 1);
-    return __real_calloc(count, bytes);
+    return allocation_fails() ? NULL : note(__real_calloc(count, bytes));
 }
 
 void *__wrap_realloc(void *memory, size_t bytes) {
     atomic_fetch_add(&allocation_count, 1);
-    return __real_realloc(memory, bytes);
+    return memory == NULL ? note(__real_realloc(memory, bytes)) : __real_realloc(memory, bytes);
 }
 
 void *__wrap_aligned_alloc(size_t alignment, size_t bytes) {
-    atomic_fetch_add(&allocation_count, 1);
-    return __real_aligned_alloc(alignment, bytes);
+    return allocation_fails() ? NULL : note(__real_aligned_alloc(alignment, bytes));
+}
+
+void __wrap_free(void *memory) {
+    atomic_fetch_sub(&live_count, memory != NULL);
+    __real_free(memory);
+}
+
+// The next write of a ring is one that the kernel refuses.
+static _Atomic bool next_write_fails;
+
+void __real_cv_ring_write(struct cv_ring *ring, int descriptor, const void *data, uint32_t bytes,
+                          uint64_t user_data);
+void __wrap_cv_ring_write(struct cv_ring *ring, int descriptor, const void *data, uint32_t bytes,
+                          uint64_t user_data);
+void __wrap_cv_ring_write(struct cv_ring *ring, int descriptor, const void *data, uint32_t bytes,
+                          uint64_t user_data) {
+    bool fails = atomic_exchange(&next_write_fails, false);
+    __real_cv_ring_write(ring, fails ? -1 : descriptor, data, bytes, user_data);
 }
 
 static struct {
@@ -263,7 +292,27 @@ static uint16_t first_cpu(void) {
     return cpu;
 }
 
-static void start(const struct cv_limits *limits, int send_buffer_bytes) {
+static struct cv_worker_options worker_options(uint32_t index) {
+    return (struct cv_worker_options){
+        .index = index,
+        .count = WORKERS,
+        .cpu = first_cpu(),
+        .stats = &server.stats,
+        .limits = &server.limits,
+        .app = server.app,
+        .log = server.log[index],
+        .listener = &server.listener[index],
+        .listener_count = 1,
+        .foreign = &server.listener[1 - index],
+        .foreign_count = 1,
+        .descriptors_max = 2000,
+        .main_mailbox = &server.mailbox,
+        .main_eventfd = server.eventfd,
+        .all = server.worker,
+    };
+}
+
+static void prepare(const struct cv_limits *limits, int send_buffer_bytes) {
     memset(&server, 0, sizeof(server));
     memset(&seen, 0, sizeof(seen));
     server.limits = *limits;
@@ -277,24 +326,21 @@ static void start(const struct cv_limits *limits, int send_buffer_bytes) {
         server.log[i] = cv_logqueue_create();
         assert_non_null(server.log[i]);
     }
+}
+
+static void clean_up(void) {
     for (uint32_t i = 0; i < WORKERS; i++) {
-        struct cv_worker_options options = {
-            .index = i,
-            .count = WORKERS,
-            .cpu = first_cpu(),
-            .stats = &server.stats,
-            .limits = &server.limits,
-            .app = server.app,
-            .log = server.log[i],
-            .listener = &server.listener[i],
-            .listener_count = 1,
-            .foreign = &server.listener[1 - i],
-            .foreign_count = 1,
-            .descriptors_max = 2000,
-            .main_mailbox = &server.mailbox,
-            .main_eventfd = server.eventfd,
-            .all = server.worker,
-        };
+        cv_logqueue_destroy(server.log[i]);
+    }
+    cv_app_destroy(server.app);
+    cv_stats_close(&server.stats);
+    (void)close(server.eventfd);
+}
+
+static void start(const struct cv_limits *limits, int send_buffer_bytes) {
+    prepare(limits, send_buffer_bytes);
+    for (uint32_t i = 0; i < WORKERS; i++) {
+        struct cv_worker_options options = worker_options(i);
         assert_int_equal(cv_worker_create(&server.worker[i], &options), 0);
     }
     for (uint32_t i = 0; i < WORKERS; i++) {
@@ -332,11 +378,8 @@ static void stop_all(void) {
     }
     for (uint32_t i = 0; i < WORKERS; i++) {
         cv_worker_destroy(server.worker[i]);
-        cv_logqueue_destroy(server.log[i]);
     }
-    cv_app_destroy(server.app);
-    cv_stats_close(&server.stats);
-    (void)close(server.eventfd);
+    clean_up();
 }
 
 static int set_up(void **state) {
@@ -607,6 +650,42 @@ static void test_worker_takes_new_limits(void **state) {
     (void)await_message(CV_MESSAGE_LIMITS_TAKEN);
 }
 
+// A handler blocks for longer than clients may be idle; each of them has said something meanwhile.
+static void test_worker_hears_what_it_missed_before_its_timers_judge(void **state) {
+    (void)state;
+    struct cv_limits strict = usual_limits;
+    int clients[100];
+    int blocker = dial(0);
+    strict.idle_timeout_ms = 1000;
+    tell(0, CV_MESSAGE_LIMITS, 0, &strict);
+    (void)await_message(CV_MESSAGE_LIMITS_TAKEN);
+    for (size_t i = 0; i < CV_ARRAY_COUNT(clients); i++) {
+        clients[i] = dial(0);
+        get(clients[i], "/");
+        assert_hears(clients[i], "Hello, World!");
+    }
+    for (int i = 0; i < 4; i++) {
+        get(blocker, "/sleep");
+    }
+    while (atomic_load(&seen.sleeping_count) == 0) {
+        sleep_ms(1);
+    }
+    for (size_t i = 0; i < CV_ARRAY_COUNT(clients); i++) {
+        get(clients[i], "/");
+    }
+    for (size_t i = 0; i < CV_ARRAY_COUNT(clients); i++) {
+        assert_hears(clients[i], "Hello, World!");
+    }
+    // And who has said nothing is still timed out.
+    for (size_t i = 0; i < CV_ARRAY_COUNT(clients); i++) {
+        assert_ended(clients[i]);
+        (void)close(clients[i]);
+    }
+    (void)close(blocker);
+    tell(0, CV_MESSAGE_LIMITS, 0, &server.limits);
+    (void)await_message(CV_MESSAGE_LIMITS_TAKEN);
+}
+
 static void test_worker_drains_idle_and_busy_connections(void **state) {
     (void)state;
     int idle = dial(0), busy = dial(0);
@@ -724,6 +803,70 @@ static void test_worker_idle_does_not_wake_up(void **state) {
     (void)close(client);
 }
 
+// On kernels without ring messages, and for a call to itself, a worker is woken by a write.
+static void test_worker_repeats_a_wake_up_that_failed(void **state) {
+    (void)state;
+    int client = dial(0);
+    atomic_store(&next_write_fails, true);
+    get(client, "/ask/0");
+    assert_hears(client, "worker 0 asked worker 0");
+    assert_false(atomic_load(&next_write_fails));
+    (void)close(client);
+}
+
+static void test_worker_wakes_the_main_thread_again_when_that_failed(void **state) {
+    struct pollfd readable = {.fd = server.eventfd, .events = POLLIN};
+    (void)state;
+    tell(0, CV_MESSAGE_LOG, 1, NULL);
+    int client = dial(0);
+    atomic_store(&next_write_fails, true);
+    get(client, "/");
+    assert_hears(client, "Hello, World!");
+    assert_int_equal(poll(&readable, 1, PATIENCE_MS), 1);
+    assert_false(atomic_load(&next_write_fails));
+    (void)close(client);
+}
+
+// Runs one worker with its n-th allocation failing. Returns whether it started all the same, which
+// it does when it makes fewer.
+static bool starts_without(uint64_t n) {
+    struct cv_worker_options options = worker_options(0);
+    struct cv_worker *worker;
+    atomic_store(&failing_count, atomic_load(&allocation_count) + n);
+    int status = cv_worker_create(&worker, &options);
+    if (status == 0) {
+        server.worker[0] = worker;
+        assert_int_equal(cv_worker_start(worker), 0);
+        status = await_message(CV_MESSAGE_READY).detail;
+        atomic_store(&failing_count, 0);
+        if (status == 0) {
+            tell(0, CV_MESSAGE_STOP, 0, NULL);
+        }
+        await_stopped(0);
+        cv_worker_join(worker);
+        cv_worker_destroy(worker);
+    }
+    atomic_store(&failing_count, 0);
+    assert_true(status == 0 || status == -ENOMEM);
+    return status == 0;
+}
+
+static void test_worker_without_memory_does_not_start_and_leaves_nothing(void **state) {
+    uint64_t n = 0;
+    bool has_started;
+    (void)state;
+    do {
+        int64_t before = atomic_load(&live_count);
+        prepare(&usual_limits, 0);
+        has_started = starts_without(++n);
+        (void)close(server.listener[0]);
+        (void)close(server.listener[1]);
+        clean_up();
+        assert_int_equal(atomic_load(&live_count), before);
+    } while (!has_started);
+    assert_in_range(n, 10, 100);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define TEST_SMALL(name) cmocka_unit_test_setup_teardown(name, set_up_small_buffers, tear_down)
 
@@ -736,12 +879,16 @@ int main(void) {
         TEST(test_worker_adopts_a_new_application_and_finishes_the_old_requests),
         TEST(test_worker_drained_waits_for_what_every_generation_owes),
         TEST(test_worker_takes_new_limits),
+        TEST(test_worker_hears_what_it_missed_before_its_timers_judge),
         TEST(test_worker_drains_idle_and_busy_connections),
         TEST(test_worker_stops_with_connections_open),
         TEST(test_worker_stops_although_a_client_comes_at_the_same_time),
         TEST(test_worker_makes_no_thread_under_load),
         TEST(test_worker_allocates_nothing_per_request),
         TEST(test_worker_idle_does_not_wake_up),
+        TEST(test_worker_repeats_a_wake_up_that_failed),
+        TEST(test_worker_wakes_the_main_thread_again_when_that_failed),
+        cmocka_unit_test(test_worker_without_memory_does_not_start_and_leaves_nothing),
     };
     cv_lastwords_install();
     return cmocka_run_group_tests(tests, NULL, NULL);
