@@ -43,10 +43,11 @@ static void check_answer(struct cv_span output, bool is_head) {
     struct load_requests requests = {.count = 1, .head_only = &is_head};
     struct load_tally tally = {0};
     struct load_reader reader = {0};
-    uint8_t kind;
     memset(&shape, 0, sizeof(shape));
-    CV_ASSERT(load_reader_feed(&reader, &requests, &shape, output.data, output.length, 1, &tally,
-                               &kind) == 1);
+    uint8_t kind;
+    int answers =
+        load_reader_feed(&reader, &requests, &shape, output.data, output.length, 1, &tally, &kind);
+    CV_ASSERT(answers == 1);
     CV_ASSERT(reader.closing);
     for (size_t i = 0; i < output.length; i++) {
         CV_ASSERT(output.data[i] != '\0');
