@@ -572,6 +572,11 @@ void cv_worker_leave(struct cv_worker *worker) {
     for (uint32_t i = 0; i < STOP_TURNS_MAX && !cv_net_is_idle(&worker->net); i++) {
         (void)cv_worker_turn(worker, worker->clock.now_ns + STOP_TURN_NS);
     }
+    // What the last turn queued may be what wakes another worker; where that fails it is tried
+    // anew.
+    do {
+        cv_ring_submit(worker->ring);
+    } while (take_completions(worker) > 0);
     while (worker->attached_count > 0) {
         struct covet_worker *app_worker = worker->attached[0];
         struct covet_app *app = app_worker->app;

@@ -508,10 +508,11 @@ static size_t take(struct sim_client *client, const uint8_t *data, size_t length
 static void begin(struct sim_client *client) {
     client->socket = sim_connect();
     if (client->socket == NULL) {
-        if (!sim_world.is_ending) {
+        // A queue that is full lets it try again.
+        if (!sim_world.is_ending && !sim_world.is_crowded) {
             sim_fail("client %u finds nobody listening", client->index);
         }
-        client->wake_at_ns = UINT64_MAX;
+        client->wake_at_ns = sim_world.is_ending ? UINT64_MAX : sim.now_ns + 100 * MS_NS;
         return;
     }
     client->output_length = client->output_sent = 0;

@@ -1305,17 +1305,9 @@ void sim_ring_check(uint32_t worker) {
     MUST(ring->lent == count, "%u receive buffers are kept behind a turn", ring->lent - count);
 }
 
-static bool is_closing(const struct cv_ring *ring, const struct sim_socket *socket) {
-    for (uint32_t i = 0; i < ring->sq_count; i++) {
-        if (ring->sq[i].kind == SUBMIT_CLOSE && ring->sq[i].descriptor == socket->descriptor) {
-            return true;
-        }
-    }
-    return false;
-}
-
 void sim_ring_end(uint32_t worker) {
     struct cv_ring *ring = kernel.ring[worker];
+    MUST(ring->sq_count == 0, "%u operations were never handed to the kernel", ring->sq_count);
     MUST(ring->lent == 0, "%u receive buffers were never given back", ring->lent);
     MUST(ring->free_count + ring->given_count == ring->buffer_count,
          "%u receive buffers of %u are left", ring->free_count + ring->given_count,
@@ -1323,11 +1315,7 @@ void sim_ring_end(uint32_t worker) {
     for (uint32_t i = 0; i < kernel.socket_count; i++) {
         struct sim_socket *socket = &kernel.socket[i];
         if (socket->kind == KIND_CONNECTION && socket->ring == ring) {
-            MUST(socket->descriptor < 0 || is_closing(ring, socket),
-                 "connection %u was never closed", socket->id);
-            if (socket->descriptor >= 0) {
-                descriptor_close(socket->descriptor);
-            }
+            MUST(socket->descriptor < 0, "connection %u was never closed", socket->id);
             MUST(!socket->receive.is_armed && !socket->send.is_armed && socket->loan_count == 0,
                  "an operation of connection %u is left behind", socket->id);
         }

@@ -110,8 +110,7 @@ uint64_t sim_ring_wake_at_ns(uint32_t worker);
 // Between two turns of a worker: what its ring has lent it is in completions it has not taken.
 void sim_ring_check(uint32_t worker);
 
-// A worker's thread ends, and with it its descriptors: what was not closed was about to be, nothing
-// is armed any more, and every buffer is back.
+// A worker's thread ends: nothing is queued, armed or open any more, and every buffer is back.
 void sim_ring_end(uint32_t worker);
 
 // The client's end of a connection.

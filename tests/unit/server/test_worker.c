@@ -101,6 +101,7 @@ static struct {
     _Atomic uint32_t abort_count;
     _Atomic uint32_t exit_count;
     _Atomic uint32_t sleeping_count;
+    _Atomic bool has_note;
 } seen;
 
 static void answer_deferred(struct covet_worker *worker, void *context) {
@@ -123,6 +124,25 @@ static void handle_defer(struct covet_request *request, struct covet_response *r
     covet_request_on_abort(request, on_abort, NULL);
     assert_non_null(
         covet_timer_start(covet_request_worker(request), (uint64_t)ms, answer_deferred, request));
+    atomic_fetch_add(&seen.deferred_count, 1);
+}
+
+static void take_note(struct covet_worker *worker, void *context) {
+    (void)worker, (void)context;
+    atomic_store(&seen.has_note, true);
+}
+
+static void leave_note(struct covet_worker *worker, void *context) {
+    assert_int_equal(covet_post(worker, 0, take_note, NULL), 0);
+    answer_deferred(worker, context);
+}
+
+// `GET /note`: worker 0 hears of it as the last thing that is done.
+static void handle_note(struct covet_request *request, struct covet_response *response) {
+    (void)response;
+    covet_request_defer(request);
+    covet_request_on_abort(request, on_abort, NULL);
+    assert_non_null(covet_timer_start(covet_request_worker(request), 200, leave_note, request));
     atomic_fetch_add(&seen.deferred_count, 1);
 }
 
@@ -202,6 +222,7 @@ static struct covet_app *make_app(const char *name) {
     assert_non_null(app);
     assert_int_equal(cv_demo_init(app), 0);
     assert_int_equal(covet_route(app, COVET_GET, "/defer/{ms:int}", handle_defer, NULL), 0);
+    assert_int_equal(covet_route(app, COVET_GET, "/note", handle_note, NULL), 0);
     assert_int_equal(covet_route(app, COVET_GET, "/ask/{worker:int}", handle_ask, NULL), 0);
     assert_int_equal(covet_route(app, COVET_GET, "/bytes/{count:int}", handle_bytes, NULL), 0);
     assert_int_equal(covet_route(app, COVET_GET, "/sleep", handle_sleep, NULL), 0);
@@ -636,6 +657,27 @@ static void test_worker_drained_waits_for_what_every_generation_owes(void **stat
     start(&usual_limits, 0);
 }
 
+// The message is queued in the very turn in which the worker ends.
+static void test_worker_wakes_another_one_before_it_ends(void **state) {
+    (void)state;
+    int client = dial(1);
+    get(client, "/note");
+    while (atomic_load(&seen.deferred_count) == 0) {
+        sleep_ms(1);
+    }
+    tell(1, CV_MESSAGE_DRAIN, 100, NULL);
+    struct linger reset = {.l_onoff = 1};
+    (void)setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    (void)close(client);
+    await_stopped(1);
+    for (int i = 0; i < PATIENCE_MS && !atomic_load(&seen.has_note); i++) {
+        sleep_ms(1);
+    }
+    assert_true(atomic_load(&seen.has_note));
+    stop_all();
+    start(&usual_limits, 0);
+}
+
 static void test_worker_takes_new_limits(void **state) {
     (void)state;
     struct cv_limits strict = usual_limits;
@@ -878,6 +920,7 @@ int main(void) {
         TEST_SMALL(test_worker_finishes_pipelined_answers_for_a_late_reader),
         TEST(test_worker_adopts_a_new_application_and_finishes_the_old_requests),
         TEST(test_worker_drained_waits_for_what_every_generation_owes),
+        TEST(test_worker_wakes_another_one_before_it_ends),
         TEST(test_worker_takes_new_limits),
         TEST(test_worker_hears_what_it_missed_before_its_timers_judge),
         TEST(test_worker_drains_idle_and_busy_connections),
