@@ -95,9 +95,14 @@ static bool waits_for_room(const struct cv_conn *conn) {
 // After anything that may have closed the connection or emptied its queues.
 static void settle(struct cv_conn *conn) {
     free_if_over(conn);
-    if (cv_conn_is_alive(conn) && conn->active != NULL && conn->active->input.length == 0 &&
-        !cv_conn_has_output(conn) && (conn->flags & CV_CONN_SENDING) == 0) {
-        drop_active(conn);
+    if (cv_conn_is_alive(conn) && conn->active != NULL && !cv_conn_has_output(conn) &&
+        (conn->flags & CV_CONN_SENDING) == 0) {
+        if (conn->active->input.length == 0) {
+            drop_active(conn);
+        } else {
+            // Whoever sends half a head and waits shall not hold the place of its last answers.
+            cv_outq_clear(&conn->active->output, conn->net->pool);
+        }
     }
 }
 
