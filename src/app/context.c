@@ -71,7 +71,11 @@ static void on_expiry(struct cv_timer *expired) {
     void *context = timer->context;
 
     free_timer(timer);
+    // The call may finish the last request of a replaced application: its module, and with it the
+    // function that is running, must not go before that has returned.
+    worker->pins++;
     call(worker, context);
+    cv_app_unpin(worker);
 }
 
 struct covet_timer *covet_timer_start(struct covet_worker *worker, uint64_t delay_ms,

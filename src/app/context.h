@@ -49,7 +49,7 @@ struct covet_worker {
     struct cv_post_box *box;            // borrowed from the generation: posts on their way here
     void *state[CV_CONTEXT_HOOKS_MAX];  // The application's, one per hook.
     uint32_t hook_count;                // Hooks whose init succeeded.
-    uint32_t pins;                      // Open requests of this generation on this worker.
+    uint32_t pins;                      // Open requests and running timer calls of this generation.
     bool retired;                       // A newer generation took over; released when pins == 0.
     bool released;             // The exit hooks ran: nothing of the application runs here again.
     struct cv_list timers;     // The application's timers.

@@ -259,7 +259,9 @@ INLINE enum cv_parser_result take_fields(struct cv_scan_text text, uint32_t fiel
         return CV_PARSER_PARTIAL;
     }
     put_seen(head, fields.seen);
-    if (CV_UNLIKELY((size_t)__builtin_popcount(head->seen) != index - uncounted - fields.other))
+    // Uncounted fields are not in `head`; whoever left them out reads it all once more.
+    if (CV_UNLIKELY((size_t)__builtin_popcount(head->seen) != index - uncounted - fields.other) &&
+        uncounted == 0)
         sort_out_repeated(data, head);
     head->head_bytes = (uint32_t)line + 2;
     return CV_PARSER_DONE;

@@ -16,6 +16,10 @@
 #define RECORDS_PER_TICK_MIN 4096u
 #define TICKS_PER_TABLE 4u
 #define LEVEL_COUNT 3u
+// What a request or a connection takes outside of handlers, the kernel's part included, and what a
+// byte does: ample both.
+#define OUTSIDE_NS 25000u
+#define BYTE_NS 1u
 
 static const uint8_t enter_percent[LEVEL_COUNT] = {85, 92, 95};
 static const uint8_t leave_percent[LEVEL_COUNT] = {82, 89, 92};
@@ -193,17 +197,24 @@ static void change_shedding(struct cv_overload *overload) {
 }
 
 // A connection that is accepted, or turned away, is work as well.
-static uint64_t work_of(const struct cv_overload *overload) {
+static struct cv_shed_work work_of(const struct cv_overload *overload) {
     const struct covet_stats_worker *stats = overload->net->stats;
+    uint64_t count = cv_counter_read(stats, COVET_COUNTER_REQUESTS) +
+                     cv_counter_read(stats, COVET_COUNTER_CONNECTIONS_ACCEPTED);
+    uint64_t bytes = cv_counter_read(stats, COVET_COUNTER_RECEIVED_BYTES) +
+                     cv_counter_read(stats, COVET_COUNTER_SENT_BYTES);
 
-    return cv_counter_read(stats, COVET_COUNTER_REQUESTS) +
-           cv_counter_read(stats, COVET_COUNTER_CONNECTIONS_ACCEPTED);
+    return (struct cv_shed_work){
+        .count = count,
+        .ns = stats->handler_time.sum_ns + count * OUTSIDE_NS + bytes * BYTE_NS,
+    };
 }
 
 void cv_overload_on_echo(struct cv_overload *overload) {
+    struct cv_shed_work work = work_of(overload);
+
     begin_round(overload);
-    cv_shed_on_echo(&overload->shed, overload->net->limits, cv_clock_monotonic_ns(),
-                    work_of(overload));
+    cv_shed_on_echo(&overload->shed, overload->net->limits, cv_clock_monotonic_ns(), &work);
 }
 
 bool cv_overload_end_turn(struct cv_overload *overload, size_t live_bytes) {
@@ -216,18 +227,18 @@ bool cv_overload_end_turn(struct cv_overload *overload, size_t live_bytes) {
                     memory != overload->memory.level)) {
         change_levels(overload, connections, memory);
     }
-    uint64_t work = work_of(overload);
-    cv_shed_look(&overload->shed, net->limits, net->clock->now_ns, work);
+    struct cv_shed_work work = work_of(overload);
+    cv_shed_look(&overload->shed, net->limits, net->clock->now_ns, &work);
     if (CV_UNLIKELY(overload->shed.is_on != (overload->lag.level > 0))) {
         change_shedding(overload);
     }
     if (CV_UNLIKELY(cv_timer_armed(&overload->timer))) {
         tell(overload, live_bytes);
     }
-    if (CV_LIKELY(!cv_shed_wants_echo(&overload->shed, net->limits, net->clock->now_ns, work))) {
+    if (CV_LIKELY(!cv_shed_wants_echo(&overload->shed, net->limits, net->clock->now_ns, &work))) {
         return false;
     }
-    cv_shed_on_sent(&overload->shed, cv_clock_monotonic_ns(), work);
+    cv_shed_on_sent(&overload->shed, cv_clock_monotonic_ns(), &work);
     return true;
 }
 

@@ -59,12 +59,14 @@ static void set_growth(struct cv_shed *shed, uint32_t growth) {
     shed->rest = 0;
 }
 
-// An echo behind no more work than a round does anyway is not late: the processor was somebody
-// else's, or few requests are slow, and shedding would help neither.
+// An echo is late only behind work that accounts for it. If it is not, the processor was somebody
+// else's meanwhile; behind no more requests than a round runs anyway, few requests are slow.
+// Shedding would help neither.
 static void judge(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
-                  uint64_t work) {
+                  const struct cv_shed_work *work) {
+    uint64_t lag_ns = CV_MIN(now_ns - shed->sent_ns, work->ns - shed->work.ns);
     bool is_late =
-        now_ns - shed->sent_ns > lag_max_ns(limits) && work - shed->work > CV_SHED_REQUESTS_MIN;
+        lag_ns > lag_max_ns(limits) && work->count - shed->work.count > CV_SHED_REQUESTS_MIN;
 
     if (!is_late || limits->lag_hold_ms == 0) {
         shed->late_since_ns = 0;
@@ -79,7 +81,7 @@ static void judge(struct cv_shed *shed, const struct cv_limits *limits, uint64_t
 }
 
 void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
-                     uint64_t work) {
+                     const struct cv_shed_work *work) {
     if (!shed->is_away) {
         return;
     }
@@ -134,8 +136,8 @@ static void end_window(struct cv_shed *shed, const struct cv_limits *limits, uin
 }
 
 void cv_shed_look(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
-                  uint64_t work) {
-    bool is_idle = !shed->is_away && shed->work == work;
+                  const struct cv_shed_work *work) {
+    bool is_idle = !shed->is_away && shed->work.count == work->count;
 
     shed->idle_ns += shed->idle_since_ns == 0 ? 0 : now_ns - shed->idle_since_ns;
     shed->idle_since_ns = is_idle ? now_ns : 0;
@@ -147,8 +149,8 @@ void cv_shed_look(struct cv_shed *shed, const struct cv_limits *limits, uint64_t
     }
 }
 
-void cv_shed_on_sent(struct cv_shed *shed, uint64_t now_ns, uint64_t work) {
+void cv_shed_on_sent(struct cv_shed *shed, uint64_t now_ns, const struct cv_shed_work *work) {
     shed->is_away = true;
     shed->sent_ns = now_ns;
-    shed->work = work;
+    shed->work = *work;
 }

@@ -33,21 +33,27 @@
 #define CV_SHED_REST 2u        // Windows at the smallest before it is tried larger again,
 #define CV_SHED_REST_LARGE 20u  // and at the largest before it is tried small again.
 
+// What a worker has ever done.
+struct cv_shed_work {
+    uint64_t count;  // Requests answered, connections accepted.
+    uint64_t ns;     // At most so long it took, had the worker a processor for itself.
+};
+
 struct cv_shed {
     bool is_on;
-    bool is_spent;            // The round's budget.
-    bool is_away;             // An echo.
-    uint32_t admitted;        // In this round.
-    uint32_t admitted_total;  // In this window.
-    uint32_t shed_total;      // The same.
-    uint32_t growth;          // Doublings of the budget.
-    uint32_t rest;            // Windows in which it was not changed.
-    uint32_t rounds;          // In this window.
-    uint32_t came_before;     // Requests per round in the window before.
-    uint64_t work;            // Answered, when the last echo was sent.
-    uint64_t sent_ns;         // When it was.
-    uint64_t begin_ns;        // Of the round.
-    uint64_t late_since_ns;   // When the first of the echoes that are late was seen to be; 0: none.
+    bool is_spent;             // The round's budget.
+    bool is_away;              // An echo.
+    uint32_t admitted;         // In this round.
+    uint32_t admitted_total;   // In this window.
+    uint32_t shed_total;       // The same.
+    uint32_t growth;           // Doublings of the budget.
+    uint32_t rest;             // Windows in which it was not changed.
+    uint32_t rounds;           // In this window.
+    uint32_t came_before;      // Requests per round in the window before.
+    struct cv_shed_work work;  // When the last echo was sent.
+    uint64_t sent_ns;          // When it was.
+    uint64_t begin_ns;         // Of the round.
+    uint64_t late_since_ns;  // When the first of the echoes that are late was seen to be; 0: none.
     uint64_t window_end_ns;
     uint64_t idle_since_ns;  // 0: it is not.
     uint64_t idle_ns;        // In this window.
@@ -64,21 +70,21 @@ static inline void cv_shed_note(struct cv_shed *shed, uint32_t count) {
 // How many connections may be opened in the round that begins; UINT32_MAX while it is off.
 uint32_t cv_shed_openings(const struct cv_shed *shed);
 
-// The echo is back. `work` is what was ever done: requests answered, connections accepted.
+// The echo is back.
 void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
-                     uint64_t work);
+                     const struct cv_shed_work *work);
 
 // At the end of a turn: `is_on` may change.
 void cv_shed_look(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
-                  uint64_t work);
+                  const struct cv_shed_work *work);
 
 // Then: is it time for an echo? None is sent for nobody, so that an idle worker sleeps.
 static inline bool cv_shed_wants_echo(const struct cv_shed *shed, const struct cv_limits *limits,
-                                      uint64_t now_ns, uint64_t work) {
+                                      uint64_t now_ns, const struct cv_shed_work *work) {
     bool is_due = shed->is_on || now_ns - shed->sent_ns >= limits->lag_max_ms * 500000ull;
-    return !shed->is_away && is_due && shed->work != work && limits->lag_max_ms > 0;
+    return !shed->is_away && is_due && shed->work.count != work->count && limits->lag_max_ms > 0;
 }
 
-void cv_shed_on_sent(struct cv_shed *shed, uint64_t now_ns, uint64_t work);
+void cv_shed_on_sent(struct cv_shed *shed, uint64_t now_ns, const struct cv_shed_work *work);
 
 #endif

@@ -2,13 +2,14 @@
 // no memory and calls only what signal-safety(7) allows, with one exception: backtrace(3), safe
 // once it has run (its first call loads the unwinder). Numbers are formatted here, objects are
 // looked up in a table made beforehand. A second crashing thread waits for the first one to end the
-// process.
+// process. The unwinder reads what registers point at; where that is nothing, it is left by a jump.
 #include "server/lastwords.h"
 
 #include <execinfo.h>
 #include <link.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -18,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
@@ -55,6 +57,8 @@ static struct sigaction previous[CV_ARRAY_COUNT(signals)];
 static struct object objects[OBJECTS_MAX];
 static _Atomic uint32_t object_count;
 static atomic_flag is_speaking = ATOMIC_FLAG_INIT;
+static pid_t speaker;
+static sigjmp_buf unreadable;
 static pthread_key_t stack_key;
 
 static void put(struct line *line, const char *text) {
@@ -119,10 +123,46 @@ static void put_frame(struct line *line, uintptr_t address) {
     put_number(line, address, 16, 1);
 }
 
-static CV_NOINLINE void put_backtrace(struct line *line) {
+static void on_unreadable(int number) {
+    (void)number;
+    while (gettid() != speaker) {
+        pause();
+    }
+    siglongjmp(unreadable, 1);
+}
+
+// Faults of what follows in this thread end at `unreadable`.
+static void expect_faults(void) {
+    struct sigaction action = {.sa_handler = on_unreadable, .sa_flags = SA_NODEFER};
+    sigset_t faults;
+    speaker = gettid();
+    sigemptyset(&faults);
+    sigaddset(&faults, SIGSEGV);
+    sigaddset(&faults, SIGBUS);
+    sigaction(SIGSEGV, &action, NULL);
+    sigaction(SIGBUS, &action, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
+}
+
+// After a jump to where no code is there is nothing to unwind from, but the call that led there has
+// left where it came from on the stack.
+static void put_jump(struct line *line, const ucontext_t *context) {
+    put_frame(line, (uintptr_t)context->uc_mcontext.gregs[REG_RIP]);
+    if (sigsetjmp(unreadable, 0) == 0) {
+        uintptr_t caller = *(const uintptr_t *)context->uc_mcontext.gregs[REG_RSP];
+        put(line, ",");
+        put_frame(line, caller);
+    }
+}
+
+static CV_NOINLINE void put_backtrace(struct line *line, const ucontext_t *context) {
     void *frames[FRAMES_MAX];
-    int count = backtrace(frames, FRAMES_MAX);
     put(line, " backtrace=");
+    expect_faults();
+    int count = sigsetjmp(unreadable, 0) == 0 ? backtrace(frames, FRAMES_MAX) : 0;
+    if (count <= OWN_FRAMES) {
+        put_jump(line, context);
+    }
     for (int i = OWN_FRAMES; i < count; i++) {
         if (i > OWN_FRAMES) {
             put(line, ",");
@@ -150,7 +190,6 @@ static size_t index_of(int number) {
 }
 
 static void on_crash(int number, siginfo_t *info, void *context) {
-    (void)context;
     while (atomic_flag_test_and_set(&is_speaking)) {
         pause();
     }
@@ -170,7 +209,7 @@ static void on_crash(int number, siginfo_t *info, void *context) {
     }
     put(&line, " thread=");
     put(&line, thread);
-    put_backtrace(&line);
+    put_backtrace(&line, context);
     line.text[line.length++] = '\n';
     say(&line);
     // A fault happens again on return, now without us; a signal that was sent must be sent again.

@@ -247,6 +247,8 @@ def test_a_hand_over_outlives_the_old_supervisor(env):
             os.kill(old, signal.SIGKILL)
             (fresh,) = started
             assert has_logged(server, rf"event=start .* run=\S*/{fresh} ", 1), server.log()
+            # Until then it may take a request along.
+            assert procfs.wait_for(lambda: not any(map(procfs.is_alive, server_pids)), 3 * env.slack)
         assert get_once(server.address).status == 200
         client.ending.set()
         client.join(5)

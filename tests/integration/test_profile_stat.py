@@ -130,7 +130,7 @@ def test_stat_uses_the_profiler_that_is_there(env):
     with Server(env, "--profile", "3", environment=profile.environment(env)) as server:
         profile.wait_line(server, profile.ON)
         with answering(env, server, "-c", "4"):
-            status, text, _ = prof(env, "stat", "--json", "-i", "0.4", *place(env, server.server_pid))
+            status, text, _ = prof(env, "stat", "--json", "-i", "1", *place(env, server.server_pid))
         assert status == 0, text
         figures = json.loads(text)
         assert figures["profile"]["profiler_pid"] == profile.pid_of(server.pid), figures["profile"]

@@ -42,9 +42,9 @@ INTERRUPTS = """            CPU0       CPU1       CPU2       CPU3
 
 
 def tune(*arguments, status=OK):
-    """Runs it; gives standard output and error as one text."""
+    """Runs it; gives standard output and error as one text. `status` None: however it ends."""
     done = subprocess.run([*TUNE, *arguments], capture_output=True, text=True, timeout=20)
-    assert done.returncode == status, f"{arguments}: exit {done.returncode}: {done.stdout}{done.stderr}"
+    assert status in (None, done.returncode), f"{arguments}: exit {done.returncode}: {done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 
 
@@ -603,7 +603,8 @@ def test_what_was_set_in_another_namespace_is_left_to_it(env):
         for child in [*procfs.children(holder.pid), holder.pid]:
             os.kill(child, signal.SIGKILL)
         holder.wait()
-    assert procfs.wait_for(lambda: "now gone" in tune("revert"), 5)
+    # The kernel takes a namespace away when it has time to.
+    assert procfs.wait_for(lambda: "now gone" in tune("revert", status=None), 5)
 
 
 # Bench

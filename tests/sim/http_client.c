@@ -728,6 +728,16 @@ static bool is_late(const struct sim_client *client) {
             (client->output_length > 0 && sim.now_ns - client->asked_ns >= PATIENCE_NS));
 }
 
+// Whether there is nothing it could do before the server does something: most clients, most of the
+// time.
+static bool is_waiting(const struct sim_client *client) {
+    bool has_more = client->requests_left > 0
+                        ? client->expected_count < client->depth || sim_world.is_enough
+                        : client->expected_count == 0 || sim_may(SIM_HALF_CLOSE);
+    return !has_more && client->output_length == 0 && !client->is_slow && !client->has_ended &&
+           !sim_socket_has_news(client->socket);
+}
+
 static void step(struct sim_client *client) {
     if (sim.now_ns < client->wake_at_ns) {
         return;
@@ -746,8 +756,11 @@ static void step(struct sim_client *client) {
         await_end(client);
         return;
     }
-    client->was_late = client->was_late || is_late(client);
     check_starvation(client);
+    if (is_waiting(client)) {
+        return;
+    }
+    client->was_late = client->was_late || is_late(client);
     if (client->output_length == 0 && client->requests_left > 0 && !client->has_ended) {
         if (sim_world.is_enough) {
             client->requests_left = 0;

@@ -1406,6 +1406,10 @@ void sim_socket_shutdown(struct sim_socket *socket) {
     sim_event("client ends", socket->id, 0);
 }
 
+bool sim_socket_has_news(const struct sim_socket *socket) {
+    return socket->output.length > 0 || socket->output_ended || socket->output_reset;
+}
+
 bool sim_socket_is_ended(const struct sim_socket *socket) {
     return socket->output_ended;
 }

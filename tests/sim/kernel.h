@@ -124,6 +124,7 @@ void sim_socket_consume(struct sim_socket *socket, size_t length);
 // Room for what the server sends and the client has not consumed.
 void sim_socket_set_window(struct sim_socket *socket, size_t bytes);
 void sim_socket_shutdown(struct sim_socket *socket);
+bool sim_socket_has_news(const struct sim_socket *socket);    // One of these three.
 bool sim_socket_is_ended(const struct sim_socket *socket);    // FIN behind what is there.
 bool sim_socket_is_reset(const struct sim_socket *socket);    // RST came.
 bool sim_socket_was_struck(const struct sim_socket *socket);  // By a fault of the kernel's.

@@ -49,6 +49,7 @@ class Rest:
 
 
 async def look(covet, at_s):
+    covet.find_server()  # It may have died; the log's lines of errors tell.
     samples = await covet.samples()
     _, text = await asyncio.to_thread(covet.ask, "GET", "/routes/tables")
     tables = int(re.search(r"tables=(\d+)", text)[1])

@@ -135,7 +135,7 @@ async def resets_in_request(rude):
 
 
 async def resets_in_answer(rude):
-    nonce, count = rude.nonce(), rude.random.randint(100000, 4 << 20)
+    nonce, count = rude.nonce(), rude.random.randint(400000, 4 << 20)
     connection = await rude.connect()
     await rude.send(connection, request("GET", f"/{rude.random.choice(('known', 'stream'))}/{nonce}/{count}"))
     for _ in range(rude.random.randint(0, 5)):

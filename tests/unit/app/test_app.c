@@ -174,6 +174,36 @@ static void test_app_worker_may_be_detached_when_released(void **state) {
     free(fixture.hosts);
 }
 
+static int released_inside;
+
+static void finish_last(struct covet_worker *worker, void *context) {
+    struct t_exchange *exchange = context;
+    struct t_host *host = CV_CONTAINER_OF(worker->env, struct t_host, env);
+
+    covet_response_cancel(&exchange->request.response);
+    t_close(exchange);
+    released_inside = (int)host->released_count;
+}
+
+static void test_app_is_not_released_under_the_timer_that_ends_its_last_request(void **state) {
+    struct t_fixture fixture;
+    struct t_exchange *exchange;
+
+    (void)state;
+    t_open_fixture(&fixture, init_pair);
+    fixture.worker->on_released = detach_on_release;
+    exchange = t_get(fixture.worker, "/");
+    assert_non_null(covet_timer_start(fixture.worker, 1, finish_last, exchange));
+    cv_app_retire(fixture.worker);
+    released_inside = -1;
+    t_host_advance(&fixture.hosts[0], 10);
+    assert_int_equal(released_inside, 0);
+    assert_int_equal(fixture.hosts[0].released_count, 1);
+    cv_app_destroy(fixture.app);
+    t_host_deinit(fixture.hosts);
+    free(fixture.hosts);
+}
+
 static struct covet_timer *kept_timer;
 
 static void use_timers_on_exit(struct covet_worker *worker, void *context) {
@@ -216,6 +246,7 @@ int main(void) {
         cmocka_unit_test(test_app_hooks_may_be_missing),
         cmocka_unit_test(test_app_generation_stays_while_a_request_is_open),
         cmocka_unit_test(test_app_worker_may_be_detached_when_released),
+        cmocka_unit_test(test_app_is_not_released_under_the_timer_that_ends_its_last_request),
         cmocka_unit_test(test_app_drops_timers_after_exit_hooks),
     };
 

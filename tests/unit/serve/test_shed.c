@@ -14,32 +14,33 @@
 static struct cv_limits limits;
 static struct cv_shed shed;
 static uint64_t now_ns;
-static uint64_t requests;
+static struct cv_shed_work work;
 
 static int set_up(void **state) {
     (void)state;
     limits = (struct cv_limits){.lag_max_ms = 50, .lag_hold_ms = 100};
     shed = (struct cv_shed){0};
     now_ns = 1000 * MS;
-    requests = 1;
+    work = (struct cv_shed_work){.count = 1};
     return 0;
 }
 
 static void look(void) {
-    cv_shed_look(&shed, &limits, now_ns, requests);
+    cv_shed_look(&shed, &limits, now_ns, &work);
 }
 
-// Behind it nine requests wait.
+// Behind it nine requests wait, that may take any time.
 static void send(void) {
     assert_false(shed.is_away);
-    cv_shed_on_sent(&shed, now_ns, requests);
-    requests += 9;
+    cv_shed_on_sent(&shed, now_ns, &work);
+    work.count += 9;
+    work.ns += 10000 * MS;
 }
 
 static void echo_after(uint64_t ns) {
     send();
     now_ns += ns;
-    cv_shed_on_echo(&shed, &limits, now_ns, requests);
+    cv_shed_on_echo(&shed, &limits, now_ns, &work);
     look();
 }
 
@@ -90,7 +91,7 @@ static void test_shed_takes_no_single_slow_turn_for_overload(void **state) {
         send();
         now_ns += 400 * MS;  // One handler, then all that waits is served in no time.
         look();
-        cv_shed_on_echo(&shed, &limits, now_ns, requests);
+        cv_shed_on_echo(&shed, &limits, now_ns, &work);
         echo_after(1 * MS);
         assert_false(shed.is_on);
     }
@@ -99,13 +100,32 @@ static void test_shed_takes_no_single_slow_turn_for_overload(void **state) {
 static void test_shed_takes_no_few_slow_requests_for_overload(void **state) {
     (void)state;
     for (int i = 0; i < 100; i++) {
-        cv_shed_on_sent(&shed, now_ns, requests);
+        cv_shed_on_sent(&shed, now_ns, &work);
         now_ns += 400 * MS;
-        requests += CV_SHED_REQUESTS_MIN;
+        work.count += CV_SHED_REQUESTS_MIN;
+        work.ns += 400 * MS;
         look();
-        cv_shed_on_echo(&shed, &limits, now_ns, requests);
+        cv_shed_on_echo(&shed, &limits, now_ns, &work);
         assert_false(shed.is_on);
     }
+}
+
+static void test_shed_takes_no_stolen_processor_for_overload(void **state) {
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        cv_shed_on_sent(&shed, now_ns, &work);
+        now_ns += 400 * MS;  // A thousand requests were answered, which take 50 ms.
+        work.count += 1000;
+        work.ns += 50 * MS;
+        look();
+        cv_shed_on_echo(&shed, &limits, now_ns, &work);
+        assert_false(shed.is_on);
+    }
+}
+
+static bool wants_echo(uint64_t after_ns, uint64_t further) {
+    struct cv_shed_work then = {.count = work.count + further, .ns = work.ns};
+    return cv_shed_wants_echo(&shed, &limits, now_ns + after_ns, &then);
 }
 
 static void test_shed_is_switched_off_by_either_option(void **state) {
@@ -117,26 +137,26 @@ static void test_shed_is_switched_off_by_either_option(void **state) {
     }
     limits.lag_hold_ms = 100;
     limits.lag_max_ms = 0;
-    assert_false(cv_shed_wants_echo(&shed, &limits, now_ns + 1000 * MS, requests + 1));
+    assert_false(wants_echo(1000 * MS, 1));
 }
 
 static void test_shed_sends_echoes_only_where_requests_are(void **state) {
     (void)state;
-    cv_shed_on_sent(&shed, now_ns, requests);
-    assert_false(cv_shed_wants_echo(&shed, &limits, now_ns + 100 * MS, requests + 1));
-    cv_shed_on_echo(&shed, &limits, now_ns, requests);
-    assert_false(cv_shed_wants_echo(&shed, &limits, now_ns + 100 * MS, requests));
-    assert_true(cv_shed_wants_echo(&shed, &limits, now_ns + 100 * MS, requests + 1));
-    assert_false(cv_shed_wants_echo(&shed, &limits, now_ns + 24 * MS, requests + 1));
-    assert_true(cv_shed_wants_echo(&shed, &limits, now_ns + 25 * MS, requests + 1));
+    cv_shed_on_sent(&shed, now_ns, &work);
+    assert_false(wants_echo(100 * MS, 1));
+    cv_shed_on_echo(&shed, &limits, now_ns, &work);
+    assert_false(wants_echo(100 * MS, 0));
+    assert_true(wants_echo(100 * MS, 1));
+    assert_false(wants_echo(24 * MS, 1));
+    assert_true(wants_echo(25 * MS, 1));
     start();
-    assert_true(cv_shed_wants_echo(&shed, &limits, now_ns, requests + 1));
+    assert_true(wants_echo(0, 1));
 }
 
 static void test_shed_ignores_an_echo_nobody_sent(void **state) {
     (void)state;
     now_ns += 1000 * MS;
-    cv_shed_on_echo(&shed, &limits, now_ns, requests);
+    cv_shed_on_echo(&shed, &limits, now_ns, &work);
     assert_int_equal(shed.late_since_ns, 0);
 }
 
@@ -163,7 +183,7 @@ static void test_shed_runs_what_the_budget_is_worth_and_no_more(void **state) {
         assert_int_equal(offer(1000, rounds[i].cost_ns), 0);
         assert_int_equal(shed.shed_total, 2000 - admitted);
         send();
-        cv_shed_on_echo(&shed, &limits, now_ns, requests);
+        cv_shed_on_echo(&shed, &limits, now_ns, &work);
         assert_int_equal(offer(1000, rounds[i].cost_ns), rounds[i].admitted);
     }
 }
@@ -196,7 +216,7 @@ static void run(struct clients *clients, uint32_t ms) {
         uint64_t begin_ns = now_ns;
         asked = due;
         send();
-        cv_shed_on_echo(&shed, &limits, now_ns, requests);
+        cv_shed_on_echo(&shed, &limits, now_ns, &work);
         uint32_t admitted = offer(came, clients->cost_us * US);
         now_ns += (came - admitted) * 5 * US + 20 * US;
         clients->answered += admitted;
@@ -252,7 +272,7 @@ static void test_shed_admits_more_while_the_worker_has_nothing_to_do(void **stat
         send();
         (void)offer(64, 50 * US);
         now_ns += 1 * MS;
-        cv_shed_on_echo(&shed, &limits, now_ns, requests);
+        cv_shed_on_echo(&shed, &limits, now_ns, &work);
         look();
         now_ns += 4 * MS;
         look();
@@ -313,6 +333,7 @@ int main(void) {
         SHED_TEST(test_shed_begins_while_the_echo_is_still_away),
         SHED_TEST(test_shed_takes_no_single_slow_turn_for_overload),
         SHED_TEST(test_shed_takes_no_few_slow_requests_for_overload),
+        SHED_TEST(test_shed_takes_no_stolen_processor_for_overload),
         SHED_TEST(test_shed_is_switched_off_by_either_option),
         SHED_TEST(test_shed_sends_echoes_only_where_requests_are),
         SHED_TEST(test_shed_ignores_an_echo_nobody_sent),

@@ -23,6 +23,18 @@ static CV_NOINLINE void fault(void) {
     *nowhere = 1;
 }
 
+static void (*volatile no_code)(void);
+
+static CV_NOINLINE void jump(void) {
+    no_code();
+    nowhere = NULL;  // So that it is a call.
+}
+
+static void jump_astray(void) {
+    no_code = (void (*)(void))0x1000;
+    jump();
+}
+
 static volatile int depth_max = 1 << 30;
 
 static CV_NOINLINE int overflow(int depth) {
@@ -84,11 +96,13 @@ static void test_lastwords_name_signal_address_thread_and_frames(void **state) {
     static const struct {
         void (*crash)(void);
         int number;
-        const char *expected[3];
+        const char *expected[4];
     } cases[] = {
         {fault, SIGSEGV, {"event=crash signal=SIGSEGV address=0x8 thread=", "+0x", NULL}},
         {abort, SIGABRT, {"event=crash signal=SIGABRT sender_pid=", "+0x", NULL}},
         {crash_in_thread, SIGSEGV, {"thread=covet-w7 backtrace=", "+0x", NULL}},
+        {jump, SIGSEGV, {"address=0x0 thread=", " backtrace=0x0,", "+0x", NULL}},
+        {jump_astray, SIGSEGV, {"address=0x1000 thread=", " backtrace=0x1000,", "+0x", NULL}},
         {overflow_once, SIGSEGV, {"event=crash signal=SIGSEGV address=0x", "+0x", NULL}},
     };
     for (size_t i = 0; i < CV_ARRAY_COUNT(cases); i++) {
