@@ -291,9 +291,9 @@ static void test_shed_gives_each_burst_its_budget_for_ever(void **state) {
             fail_msg("burst %d: %u, growth %u, on %d", i, admitted, shed.growth, shed.is_on);
         }
         send();
-        cv_shed_on_echo(&shed, &limits, now_ns, requests);
-        cv_shed_on_sent(&shed, now_ns, requests);
-        cv_shed_on_echo(&shed, &limits, now_ns, requests);
+        cv_shed_on_echo(&shed, &limits, now_ns, &work);
+        cv_shed_on_sent(&shed, now_ns, &work);
+        cv_shed_on_echo(&shed, &limits, now_ns, &work);
         look();
         now_ns += 300 * MS;
         look();
