@@ -30,6 +30,7 @@
 
 #define TIMER_GRAIN_MS 64u  // Deadlines share wake-ups.
 #define RETRY_MS 1u         // Of a send to a peer that has ended; the grain adds its own.
+#define RETRY_MS_MAX 1000u  // When it has been tried in vain for long.
 // A send this short fits the socket's buffer unless the peer is slow.
 #define QUIET_BYTES_MAX 32768u
 
@@ -94,9 +95,14 @@ static bool waits_for_room(const struct cv_conn *conn) {
 // After anything that may have closed the connection or emptied its queues.
 static void settle(struct cv_conn *conn) {
     free_if_over(conn);
-    if (cv_conn_is_alive(conn) && conn->active != NULL && conn->active->input.length == 0 &&
-        !cv_conn_has_output(conn) && (conn->flags & CV_CONN_SENDING) == 0) {
-        drop_active(conn);
+    if (cv_conn_is_alive(conn) && conn->active != NULL && !cv_conn_has_output(conn) &&
+        (conn->flags & CV_CONN_SENDING) == 0) {
+        if (conn->active->input.length == 0) {
+            drop_active(conn);
+        } else {
+            // Whoever sends half a head and waits shall not hold the place of its last answers.
+            cv_outq_clear(&conn->active->output, conn->net->pool);
+        }
     }
 }
 
@@ -108,6 +114,15 @@ static uint32_t deadline_in(const struct cv_conn *conn, uint32_t ms) {
 
 static bool is_over(uint32_t deadline, uint32_t now) {
     return deadline != 0 && (int32_t)(now - deadline) >= 0;
+}
+
+// An eighth of the time without progress: thousands who read nothing must not cost a thousand
+// sends in each grain of time.
+static uint32_t retry_ms(const struct cv_conn *conn, uint32_t now) {
+    uint32_t timeout_ms = conn->net->limits->write_timeout_ms;
+    uint32_t left_ms = conn->write_deadline == 0 ? timeout_ms : conn->write_deadline - now;
+    uint32_t waited_ms = left_ms < timeout_ms ? timeout_ms - left_ms : 0;
+    return CV_MIN(CV_MAX(waited_ms / 8, RETRY_MS), RETRY_MS_MAX);
 }
 
 // Makes sure that the timer fires at or before the earlier deadline; a later one can wait for it.
@@ -122,7 +137,7 @@ static void arm_timer(struct cv_conn *conn) {
         left = CV_MIN(left, conn->write_deadline - now_word);
     }
     if (waits_for_room(conn)) {
-        left = CV_MIN(left, RETRY_MS);
+        left = CV_MIN(left, retry_ms(conn, now_word));
     }
     if (left == UINT32_MAX) {
         return;
@@ -306,6 +321,15 @@ static void cancel_send(struct cv_conn *conn) {
         uint64_t in_flight = conn->active->zero_copy_data;
         cv_ring_cancel(conn->net->ring, in_flight != 0 ? in_flight : user_data(conn, COVET_OP_SEND),
                        user_data(conn, COVET_OP_CANCEL));
+    }
+}
+
+// A send that the kernel is about to try again is nowhere to be found. To a peer that has ended it
+// is so most of the time, until it blocks a thread: there the next cancel finds it.
+void cv_conn_complete_cancel(struct cv_conn *conn) {
+    if (conn->state == CV_CONN_CLOSING ||
+        (conn->flags & (CV_CONN_ENDED | CV_CONN_LEFT)) == CV_CONN_ENDED) {
+        cancel_send(conn);
     }
 }
 

@@ -215,6 +215,9 @@ void cv_conn_open(struct cv_conn *conn, int descriptor);
 void cv_conn_complete_receive(struct cv_conn *conn, const struct cv_completion *completion);
 void cv_conn_complete_send(struct cv_conn *conn, const struct cv_completion *completion);
 
+// A cancel found nothing.
+void cv_conn_complete_cancel(struct cv_conn *conn);
+
 // Either completion of a zero-copy send.
 void cv_conn_complete_zero_copy(struct cv_zerocopy_send *send,
                                 const struct cv_completion *completion);

@@ -168,7 +168,13 @@ void cv_net_complete(struct cv_net *net, const struct cv_completion *completion)
         uint32_t generation = covet_user_data_generation(completion->user_data);
         cv_conn_complete_zero_copy(cv_zerocopy_at(&net->zero_copy, index, generation), completion);
     }
-    // Cancels and closes speak only of failures, and those mean that there was nothing left to do.
+    // Cancels and closes speak only of failures, and those mean that there was nothing left to do,
+    // but for one.
+    if (CV_UNLIKELY(op == COVET_OP_CANCEL && completion->result == -ENOENT) &&
+        index < net->table_used &&
+        net->table[index].generation == covet_user_data_generation(completion->user_data)) {
+        cv_conn_complete_cancel(&net->table[index]);
+    }
     if (completion->buffer != CV_RING_NO_BUFFER) {
         cv_ring_give_back(net->ring, completion->buffer);
     }

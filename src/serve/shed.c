@@ -26,6 +26,10 @@ static void begin_window(struct cv_shed *shed, uint64_t now_ns) {
 }
 
 bool cv_shed_admit(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns) {
+    if (shed->admitted == 0) {
+        // Time in which nobody came is not spent.
+        shed->begin_ns = now_ns;
+    }
     uint64_t spent_ns = now_ns - shed->begin_ns;
     bool is_worth = shed->admitted >= CV_SHED_REQUESTS_MIN << shed->growth;
 
@@ -51,7 +55,7 @@ uint32_t cv_shed_openings(const struct cv_shed *shed) {
 }
 
 static void set_growth(struct cv_shed *shed, uint32_t growth) {
-    shed->growth = growth;
+    shed->growth = CV_MIN(growth, CV_SHED_GROWTH_MAX);
     shed->rest = 0;
 }
 

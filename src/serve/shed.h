@@ -29,7 +29,8 @@
 #define CV_SHED_ROUNDS_MIN 4u        // and so many rounds, if any request was shed.
 #define CV_SHED_TOLERATED 32u        // It suffices when one request in so many, or fewer, was shed.
 #define CV_SHED_IDLE_SHARE 8u  // So much of a window is much to have nothing to do: one in so many.
-#define CV_SHED_REST 2u        // Windows at the smallest before it is tried larger again,
+#define CV_SHED_GROWTH_MAX 28u  // Of doublings: eight requests times that many are still a number.
+#define CV_SHED_REST 2u         // Windows at the smallest before it is tried larger again,
 #define CV_SHED_REST_LARGE 20u  // and at the largest before it is tried small again.
 
 // What a worker has ever done.

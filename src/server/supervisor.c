@@ -514,8 +514,11 @@ static void begin_stop(struct supervisor *self) {
     }
     cv_log(CV_LOG_INFO, "drain", "limit_ms=%llu", (unsigned long long)drain_ms);
     // Without our copies a listener ends with the server's: new clients are refused, not left
-    // waiting.
-    if (!self->is_handed_over) {
+    // waiting. But sockets that somebody else serves, before us or after us, must go on hearing.
+    if (self->inherited.ready_fd >= 0) {
+        close(self->inherited.ready_fd);  // Whoever waits for us need not: he serves on.
+        self->inherited.ready_fd = -1;
+    } else if (!self->is_handed_over) {
         cv_sockets_deafen(&self->sockets);
     }
     cv_sockets_close(&self->sockets,
@@ -672,6 +675,9 @@ static void on_reloaded(struct supervisor *self, bool is_refused) {
 
 static void on_ready(struct supervisor *self) {
     self->is_ready = true;
+    if (self->is_stopping) {
+        return;  // Told so while it was starting: nobody shall count on it.
+    }
     log_start(self);
     if (!self->was_ever_ready) {
         self->was_ever_ready = true;

@@ -35,6 +35,7 @@
 #define COMPLETIONS_PER_BATCH 256u
 #define LATE_NS 100000000u       // Beyond what was waited for.
 #define CATCH_UP_NS 1000000000u  // The longest that timers wait for what was missed.
+#define CATCH_UP_FEW 16u         // Completions of a turn behind which nothing missed waits.
 #define STOP_TURNS_MAX 50u  // Of STOP_TURN_NS each, for the kernel to let go of what is cancelled.
 #define STOP_TURN_NS 10000000u
 
@@ -394,15 +395,16 @@ static uint32_t take_completions(struct cv_worker *worker) {
 
 // A process that was suspended, or blocked by a handler, finds timers over of clients that have
 // said in time what they had to say: the kernel ends the wait for the time-out without looking, and
-// then gives a few completions per call (20 since Linux 6.13). So timers wait for a turn that has
-// nothing new to tell.
+// then gives a few completions per call (20 since Linux 6.13). So timers wait for the next turn,
+// and on while turns bring as many as that.
 static bool may_run_timers(struct cv_worker *worker, uint64_t late_ns, uint32_t taken) {
     uint64_t now_ns = worker->clock.now_ns;
     if (CV_UNLIKELY(late_ns > LATE_NS) && worker->catch_up_ns == 0) {
         worker->catch_up_ns = now_ns + CATCH_UP_NS;
         return false;
     }
-    if (CV_UNLIKELY(worker->catch_up_ns != 0) && taken > 0 && now_ns < worker->catch_up_ns) {
+    if (CV_UNLIKELY(worker->catch_up_ns != 0) && taken >= CATCH_UP_FEW &&
+        now_ns < worker->catch_up_ns) {
         return false;
     }
     worker->catch_up_ns = 0;

@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 
-from harness import limit_s, names, procfs, slow
+from harness import limit_s, modules, names, procfs, slow
 from harness.client import Client, Ended, get_once, post_bytes
 from harness.load import Load
 from harness.server import Server, has_workers
@@ -87,6 +87,34 @@ def test_usr2_is_served_by_another_process(env):
 
         assert procfs.wait_for(replaced, 8 * env.slack), f"{before}, now {serving_pids(server)}"
         assert get_once(server.address).status == 200
+
+
+@limit_s(60)
+def test_successor_that_is_stopped_before_it_is_ready_leaves_the_old_one_serving(env):
+    """It has the old one's sockets, and must neither make them deaf nor take over."""
+    module, flag = modules.build(env, "sluggish"), env.path("slow")
+    environment = {"SLUGGISH": flag}
+    with Server(env, "--module", module, environment=environment, stop_limit_s=15) as server:
+        before = serving_pids(server)
+        with open(flag, "w", encoding="ascii"):
+            pass
+        server.signal(signal.SIGUSR2)
+        assert procfs.wait_for(lambda: successors(server), 5 * env.slack), "no successor"
+        time.sleep(0.3)
+        os.kill(successors(server)[0], signal.SIGTERM)
+        for _ in range(5):
+            assert get_once(server.address, timeout_s=0.9 * env.slack).status in (200, 404)
+            time.sleep(0.1)
+        os.unlink(flag)
+        assert procfs.wait_for(lambda: not successors(server), 5 * env.slack)
+        assert get_once(server.address).status in (200, 404)
+        assert server.process.poll() is None and serving_pids(server) == before
+        assert "event=upgrade_failed" in server.log()
+
+
+def successors(server):
+    """Supervisors with a server of their own that the first one has started."""
+    return [pid for pid in procfs.children(server.pid) if procfs.children(pid)]
 
 
 def serving_pids(server):

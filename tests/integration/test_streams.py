@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from harness import limit_s, names
+from harness import limit_s, modules, names
 from harness.client import chunked_bytes, get_bytes, post_bytes
 from harness.server import Server
 
@@ -203,5 +203,25 @@ def test_half_closed_clients_that_read_nothing_delay_no_other(env):
             assert b"line 1000000\n" in client.rest(timeout_s=20)[-100:]
         took_s = time.monotonic() - started
         for client in others:
+            client.close()
+        assert took_s < 5.0 * env.slack, f"{took_s:.1f} s"
+
+
+@limit_s(60)
+def test_half_closed_client_reads_on_beside_many_that_read_nothing(env):
+    """The kernel does not find every send it is asked to give up: the first cancel is not the last."""
+    module = modules.build(env, "large")
+    with Server(env, "--module", module, names.WRITE_TIMEOUT, "20") as server:
+        clients = [server.client(receive_buffer=4096) for _ in range(40)]
+        for client in clients:
+            client.send(get_bytes("/large/30000000"))
+        time.sleep(0.5)
+        for client in clients:
+            client.shutdown()
+        time.sleep(0.5)
+        started = time.monotonic()
+        assert len(clients[20].rest(timeout_s=19)) > 30_000_000
+        took_s = time.monotonic() - started
+        for client in clients:
             client.close()
         assert took_s < 5.0 * env.slack, f"{took_s:.1f} s"

@@ -523,7 +523,8 @@ static void test_conn_no_send_waits_for_a_peer_that_has_ended(void **state) {
             uint64_t sends = world->ring->sends;
             assert_false(socket->send.is_armed);
             t_world_wait(world, 64);
-            assert_in_range(world->ring->sends - sends, 1, 2);  // By timer, and no oftener.
+            // By timer, and no oftener: after a second of waiting not at each grain of it.
+            assert_in_range(world->ring->sends - sends, wait < 7 ? 1 : 0, 2);
         }
         while (socket->output.length < sizeof(bytes)) {
             socket->window += 7000;
@@ -541,12 +542,12 @@ static void test_conn_cuts_a_peer_that_has_ended_and_does_not_read(void **state)
     (void)state;
     static uint8_t bytes[100000];
     int client = open_ended(bytes, sizeof(bytes), true);
-    t_world_wait(world, world->limits.write_timeout_ms - 100);
+    t_world_wait(world, world->limits.write_timeout_ms - 1200);
     assert_true(socket_of(client)->is_open);
     socket_of(client)->window = 1000;
     t_world_wait(world, world->limits.write_timeout_ms - 100);
     assert_true(socket_of(client)->is_open);
-    t_world_wait(world, 300);
+    t_world_wait(world, 1400);
     assert_false(socket_of(client)->is_open);
     assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_WRITE), 1);
     t_world_assert_empty(world);
@@ -950,7 +951,7 @@ static void assert_nothing_forgotten(void) {
         }
         const struct t_socket *socket = socket_of(conn->descriptor);
         bool is_tried_again = (conn->flags & CV_CONN_ENDED) != 0 && cv_timer_armed(&conn->timer) &&
-                              conn->timer.deadline_ms <= world->clock.now_ms + 64;
+                              conn->timer.deadline_ms <= world->clock.now_ms + 1064;
         bool is_sending = socket->send.is_armed || is_tried_again;
         size_t unsettled = (conn->flags & CV_CONN_QUIET) != 0 ? conn->active->quiet_bytes : 0;
         bool owes = conn->state != CV_CONN_CLOSING && cv_conn_queued(conn) > unsettled;

@@ -280,6 +280,26 @@ static void test_shed_admits_more_while_the_worker_has_nothing_to_do(void **stat
     assert_false(shed.is_on);
 }
 
+// Bursts that take longer than the lag, with long pauses: the time of a pause is no request's, and
+// however long it goes on, the budget stays a number.
+static void test_shed_gives_each_burst_its_budget_for_ever(void **state) {
+    (void)state;
+    start();
+    for (int i = 0; i < 300; i++) {
+        uint32_t admitted = offer(1000, 1 * MS);
+        if (admitted < 8 || (i > 20 && admitted < 25)) {
+            fail_msg("burst %d: %u, growth %u, on %d", i, admitted, shed.growth, shed.is_on);
+        }
+        send();
+        cv_shed_on_echo(&shed, &limits, now_ns, &work);
+        cv_shed_on_sent(&shed, now_ns, &work);
+        cv_shed_on_echo(&shed, &limits, now_ns, &work);
+        look();
+        now_ns += 300 * MS;
+        look();
+    }
+}
+
 static void test_shed_hears_most_clients_that_wait_even_if_they_are_too_many(void **state) {
     struct clients clients = {.waiting = 1000, .cost_us = 50};
     (void)state;
@@ -324,6 +344,7 @@ int main(void) {
         SHED_TEST(test_shed_ends_when_nobody_asks_any_more),
         SHED_TEST(test_shed_ends_for_clients_that_wait_if_all_can_be_heard),
         SHED_TEST(test_shed_admits_more_while_the_worker_has_nothing_to_do),
+        SHED_TEST(test_shed_gives_each_burst_its_budget_for_ever),
         SHED_TEST(test_shed_hears_most_clients_that_wait_even_if_they_are_too_many),
         SHED_TEST(test_shed_returns_to_short_rounds_when_clients_no_longer_wait),
     };
