@@ -14,9 +14,9 @@
 // Most answers fit the socket's buffer, so their send is over when it was submitted and need not be
 // reported. Such quiet sends are noted, and taken as sent once the turn's completions are in.
 //
-// To a peer that sends no more nothing may wait in the kernel: its end is an event that never goes
-// away, so a waiting send is tried in vain until it blocks one of the few io-wq threads. Sends to
-// it are tried by timer (docs/notes/0020-soak.md).
+// To a peer whose end we have heard nothing may wait in the kernel: its end is an event that never
+// goes away, so a waiting send is tried in vain until it blocks one of the few io-wq threads. Sends
+// to it are tried by timer (docs/notes/0020-soak.md).
 #include "net/conn.h"
 
 #include <errno.h>

@@ -169,7 +169,8 @@ static void change_levels(struct cv_overload *overload, uint32_t connections, ui
     if (before == 0 && level > 0) {
         begin_closing_idle(overload);
     }
-    net->ends_connections = net->draining || level >= 2;
+    bool is_small = net->connections_max < CV_OVERLOAD_CONNECTIONS_MIN;
+    net->ends_connections = net->draining || memory >= 2 || (connections >= 2 && !is_small);
     if ((level == LEVEL_COUNT) != (before == LEVEL_COUNT)) {
         cv_listener_hold(net, level == LEVEL_COUNT);
     }

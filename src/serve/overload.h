@@ -1,9 +1,10 @@
 // What a worker does when there is more than it can carry.
 //
-//   85 % of its connections or memory   those that wait for a request are closed, idle longest
-//   first 92 %                                answers end their connections 95 % new requests are
-//   answered 503, accepting pauses work waits too long                 most new requests are
-//   answered 503 (serve/shed.h)
+// - At 85 % of its connections or memory, those that wait for a request are closed, idle longest
+//   first.
+// - At 92 %, answers end their connections.
+// - At 95 %, new requests are answered 503 and accepting pauses.
+// - When work waits too long, most new requests are answered 503 (serve/shed.h).
 //
 // Each level is left 3 % below where it was entered. What runs already is never touched. Single
 // thread: the worker's.
@@ -21,7 +22,7 @@
 
 // Requests are refused at 95 % of a limit that was set, not of one that descriptors make: that
 // would free no more than answers that end their connections. Of fewer connections than this the
-// last 5 % are none at all.
+// last 5 % are none at all, and all of them may be one client's: their answers end none.
 #define CV_OVERLOAD_CONNECTIONS_MIN 20u
 #define CV_OVERLOAD_MEMORY_MAX (1ull << 50)
 #define CV_OVERLOAD_IDLE_MS_MIN 2000u  // Whoever waits no longer than that is not idle.

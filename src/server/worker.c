@@ -576,9 +576,12 @@ void cv_worker_leave(struct cv_worker *worker) {
     }
     // What the last turn queued may be what wakes another worker; where that fails it is tried
     // anew.
-    do {
+    for (uint32_t i = 0; i < STOP_TURNS_MAX; i++) {
         cv_ring_submit(worker->ring);
-    } while (take_completions(worker) > 0);
+        if (take_completions(worker) == 0) {
+            break;
+        }
+    }
     while (worker->attached_count > 0) {
         struct covet_worker *app_worker = worker->attached[0];
         struct covet_app *app = app_worker->app;
