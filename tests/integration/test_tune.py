@@ -44,7 +44,9 @@ INTERRUPTS = """            CPU0       CPU1       CPU2       CPU3
 def tune(*arguments, status=OK):
     """Runs it; gives standard output and error as one text. `status` None: however it ends."""
     done = subprocess.run([*TUNE, *arguments], capture_output=True, text=True, timeout=20)
-    assert status in (None, done.returncode), f"{arguments}: exit {done.returncode}: {done.stdout}{done.stderr}"
+    assert status in (None, done.returncode), (
+        f"{arguments}: exit {done.returncode}: {done.stdout}{done.stderr}"
+    )
     return done.stdout + done.stderr
 
 
