@@ -49,7 +49,6 @@ enum kind {
 #define DAY_MS 86400000u
 #define GIB (1u << 30)
 #define PROFILE_MAX 3u
-#define MEMORY_MAX (1ull << 50)
 
 static const struct cv_option table[] = {
     {"cores", "LIST", KIND_CORES,
@@ -118,8 +117,8 @@ static const struct cv_option table[] = {
      .initial = "0", .help = "Per worker; 0: its descriptor limit minus 500"},
     {"connections-per-address-max", "N", KIND_COUNT, .offset = LIMIT(connections_per_address_max),
      .max = 1u << 24, .initial = "0", .help = "Per worker and client address; 0: no cap"},
-    {"memory-max", "BYTES", KIND_BYTES64, .offset = LIMIT(memory_bytes_max), .max = MEMORY_MAX,
-     .initial = "0",
+    {"memory-max", "BYTES", KIND_BYTES64, .offset = LIMIT(memory_bytes_max),
+     .max = CV_LIMITS_MEMORY_BYTES_MAX, .initial = "0",
      .help = "Per worker, for connections and requests; 0: its share of half\n"
              "of what the machine or the control group has"},
     {"lag-max", "SECONDS", KIND_SECONDS, .offset = LIMIT(lag_max_ms), .max = DAY_MS,

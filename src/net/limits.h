@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #define CV_LIMITS_MEMORY_BYTES_MIN (16u << 20)  // What a worker cannot do without.
+#define CV_LIMITS_MEMORY_BYTES_MAX (1ull << 50)
 
 struct cv_limits {
     uint32_t header_timeout_ms;  // First byte of a head (or accept) to its last.

@@ -24,7 +24,6 @@
 // would free no more than answers that end their connections. Of fewer connections than this the
 // last 5 % are none at all, and all of them may be one client's: their answers end none.
 #define CV_OVERLOAD_CONNECTIONS_MIN 20u
-#define CV_OVERLOAD_MEMORY_MAX (1ull << 50)
 #define CV_OVERLOAD_IDLE_MS_MIN 2000u  // Whoever waits no longer than that is not idle.
 
 // Something that runs out, or the lag: its level, and what the log was told of it.
@@ -39,7 +38,7 @@ struct cv_overload {
     bool is_exhausted;  // They are all refused.
     struct cv_shed shed;
     struct cv_net *net;         // borrowed
-    uint64_t memory_bytes_max;  // Of live bytes; at most CV_OVERLOAD_MEMORY_MAX.
+    uint64_t memory_bytes_max;  // Of live bytes; at most CV_LIMITS_MEMORY_BYTES_MAX.
     struct cv_overload_state connections;
     struct cv_overload_state memory;
     struct cv_overload_state lag;

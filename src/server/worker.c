@@ -97,17 +97,21 @@ static void wake_by_eventfd(struct cv_worker *worker, uint32_t target) {
                   user_data(worker, COVET_OP_NOTIFY, target));
 }
 
-// A message to our own ring waits in the kernel behind everything that waits there already. Where
-// such messages are not fast, a write to our own eventfd does the same through another thread.
-static void send_echo(struct cv_worker *worker) {
-    uint32_t index = worker->options.index;
+// By a ring message where those are fast.
+static void wake_worker(struct cv_worker *worker, uint32_t target) {
     if (cv_ring_features(worker->ring)->message_ring) {
-        cv_ring_message(worker->ring, cv_ring_descriptor(worker->ring),
-                        user_data(worker, COVET_OP_MESSAGE, index),
-                        user_data(worker, COVET_OP_NOTIFY, index));
+        cv_ring_message(worker->ring, cv_ring_descriptor(worker->options.all[target]->ring),
+                        user_data(worker, COVET_OP_MESSAGE, worker->options.index),
+                        user_data(worker, COVET_OP_NOTIFY, target));
     } else {
-        wake_by_eventfd(worker, index);
+        wake_by_eventfd(worker, target);
     }
+}
+
+// A message to our own ring waits in the kernel behind everything that waits there already; a write
+// to our own eventfd does the same through another thread.
+static void send_echo(struct cv_worker *worker) {
+    wake_worker(worker, worker->options.index);
 }
 
 static int post(struct cv_env *env, uint32_t index, void (*call)(void *context), void *context) {
@@ -120,12 +124,10 @@ static int post(struct cv_env *env, uint32_t index, void (*call)(void *context),
     struct cv_worker *target = worker->options.all[index];
     int status = cv_mailbox_put(&target->mailbox, &message, &wake);
     if (status == 0 && wake) {
-        if (cv_ring_features(worker->ring)->message_ring && target != worker) {
-            cv_ring_message(worker->ring, cv_ring_descriptor(target->ring),
-                            user_data(worker, COVET_OP_MESSAGE, worker->options.index),
-                            user_data(worker, COVET_OP_NOTIFY, index));
+        if (target == worker) {
+            wake_by_eventfd(worker, index);  // A message to ourselves is an echo.
         } else {
-            wake_by_eventfd(worker, index);
+            wake_worker(worker, index);
         }
     }
     return status;
@@ -183,7 +185,7 @@ static void drain(struct cv_worker *worker, uint64_t idle_ms) {
     if (!worker->is_draining) {
         worker->is_draining = true;
         worker->http1.drain_idle_ms = (uint32_t)CV_MIN(CV_MAX(idle_ms, 1u), (uint64_t)UINT32_MAX);
-        worker->net.draining = worker->net.ends_connections = true;
+        worker->net.draining = true;
         cv_listener_stop_all(&worker->net, true);
         cv_net_drain(&worker->net);
     }
@@ -199,8 +201,8 @@ static void bound_memory(struct cv_worker *worker) {
     if (bytes_max == 0) {
         bytes_max = worker->options.memory_bytes_max;
     }
-    if (bytes_max == 0 || bytes_max > CV_OVERLOAD_MEMORY_MAX) {
-        bytes_max = CV_OVERLOAD_MEMORY_MAX;
+    if (bytes_max == 0 || bytes_max > CV_LIMITS_MEMORY_BYTES_MAX) {
+        bytes_max = CV_LIMITS_MEMORY_BYTES_MAX;
     }
     cv_pool_set_bytes_max(&worker->pool, bytes_max);
     worker->http1.overload.memory_bytes_max = bytes_max;
