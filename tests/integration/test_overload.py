@@ -1,10 +1,10 @@
 """More than a server can carry: its levels of connections, its cap of memory, work that waits."""
 
-import threading
 import time
 
 from harness import limit_s, metrics, modules, names, procfs
 from harness.client import Client, Ended, Silence, get_bytes, get_once, post_bytes
+from harness.load import Load
 from harness.server import Server
 
 CONNECTIONS = 100
@@ -107,37 +107,26 @@ def test_memory_cap_fails_allocations_and_not_the_server(env):
         assert get_once(server.address).status == 200
 
 
-class Crowd:
+class Crowd(Load):
     """Threads that ask for /burn/ as soon as they have an answer, each over its own connections."""
 
     def __init__(self, server, threads, path):
-        self.server, self.path = server, path
-        self.seen, self.lock, self.stopping = {}, threading.Lock(), threading.Event()
-        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(threads)]
+        super().__init__(server.address, threads, target=path)
+        self.seen = {}
 
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        for thread in self.threads:
-            thread.join(10)
-
-    def count(self, what):
+    def note(self, what):
         with self.lock:
             self.seen[what] = self.seen.get(what, 0) + 1
 
     def run(self):
         while not self.stopping.is_set():
             try:
-                with Client(self.server.address) as client:
+                with Client(self.address) as client:
                     while not self.stopping.is_set():
-                        response = client.request(get_bytes(self.path))
-                        self.count((response.status, response.get("Retry-After")))
+                        response = client.request(get_bytes(self.target))
+                        self.note((response.status, response.get("Retry-After")))
             except (Ended, OSError):
-                self.count("ended")
+                self.note("ended")
 
 
 @limit_s(60)

@@ -3,13 +3,11 @@
  *     GET  /healthz         ok
  *     GET  /nonce/{nonce}   the nonce
  *     POST /echo            the body
- *     GET  /burn/{us:int}   uses up so much of its worker's time
  *     GET  /large           LARGE_BYTES that lie in memory
  *     GET  /stream          as many, made only as fast as the client reads them
  */
 #include <covet.h>
 #include <errno.h>
-#include <time.h>
 
 #define LARGE_BYTES (100u << 20)
 #define PIECE_BYTES 16384u
@@ -32,24 +30,6 @@ static void echo(struct covet_request *request, struct covet_response *response)
 
     covet_response_body(response, "application/octet-stream", body.data, body.length,
                         COVET_REQUEST);
-}
-
-static int64_t monotonic_ns(void) {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000ll + now.tv_nsec;
-}
-
-static void burn(struct covet_request *request, struct covet_response *response) {
-    int64_t ends_ns = monotonic_ns();
-    int64_t us = 0;
-
-    covet_request_param_int(request, "us", &us);
-    ends_ns += us * 1000;
-    while (monotonic_ns() < ends_ns)
-        continue;
-    covet_response_text(response, "burnt");
 }
 
 static void answer_large(struct covet_request *request, struct covet_response *response) {
@@ -98,7 +78,6 @@ int covet_module_init(struct covet_app *app) {
     covet_route(app, COVET_GET, "/healthz", healthz, NULL);
     covet_route(app, COVET_GET, "/nonce/{nonce}", nonce, NULL);
     covet_route(app, COVET_POST, "/echo", echo, NULL);
-    covet_route(app, COVET_GET, "/burn/{us:int}", burn, NULL);
     covet_route(app, COVET_GET, "/large", answer_large, NULL);
     return covet_route(app, COVET_GET, "/stream", stream, NULL);
 }

@@ -1,11 +1,9 @@
 """What a figure is, and what the files that take them share."""
 
 import os
-import shutil
-import subprocess
 from dataclasses import dataclass, field
 
-from harness import Skip
+from harness import modules
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GOALS = []
@@ -48,12 +46,5 @@ def application(env):
     """The path of application.c as a module, built once."""
     path = env.path("application.so")
     if not os.path.exists(path):
-        if not shutil.which("gcc"):
-            raise Skip("no gcc")
-        sanitizers = [f"-fsanitize={kind}" for word, kind in (("asan", "address"), ("tsan", "thread"))
-                      if word in env.covet]
-        include = "-I" + os.path.join(HERE, "../../include")
-        subprocess.run(["gcc", "-shared", "-fPIC", "-O2", *sanitizers, include, "-o", path,
-                        os.path.join(HERE, "application.c")], check=True)
-        os.chmod(path, 0o755)
+        return modules.build(env, os.path.join(HERE, "application.c"))
     return path

@@ -13,7 +13,7 @@ import threading
 import time
 
 from figure import Figure, application, at_most, goal
-from harness import names
+from harness import modules, names
 from harness.client import Client, Ended, Silence, get_bytes
 from harness.server import Server
 
@@ -101,7 +101,8 @@ def overload(env, short):
     # What is admitted before the overload is noticed is one request in 300 of a minute, but in 20 of 3 s.
     seconds, quiet_s, warmup_s = (4, 2, 1) if short else (60, 5, 0)
     share_min, times_max, recovery_s = (0.25, 20, 5) if short else (0.9, 5, 1)
-    with Server(env, "--module", application(env), names.LAG_MAX, LAG_MAX_S) as server, \
+    module = ["--module", application(env), "--module", modules.build(env, "burn")]
+    with Server(env, *module, names.LAG_MAX, LAG_MAX_S) as server, \
             Probe(server.address) as probe:
         peak, _ = burn(server, quiet_s, 64)
         peak_rate = peak["served"]["requests_per_s"]

@@ -10,16 +10,17 @@ requests and operations; when they meet is the machine's. Load: less than half a
 
 import argparse
 import asyncio
+import itertools
 import os
 import random
 import resource
 import shutil
-import socket
 import sys
 import tempfile
 import time
 
 from covet import Covet
+from harness import first_free
 from soak import Soak
 from verdict import as_json, as_text, never_done, verdict
 
@@ -29,14 +30,7 @@ SANITIZER_SLACK = 4
 
 def free_port():
     """Below the ephemeral range, so that no client's end takes it meanwhile."""
-    while True:
-        port = random.randint(20000, 31999)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
+    return first_free(random.randint(20000, 31999) for _ in itertools.count())
 
 
 def describe(soak, directory):

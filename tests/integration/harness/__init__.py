@@ -13,6 +13,17 @@ class Skip(Exception):
     """Raised by a test that cannot run here; the text says why."""
 
 
+def first_free(ports):
+    """The first of these loopback ports that nobody listens on."""
+    for port in ports:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
 def slow(function):
     """Run only with --slow."""
     function.is_slow = True
@@ -73,12 +84,9 @@ class Env:
     def free_port(self):
         """A loopback port below the ephemeral range that nobody listens on. Lanes never share
         ports."""
-        while True:
-            port = 20000 + self.lane * 1000 + (os.getpid() * 37 + self.ports) % 1000
-            self.ports += 1
-            with socket.socket() as probe:
-                try:
-                    probe.bind(("127.0.0.1", port))
-                    return port
-                except OSError:
-                    continue
+        def ports_of_lane():
+            while True:
+                self.ports += 1
+                yield 20000 + self.lane * 1000 + (os.getpid() * 37 + self.ports) % 1000
+
+        return first_free(ports_of_lane())
