@@ -40,14 +40,15 @@
   }
 
   function zoom(frame) {
-    const scale = width / (frame.end - frame.x);
+    // Multiplied first: the frame itself is then as wide as the picture, to the last bit.
+    const stretched = (weight) => (weight * width) / (frame.end - frame.x);
     focus = frame;
     for (const other of frames) {
       const isAbove = other.depth < frame.depth && covers(other, frame);
       other.group.classList.toggle("above", isAbove);
       if (isAbove) place(other, left, width);
       else if (other.depth >= frame.depth && covers(frame, other))
-        place(other, left + (other.x - frame.x) * scale, (other.end - other.x) * scale);
+        place(other, left + stretched(other.x - frame.x), stretched(other.end - other.x));
       else other.group.style.display = "none";
     }
     reset.hidden = frame === root;
