@@ -33,7 +33,14 @@ def run_load(server, path, seconds, connections, rate=0, warmup_s=0):
     done = subprocess.run([*command, f"http://127.0.0.1:{server.port}{path}"], capture_output=True,
                           text=True, timeout=seconds + 30)
     assert done.returncode in (0, GENERATOR_FULL), done.stderr
-    return json.loads(done.stdout)
+    report = json.loads(done.stdout)
+    assert not report["status"]["4xx"], f"{path} is no path of this server: {report['status']}"
+    return report
+
+
+def burning_application(env):
+    """Options for a server that burn() can load."""
+    return ["--module", application(env), "--module", modules.build(env, "burn")]
 
 
 def burn(server, seconds, connections, rate=0, warmup_s=0):
@@ -101,8 +108,7 @@ def overload(env, short):
     # What is admitted before the overload is noticed is one request in 300 of a minute, but in 20 of 3 s.
     seconds, quiet_s, warmup_s = (4, 2, 1) if short else (60, 5, 0)
     share_min, times_max, recovery_s = (0.25, 20, 5) if short else (0.9, 5, 1)
-    module = ["--module", application(env), "--module", modules.build(env, "burn")]
-    with Server(env, *module, names.LAG_MAX, LAG_MAX_S) as server, \
+    with Server(env, *burning_application(env), names.LAG_MAX, LAG_MAX_S) as server, \
             Probe(server.address) as probe:
         peak, _ = burn(server, quiet_s, 64)
         peak_rate = peak["served"]["requests_per_s"]

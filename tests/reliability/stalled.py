@@ -10,7 +10,7 @@ from figure import Figure, all_of, application, at_most, goal
 from harness import names, procfs
 from harness.server import Server
 from horde import Horde, Manner
-from overload import LAG_MAX_S, burn, p99_ms, run_load
+from overload import LAG_MAX_S, burn, burning_application, p99_ms, run_load
 
 HALF_HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: "
 SPARE_DESCRIPTORS = 1000
@@ -53,7 +53,7 @@ def slowloris(env, short):
     def share(beside, alone):
         return beside["served"]["requests_per_s"] / alone["served"]["requests_per_s"]
 
-    with Server(env, "--module", application(env), names.HEADER_TIMEOUT, str(timeout_s),
+    with Server(env, *burning_application(env), names.HEADER_TIMEOUT, str(timeout_s),
                 names.LAG_MAX, LAG_MAX_S) as server:
         alone, paced_alone = best_of(4), run_load(server, "/nonce/1", rate_s, 16, 2000)
         server.touch_buffers()
