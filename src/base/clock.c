@@ -14,7 +14,8 @@
 #define NS_PER_S 1000000000ull
 #define NS_PER_MS 1000000ull
 #define CHECK_NS_MAX (100 * NS_PER_MS)
-#define RATE_NS_MIN (1000 * NS_PER_MS)  // Being interrupted between two readings must not matter.
+#define RATE_NS_MIN (1000 * NS_PER_MS)
+#define READINGS 3u
 
 #define SECONDS_PER_DAY 86400
 #define DAYS_PER_YEAR 365
@@ -209,17 +210,33 @@ static bool has_steady_ticks(void) {
     return __get_cpuid(0x80000007, &eax, &ebx, &ecx, &edx) != 0 && (edx & 1u << 8) != 0;
 }
 
+// Both at one moment. The thread may lose its core between the two, for a tenth of a second on a
+// machine that is shared: of a few readings the closest counts.
+static void read_both(uint64_t *now_ns, uint64_t *ticks) {
+    uint64_t least = UINT64_MAX;
+
+    for (unsigned i = 0; i < READINGS; i++) {
+        uint64_t before = __rdtsc(), ns = cv_clock_monotonic_ns(), after = __rdtsc();
+
+        if (after - before < least) {
+            least = after - before;
+            *now_ns = ns;
+            *ticks = after;
+        }
+    }
+}
+
 // Every second anew, since a virtual machine may have moved to another processor.
 static void rate_ticks(struct cv_clock *clock) {
-    uint64_t ticks = __rdtsc();
-    uint64_t passed_ns = clock->now_ns - clock->rated_ns;
+    uint64_t now_ns = clock->now_ns, ticks = 0;
 
-    if (passed_ns < RATE_NS_MIN)
+    if (now_ns - clock->rated_ns < RATE_NS_MIN)
         return;
+    read_both(&now_ns, &ticks);
     if (ticks > clock->rated_ticks)
-        clock->ns_per_tick =
-            (uint64_t)(((unsigned __int128)passed_ns << 32) / (ticks - clock->rated_ticks));
-    clock->rated_ns = clock->now_ns;
+        clock->ns_per_tick = (uint64_t)(((unsigned __int128)(now_ns - clock->rated_ns) << 32) /
+                                        (ticks - clock->rated_ticks));
+    clock->rated_ns = now_ns;
     clock->rated_ticks = ticks;
 }
 
@@ -228,8 +245,9 @@ void cv_clock_init(struct cv_clock *clock) {
     set_realtime(clock, 0);
     check_realtime(clock);
     clock->ns_per_tick = 0;
-    clock->rated_ns = clock->now_ns;
-    clock->rated_ticks = has_steady_ticks() ? __rdtsc() : 0;
+    clock->rated_ns = clock->rated_ticks = 0;
+    if (has_steady_ticks())
+        read_both(&clock->rated_ns, &clock->rated_ticks);
 }
 
 void cv_clock_update(struct cv_clock *clock) {

@@ -31,7 +31,7 @@ struct cv_clock {
 // Reads the clocks for the first time.
 void cv_clock_init(struct cv_clock *clock);
 
-// Reads the clock: one vDSO call, a second one ten times a second.
+// Reads the clock: one vDSO call, a second one ten times a second, three more once a second.
 void cv_clock_update(struct cv_clock *clock);
 
 // Sets the time instead of reading it, for tests and the simulator.
