@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 
-from harness import limit_s, procfs, slow
+from harness import limit_s, measured, procfs, slow
 from harness.client import get_bytes, post_bytes
 from harness.load import Load
 from harness.server import Server
@@ -15,7 +15,7 @@ def test_term_under_load_loses_no_request(env):
         server = Server(env, cores=cores)
         with server:
             with Load(server.address, threads=8) as load:
-                time.sleep(0.7)
+                time.sleep(0.3)
                 server.stop()
             assert not load.errors, f"{len(load.errors)} of {load.done}: {load.errors[:3]}"
             assert load.announced == 8, f"{load.announced} of 8 were told Connection: close"
@@ -58,7 +58,7 @@ def test_idle_server_with_open_connections_ends_soon(env):
         for client in clients[:40]:
             assert client.get("/").status == 200
         took_s = server.stop()
-        assert took_s <= 3.0 * env.slack, f"{took_s:.2f} s"
+        measured(took_s <= 3.0 * env.slack, f"{took_s:.2f} s")
         for client in clients:
             assert client.rest() == b""
             client.close()
@@ -68,7 +68,7 @@ def test_server_without_connections_ends_at_once(env):
     server = Server(env)
     with server:
         took_s = server.stop()
-        assert took_s <= 1.5 * env.slack, f"{took_s:.2f} s"
+        measured(took_s <= 1.5 * env.slack, f"{took_s:.2f} s")
 
 
 def test_idle_connection_gets_its_last_request_answered(env):
@@ -128,8 +128,9 @@ def test_second_signal_ends_at_once(env):
             assert procfs.is_alive(server.pid), "the half received request was dropped"
             started = time.monotonic()
             server.signal(number)
-            server.process.wait(5)
-            assert time.monotonic() - started < 1.0 * env.slack
+            server.process.wait(20)
+            took_s = time.monotonic() - started
+            measured(took_s < 1.0 * env.slack, f"{took_s:.2f} s after the second signal")
             assert server.process.returncode >= 0, f"killed by signal {-server.process.returncode}"
             server.stopped = True
 
@@ -141,9 +142,9 @@ def test_drain_limit_is_an_option(env):
         time.sleep(0.2)
         started = time.monotonic()
         server.signal(signal.SIGTERM)
-        server.process.wait(10)
+        server.process.wait(20)
         took_s = time.monotonic() - started
-        assert 0.7 <= took_s <= 2.5 * env.slack, f"{took_s:.2f} s with --drain 1"
+        measured(0.7 <= took_s <= 2.5 * env.slack, f"{took_s:.2f} s with --drain 1")
         assert server.process.returncode >= 0
         server.stopped = True
 
@@ -154,7 +155,7 @@ def test_interrupt_drains_like_term(env):
         client.get("/")
         server.signal(signal.SIGINT)
         assert client.rest() == b""
-        assert server.process.wait(5 * env.slack) == 0
+        assert server.process.wait(20 * env.slack) == 0
         server.stopped = True
         server.check_log()
 

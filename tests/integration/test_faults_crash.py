@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 
-from harness import Skip, faults, limit_s, names, needs_root, procfs
+from harness import Skip, faults, limit_s, measured, names, needs_root, procfs
 from harness.client import Client, Ended, get_bytes, get_once, post_bytes
 from harness.load import Load
 from harness.server import Server
@@ -93,10 +93,10 @@ def deaths(env, kill, signal_name, cores="0-1"):
             took_ms = (time.monotonic() - began) * 1000
             assert another, f"no new server: {server.log()}"
             time.sleep(0.3)
-        assert took_ms < RESTART_LIMIT_S * 1000 * env.slack, f"restarted after {took_ms:.0f} ms"
+        measured(took_ms < RESTART_LIMIT_S * 1000 * env.slack, f"restarted after {took_ms:.0f} ms")
         assert not client.refused, client.refused[:3]
         assert client.cut <= 2, f"{client.cut} answers cut by one death"
-        assert client.gap_s < RESTART_LIMIT_S * env.slack, f"longest wait {client.gap_s * 1000:.0f} ms"
+        measured(client.gap_s < RESTART_LIMIT_S * env.slack, f"longest wait {client.gap_s * 1000:.0f} ms")
         assert f"signal={signal_name} restart_in_ms=0" in server.log(), server.log()
         print(f"{signal_name}: new server {took_ms:.0f} ms after, longest wait {client.gap_s * 1000:.0f} ms")
         return next((line for line in server.log().splitlines() if re.search(names.CRASH_LINE, line)), "")
@@ -144,7 +144,7 @@ def test_a_crash_loop_waits_longer_each_time(env):
         waits = [int(ms) for ms in re.findall(names.SERVER_DIED, server.log())]
         assert waits == [0, 100, 200, 400, 800], waits
         busy = (faults.cpu_ns(server.pid) - busy_ns) / 1e9 / (time.monotonic() - began)
-        assert busy < 0.10 * env.slack, f"the supervisor takes {busy:.1%} of a core"
+        measured(busy < 0.10 * env.slack, f"the supervisor takes {busy:.1%} of a core")
         assert get_once(server.address).status == 200
 
 
@@ -174,7 +174,7 @@ def test_a_crash_while_draining_ends_it_all(env):
         server.signal(signal.SIGTERM)
         assert procfs.wait_for(lambda: "event=drain " in server.log(), 3)
         os.kill(server.server_pid, signal.SIGKILL)
-        assert server.process.wait(3 * env.slack) == 0
+        assert server.process.wait(12 * env.slack) == 0
         server.stopped = True
         assert not os.path.exists(path) and not os.path.exists(f"/run/covet/{server.pid}")
 
@@ -269,12 +269,13 @@ def test_signals_while_there_is_no_server(env):
                 server.signal(signal.SIGHUP)
         began = time.monotonic()
         server.signal(signal.SIGTERM)  # 400 ms without one.
-        assert server.process.wait(3) == 0
+        assert server.process.wait(20) == 0
         took_ms = (time.monotonic() - began) * 1000
         server.stopped = True
-        assert took_ms < 300 * env.slack, f"{took_ms:.0f} ms"
+        measured(took_ms < 300 * env.slack, f"{took_ms:.0f} ms")
+        # One that comes late finds a server, which may then die of the next kill in mid-reload.
         log = server.log()
-        assert log.count(names.RELOADED) == 1 and names.RELOAD_FAILED not in log, log
+        measured(log.count(names.RELOADED) == 1 and names.RELOAD_FAILED not in log, log)
 
 
 def test_a_reload_asked_of_a_server_that_dies_at_its_start_is_not_forgotten(env):
@@ -300,7 +301,7 @@ def test_what_a_killed_supervisor_leaves_is_taken_over(env):
         pid = server.server_pid
         began = time.monotonic()
         os.kill(server.pid, signal.SIGKILL)
-        server.process.wait(5)
+        server.process.wait(20)
         server.stopped = True
         assert procfs.wait_for(lambda: not procfs.is_alive(pid), 3 * env.slack, 0.002), "the server lives on"
         took_ms = (time.monotonic() - began) * 1000
@@ -343,6 +344,7 @@ def test_a_suspended_server_answers_what_waited_for_it(env):
     """Stopped for 3 s under load, with time-outs of 2 s: what came meanwhile is answered, not timed out."""
     options = (names.IDLE_TIMEOUT, "2", names.HEADER_TIMEOUT, "2", names.BODY_TIMEOUT, "2")
     with Server(env, *options, cores="0-1") as server:
+        opened_s = time.monotonic()
         idle, half, body = ([server.client(timeout_s=10) for _ in range(60)] for _ in range(3))
         for client in idle:
             assert client.get("/").status == 200
@@ -354,6 +356,8 @@ def test_a_suspended_server_answers_what_waited_for_it(env):
         with Load(server.address, threads=2) as kept, Load(server.address, threads=1, keep=False) as single:
             time.sleep(0.2)
             faults.suspend(server.server_pid)
+            took_s = time.monotonic() - opened_s
+            measured(took_s < 1.5, f"suspended {took_s:.1f} s after the first of clients that have 2 s")
             for client in idle:
                 client.send(request)
             for client in half:
@@ -383,7 +387,8 @@ def test_a_suspended_client_gets_its_whole_answer(env):
         client.buffer += client.socket.recv(1000)
         with Load(server.address, threads=2) as load:
             time.sleep(1.5)
-        assert load.done > 100 and not load.errors, (load.done, load.errors[:3])
+        assert not load.errors, load.errors[:3]
+        measured(load.done > 100, f"{load.done} answers for others meanwhile")
         assert client.read().body == body
 
 
@@ -402,4 +407,4 @@ def test_a_clock_that_is_set_moves_no_timer(env):
             began = time.monotonic()
             assert client.rest(timeout_s=8) == b""
             took_s = time.monotonic() - began
-            assert 1.5 < took_s < 4 * env.slack, f"idle for {took_s:.1f} s, the limit is 2 s"
+            measured(1.5 < took_s < 4 * env.slack, f"idle for {took_s:.1f} s, the limit is 2 s")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from harness import faults, limit_s, metrics, names, needs_root, procfs
+from harness import faults, limit_s, measured, metrics, names, needs_root, procfs
 from harness.client import get_bytes, get_once
 from harness.load import Load
 from harness.server import Server
@@ -50,12 +50,16 @@ def live_and_die(env, server):
         for _ in range(3):
             server.signal(signal.SIGHUP)
             time.sleep(0.1)
-    assert not load.errors and load.done > 50, (load.done, load.errors[:3])
+    assert not load.errors, load.errors[:3]
+    measured(load.done > 50, f"{load.done} answers")
     first = server.server_pid
     # A sanitizer's own report would wait for the reader.
     number = signal.SIGKILL if env.is_sanitized else signal.SIGSEGV
     faults.send_to_thread(first, server.worker_tasks()[0], number)
-    assert another_server(server, first, 1.5 * env.slack), "not restarted"
+    began_s = time.monotonic()
+    assert another_server(server, first, 5 * env.slack), "not restarted"
+    took_s = time.monotonic() - began_s
+    measured(took_s < 1.5 * env.slack, f"restarted after {took_s:.1f} s")
     for _ in range(20):
         assert get_once(server.address).status == 200
 
@@ -68,13 +72,18 @@ def test_nobody_waits_for_a_reader_of_the_log_that_has_stopped(env):
         live_and_die(env, server)
         drain(reader)  # Now there is room.
         server.signal(signal.SIGHUP)
-        text = procfs.wait_for(lambda: drain(reader), 3)
-        time.sleep(0.2)
-        text += drain(reader)
+        text = ""
+
+        def reads_on():
+            nonlocal text
+            text += drain(reader)
+            return names.RELOADED in text
+
+        assert procfs.wait_for(reads_on, 3), text
         lost = [int(lines) for lines in re.findall(names.LOG_LOST, text)]
-        assert names.RELOADED in text and sum(lost) >= 8, text
+        assert sum(lost) >= 8, text
         took_s = server.stop()
-        assert took_s < 3 * env.slack, f"{took_s:.1f} s for the stop"
+        measured(took_s < 3 * env.slack, f"{took_s:.1f} s for the stop")
 
 
 def test_a_reader_of_the_log_that_has_left_changes_nothing(env):
@@ -177,7 +186,7 @@ def test_lines_of_two_workers_stay_apart_in_a_slow_pipe(env):
         for client in clients:
             client.send(get_bytes("/api/users/" + "x" * 700) * 20)
         os.set_blocking(reader, False)
-        deadline = time.monotonic() + 8
+        deadline = time.monotonic() + 20
         while received.count(b"users/x") < 320 and time.monotonic() < deadline:
             try:
                 received += os.read(reader, 777)

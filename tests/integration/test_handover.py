@@ -7,22 +7,29 @@ import signal
 import socket
 import time
 
-from harness import limit_s, modules, names, procfs, slow
+from harness import limit_s, measured, modules, names, procfs, slow
 from harness.client import Client, Ended, get_once, post_bytes
 from harness.load import Load
 from harness.server import Server, has_workers
 
 
+DONE = {signal.SIGHUP: names.RELOADED, signal.SIGUSR2: names.HANDED_OVER}
+
+
+def count_lines(server, pattern):
+    return len(re.findall(pattern, server.log()))
+
+
 def signal_under_load(env, number, times, pause_s, cores="0-1"):
     with Server(env, cores=cores, stop_limit_s=15) as server:
         with Load(server.address, threads=4, keep=False, pause_s=0.001) as load:
-            time.sleep(0.4)
-            for _ in range(times):
+            time.sleep(0.2)
+            for turn in range(1, times + 1):
                 target = [pid for pid in server.family() if procfs.is_alive(pid)]
                 # The newest process is the supervisor in charge, be it the same one or a successor.
                 os.kill(max(target, key=started_at), number)
-                time.sleep(pause_s * env.slack)
-            time.sleep(0.5)
+                assert procfs.wait_for(lambda: count_lines(server, DONE[number]) == turn, 10), server.log()
+                time.sleep(pause_s)
         assert not load.errors, f"{len(load.errors)} of {load.done} requests: {load.errors[:3]}"
         assert load.done > 50, load.done
         if server.process.poll() is not None:
@@ -36,28 +43,28 @@ def started_at(pid):
 
 @limit_s(60)
 def test_hup_five_times_resets_nobody(env):
-    signal_under_load(env, signal.SIGHUP, 5, 0.5)
+    signal_under_load(env, signal.SIGHUP, 5, 0.3)
 
 
 @limit_s(90)
 def test_usr2_five_times_resets_nobody(env):
-    signal_under_load(env, signal.SIGUSR2, 5, 1.5)
+    signal_under_load(env, signal.SIGUSR2, 5, 0.5)
 
 
 @slow
 @limit_s(240)
 def test_hup_and_usr2_twenty_times_reset_nobody(env):
-    signal_under_load(env, signal.SIGHUP, 20, 0.3)
-    signal_under_load(env, signal.SIGUSR2, 20, 2.0)
+    signal_under_load(env, signal.SIGHUP, 20, 0.2)
+    signal_under_load(env, signal.SIGUSR2, 20, 0.5)
 
 
 @limit_s(60)
 def test_hup_keeps_open_connections(env):
     with Server(env) as server, server.client() as client:
         assert client.get("/").status == 200
-        for _ in range(3):
+        for turn in range(1, 4):
             server.signal(signal.SIGHUP)
-            time.sleep(0.4)
+            assert procfs.wait_for(lambda: count_lines(server, names.RELOADED) == turn, 5), server.log()
             response = client.get("/")
             assert response.status == 200 and not response.says_close, response.fields
 
@@ -70,7 +77,7 @@ def test_usr2_finishes_the_old_servers_requests(env):
         client.send(data[:-500])
         time.sleep(0.2)
         server.signal(signal.SIGUSR2)
-        time.sleep(1.5 * env.slack)
+        assert procfs.wait_for(lambda: count_lines(server, names.HANDED_OVER), 5 * env.slack), server.log()
         client.send(data[-500:])
         assert client.read().body == body
         assert get_once(server.address).status == 200
@@ -103,7 +110,10 @@ def test_successor_that_is_stopped_before_it_is_ready_leaves_the_old_one_serving
         time.sleep(0.3)
         os.kill(successors(server)[0], signal.SIGTERM)
         for _ in range(5):
-            assert get_once(server.address, timeout_s=0.9 * env.slack).status in (200, 404)
+            began_s = time.monotonic()
+            assert get_once(server.address, timeout_s=10).status in (200, 404)
+            took_s = time.monotonic() - began_s
+            measured(took_s < 0.9 * env.slack, f"an answer after {took_s:.2f} s")
             time.sleep(0.1)
         os.unlink(flag)
         assert procfs.wait_for(lambda: not successors(server), 5 * env.slack)
@@ -136,7 +146,10 @@ def test_crashed_server_is_restarted_with_its_listeners(env):
                 assert get_once(server.address, timeout_s=8).status == 200
             return server.server_pid not in (None, first)
 
-        assert procfs.wait_for(another, 1.0 * env.slack), "no new server within 1 s"
+        began_s = time.monotonic()
+        assert procfs.wait_for(another, 5.0 * env.slack), "no new server"
+        took_s = time.monotonic() - began_s
+        measured(took_s < 1.0 * env.slack, f"a new server after {took_s:.2f} s")
         assert get_once(server.address).status == 200
         assert server.process.poll() is None, "the supervisor ended"
         lines = [line for line in server.log().splitlines() if re.search(names.CRASH_LINE, line)]
@@ -190,7 +203,7 @@ def test_death_of_the_supervisor_ends_the_server(env):
     with server:
         pid = server.server_pid
         os.kill(server.pid, signal.SIGKILL)
-        server.process.wait(5)
+        server.process.wait(20)
         server.stopped = True
         assert procfs.wait_for(
             lambda: not procfs.is_alive(pid), 3 * env.slack

@@ -1,9 +1,14 @@
 """The tests' own tools must be able to fail: a client that accepts anything would prove nothing."""
 
+import contextlib
+import io
+import os
 import socket
 import threading
+import types
 
-from harness import metrics, wire
+import run
+from harness import measured, metrics, wire
 from harness.client import Client, Ended, WireError
 
 DATE = b"Date: Mon, 23 Nov 2026 15:00:00 GMT\r\n"
@@ -100,6 +105,39 @@ def test_escapes_and_repetition(env):
     )
     for text, data in table:
         assert wire.unescape(text) == data, text
+
+
+def results_of(env, function):
+    """What run.py counts for this one test, and what it prints."""
+    options = types.SimpleNamespace(covet=env.covet, module_dir=None, jobs=1, slow=False, patience=1)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        results = run.run_all([run.Job("test_some", "test_thing", function, None)], options)
+    return results, printed.getvalue()
+
+
+def test_a_spoilt_measurement_is_taken_again_and_a_mistake_is_not(env):
+    tried = env.path("tried")
+
+    def fails_until(number, check):
+        def function(_):
+            with open(tried, "a") as file:
+                file.write("x")
+            check(os.path.getsize(tried) >= number)
+
+        return function
+
+    def mistaken(holds):
+        assert holds, "mistaken"
+
+    for check, number, wanted in (
+        (lambda holds: measured(holds, "late"), 3, {"ok": 1, "FAIL": 0, "skip": 0, "again": 2}),
+        (lambda holds: measured(holds, "late"), 4, {"ok": 0, "FAIL": 1, "skip": 0, "again": 2}),
+        (mistaken, 2, {"ok": 0, "FAIL": 1, "skip": 0, "again": 0}),
+    ):
+        results, printed = results_of(env, fails_until(number, check))
+        assert results == wanted, (results, printed)
+        assert printed.count("late") == results["again"] + (check is not mistaken and results["FAIL"]), printed
+        os.unlink(tried)
 
 
 def test_metrics_reader_refuses_broken_text(env):

@@ -5,7 +5,7 @@ import resource
 import select
 import time
 
-from harness import Skip, limit_s, metrics, names, procfs
+from harness import Skip, limit_s, measured, metrics, names, procfs
 from harness.client import Client, Ended, get_bytes, get_once, post_bytes
 from harness.server import Server
 
@@ -103,7 +103,7 @@ def test_running_out_of_descriptors_refuses_nobody(env):
         before_s = procfs.cpu_s(server_pid)
         collect(waiting, answered, 2.0)
         share = (procfs.cpu_s(server_pid) - before_s) / 2.0
-        assert share < 0.20 * env.slack, f"{share:.0%} of a core while clients wait"
+        measured(share < 0.20 * env.slack, f"{share:.0%} of a core while clients wait")
         deadline = time.monotonic() + 25
         while waiting and time.monotonic() < deadline:
             for client in answered:

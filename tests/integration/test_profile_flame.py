@@ -10,7 +10,7 @@ import subprocess
 import time
 import xml.etree.ElementTree as xml
 
-from harness import Skip, limit_s, needs_root, procfs, profile
+from harness import Skip, limit_s, measured, needs_root, procfs, profile
 from harness.load import Load
 from harness.server import Server
 
@@ -62,7 +62,7 @@ def flame(env, pid, *options, seconds=1.0, before=()):
         [*command, "-o", env.path("flame.svg"), "--folded", env.path("folded"), *options],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     return done.returncode, done.stderr
 
@@ -146,9 +146,10 @@ def test_idle_server_waits_in_io_uring_enter(env):
         stacks, _ = picture(env, stderr)
         # The sleep was there before and goes on after: it is all of the second, in microseconds.
         kernel = "[kernel]_[k]" if kernel_names_are_hidden() else "__do_sys_io_uring_enter_[k]"
-        assert 900_000 < weight(stacks, "covet-w0", "cv_worker_turn", kernel) < 1_600_000, stacks
+        measured(900_000 < weight(stacks, "covet-w0", "cv_worker_turn", kernel) < 1_600_000, stacks)
         code, stderr = flame(env, server.pid, seconds=0.3)
-        assert code == 1 and "no samples: the server was idle" in stderr, (code, stderr)
+        # What of its start-up is left may be seen once.
+        measured(code == 1 and "no samples: the server was idle" in stderr, (code, stderr))
 
 
 @needs_root
@@ -204,9 +205,9 @@ def test_interrupt_ends_early_and_leaves_no_program(env):
         assert numbers, "no program is loaded"
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=10)
+        _, stderr = process.communicate(timeout=60)
         assert process.returncode == 0 and REPORT.search(stderr), stderr
-        assert float(REPORT.search(stderr).group(3)) < 10, stderr
+        measured(float(REPORT.search(stderr).group(3)) < 10, stderr)
         assert procfs.wait_for(lambda: profile.are_gone(numbers), 3), numbers
 
 
@@ -220,7 +221,7 @@ def test_server_that_ends_meanwhile_ends_the_measurement(env):
         line = process.stderr.readline()
         assert "measuring" in line, line
         server.stop()
-        svg, stderr = process.communicate(timeout=10)
+        svg, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
     assert xml.fromstring(svg.encode()).tag == SVG + "svg"
 
@@ -229,9 +230,9 @@ def test_server_that_ends_meanwhile_ends_the_measurement(env):
 def test_messages_and_exit_codes(env):
     prof = profile.program(env)
     for options in (["-d", "0"], ["-F", "x"], ["more"], ["--nothing"], ["-w", "300"]):
-        done = subprocess.run([prof, "flame", *options], capture_output=True, text=True, timeout=10)
+        done = subprocess.run([prof, "flame", *options], capture_output=True, text=True, timeout=60)
         assert done.returncode == 64 and "usage: covet-prof flame" in done.stderr, (options, done)
-    done = subprocess.run([prof, "flame", "-p", str(os.getpid())], capture_output=True, text=True, timeout=10)
+    done = subprocess.run([prof, "flame", "-p", str(os.getpid())], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and done.stderr.startswith("covet-prof flame: "), done
     with Server(env, "--profile", "off") as server:
         code, stderr = flame(env, server.pid, "-o", "/nowhere/flame.svg", "--off-cpu", seconds=0.2)

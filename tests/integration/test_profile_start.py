@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from harness import Skip, limit_s, metrics, names, needs_root, procfs, profile
+from harness import Skip, limit_s, measured, metrics, names, needs_root, procfs, profile
 from harness.client import get_once
 from harness.server import Server
 
@@ -147,7 +147,7 @@ def test_a_profiler_that_started_covet_and_is_silent_delays_it_by_two_seconds(en
     line = {"COVET_PROFILE_FD": str(theirs.fileno())}
     with ours, theirs, Server(env, fds=(theirs.fileno(),), environment=line) as server:
         took_s = time.monotonic() - started
-        assert 1.9 < took_s < 2 + 2 * env.slack, took_s
+        measured(1.9 < took_s < 2 + 2 * env.slack, f"{took_s:.1f} s")
         _, supervisor, pid, count, first = struct.unpack_from("=IIIIH", ours.recv(4096))
         assert (supervisor, pid, count, first) == (server.pid, server.server_pid, 1, server.port)
         assert "profile=run" in server.log(), server.log()
@@ -162,7 +162,10 @@ def test_nothing_outlives_a_killed_supervisor(env):
         profiler = profile.pid_of(server.pid)
         numbers = profile.programs(profiler)
         server.signal(signal.SIGKILL)
-        assert procfs.wait_for(lambda: all_gone(directory, numbers), 1 * env.slack), "attached still"
+        began_s = time.monotonic()
+        assert procfs.wait_for(lambda: all_gone(directory, numbers), 5 * env.slack), "attached still"
+        took_s = time.monotonic() - began_s
+        measured(took_s < 1 * env.slack, f"detached after {took_s:.1f} s")
         assert not procfs.is_alive(profiler)
         server.kill()
 
@@ -200,7 +203,7 @@ def test_a_second_covet_names_the_holder_and_takes_over(env):
             assert f"pid {holder}" in line and "COVET_PIN_DIR" in line, line
             assert get_once(second.address).status == 200
             first.signal(signal.SIGTERM)
-            first.stopped = first.process.wait(8 * env.slack) == 0
+            first.stopped = first.process.wait(20 * env.slack) == 0
             line = profile.wait_line(second, profile.ON)
             assert f"server={second.server_pid}" in line, line
 
@@ -382,7 +385,7 @@ def test_attach_says_one_line_follows_and_leaves_nothing(env):
         get_once(server.address)
         assert profile.total(directory, "worker_stats", "requests") >= 1
         prof.send_signal(signal.SIGINT)
-        assert prof.wait(3 * env.slack) == 0
+        assert prof.wait(20 * env.slack) == 0
         # The kernel frees programs a little after their last reference.
         assert procfs.wait_for(lambda: all_gone(directory, numbers), 1), profile.maps(directory)
 
@@ -402,18 +405,18 @@ def test_attach_follows_an_upgrade_and_ends_with_covet(env):
 
         assert procfs.wait_for(is_followed, 3 * env.slack), profile.rows(directory, "profile_info")
         server.stop()
-        assert prof.wait(3 * env.slack) == 0
+        assert prof.wait(20 * env.slack) == 0
         assert "covet has ended" in prof.stdout.read()
 
 
 @needs_root
 def test_attach_says_why_not(env):
     with covet_prof(env, "-p", os.getpid()) as prof:
-        assert prof.wait(5) == 1
+        assert prof.wait(20) == 1
         assert str(os.getpid()) in prof.stdout.read()
     for wrong in (["--level", "4"], ["--level", "0"], ["--pid", "x"], ["--pin-dir", "d"], ["word"], ["-x"]):
         with covet_prof(env, "attach", *wrong) as prof:
-            assert prof.wait(5) == names.EXIT_USAGE, wrong
+            assert prof.wait(20) == names.EXIT_USAGE, wrong
             said = prof.stdout.read()
             assert "usage: covet-prof attach" in said and wrong[-1] in said, said
 
@@ -426,12 +429,12 @@ def test_keep_leaves_the_maps_and_clean_removes_them(env):
         with covet_prof(env, "-p", server.pid, "--keep") as prof:
             assert " on " in prof.stdout.readline()
             with covet_prof(env, "clean") as clean:
-                assert clean.wait(3) == 1 and f"pid {prof.pid}" in clean.stdout.read()
+                assert clean.wait(20) == 1 and f"pid {prof.pid}" in clean.stdout.read()
             prof.send_signal(signal.SIGTERM)
-            assert prof.wait(3 * env.slack) == 0
+            assert prof.wait(20 * env.slack) == 0
         assert "worker_stats" in profile.maps(directory)
         with covet_prof(env, "clean") as clean:
-            assert clean.wait(3) == 0 and "removed" in clean.stdout.read()
+            assert clean.wait(20) == 0 and "removed" in clean.stdout.read()
         assert not os.path.exists(directory)
 
 
@@ -456,7 +459,7 @@ def test_run_measures_from_the_start_and_gives_covets_exit_code(env):
         assert procfs.wait_for(
             lambda: profile.rows(directory, "profile_info")[0][1]["supervisor_pid"] != covet, 3 * env.slack)
         prof.send_signal(signal.SIGTERM)
-        assert prof.wait(8 * env.slack) == 0
+        assert prof.wait(20 * env.slack) == 0
         said = prof.stdout.read()
         assert "profile=run" in said and said.count("event=profile ") == 1, said
     assert not os.path.exists(directory)
@@ -477,12 +480,12 @@ def test_run_ends_with_whatever_the_program_ends_with(env):
         (["sh", "-c", "kill -9 $$"], 128 + 9),
     ):
         with covet_prof(env, "run", "--level", "1", "--", *command) as prof:
-            assert prof.wait(5 * env.slack) == code, (command, prof.stdout.read())
+            assert prof.wait(20 * env.slack) == code, (command, prof.stdout.read())
 
 
 @needs_root
 def test_run_says_when_the_line_was_not_taken(env):
     code = "import os, sys, time; os.close(int(os.environ['COVET_PROFILE_FD'])); time.sleep(.5); sys.exit(5)"
     with covet_prof(env, "run", "--level", "1", "--", sys.executable, "-c", code) as prof:
-        assert prof.wait(5 * env.slack) == 5
+        assert prof.wait(20 * env.slack) == 5
         assert "nothing is measured" in prof.stdout.read()

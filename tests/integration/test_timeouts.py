@@ -3,7 +3,7 @@
 import threading
 import time
 
-from harness import limit_s, names, procfs, slow
+from harness import limit_s, measured, metrics, names, procfs, slow
 from harness.client import Ended, Reset, Silence, get_bytes, post_bytes
 from harness.server import Server
 
@@ -15,9 +15,7 @@ def closed_after(client, started, limit):
 
 
 def assert_between(seconds, low, high, env):
-    assert (
-        low <= seconds <= high * env.slack
-    ), f"closed after {seconds:.2f} s, wanted {low} to {high}"
+    measured(low <= seconds <= high * env.slack, f"closed after {seconds:.2f} s, wanted {low} to {high}")
 
 
 def test_half_a_head_is_answered_408(env):
@@ -51,7 +49,7 @@ def test_dripping_empty_lines_get_no_more_time(env):
             client.try_send(b"\r\n")
         seconds, data = closed_after(client, started, 5)
         assert not data or data.startswith((b"HTTP/1.1 408 ", b"HTTP/1.1 400 ")), data[:60]
-        assert seconds <= 3.5 * env.slack, seconds
+        measured(seconds <= 3.5 * env.slack, f"closed after {seconds:.2f} s")
 
 
 def test_silent_connection_is_closed_without_an_answer(env):
@@ -134,9 +132,8 @@ def test_body_slower_than_the_rate_is_dropped(env):
                 if not crawling.try_send(b"y" * 100) or not crawling.is_silent(0):
                     gone_s = time.monotonic() - started
             time.sleep(0.1)
-        assert (
-            gone_s is not None and 9 <= gone_s <= 25 * env.slack
-        ), f"slow upload ended at {gone_s}"
+        assert gone_s is not None, "the slow upload has not ended"
+        measured(9 <= gone_s <= 25 * env.slack, f"the slow upload ended after {gone_s:.1f} s")
         assert steady.read().body == body
 
 
@@ -156,12 +153,17 @@ def test_client_that_stops_reading_is_dropped(env):
                 pass
         grown_kib = procfs.private_kib(server.server_pid) - before_kib
         assert grown_kib < 24576 * env.slack, f"{grown_kib} KiB for 20 clients that do not read"
-        time.sleep(3.5 * env.slack)
+
+        def dropped():
+            samples = metrics.scrape(server.address)
+            return metrics.total(samples, names.CONNECTIONS_CLOSED, reason="write_timeout")
+
         with server.client() as other:
             assert other.get("/").status == 200
+        assert procfs.wait_for(lambda: dropped() == 20, 5 * env.slack), f"{dropped()} of 20 dropped"
         for client in clients:
             try:
-                client.rest(3.0)
+                client.rest(10.0)
             except Reset:
                 pass
             except Silence:
@@ -196,7 +198,7 @@ def test_lingering_close_ends_by_itself(env):
         started = time.monotonic()
         while time.monotonic() < started + 8 and client.try_send(b"x" * 100):
             time.sleep(0.05)
-        assert time.monotonic() - started < 5 * env.slack, "still drained after 5 s"
+        measured(time.monotonic() - started < 5 * env.slack, "still drained after 5 s")
 
 
 def test_half_sent_heads_do_not_disturb_others(env):
@@ -210,8 +212,8 @@ def test_half_sent_heads_do_not_disturb_others(env):
         started = time.monotonic()
         for client in stalled:
             try:
-                assert client.read(timeout_s=6).status == 408
+                assert client.read(timeout_s=20).status == 408
             except Ended as error:
                 raise AssertionError(f"no 408: {error}")
             client.close()
-        assert time.monotonic() - started < 5 * env.slack
+        measured(time.monotonic() - started < 5 * env.slack, "the last is gone after 5 s")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from harness import Skip, limit_s, needs_root, network, procfs
+from harness import Skip, limit_s, measured, needs_root, network, procfs
 
 SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts")
 PROGRAM = os.path.join(SCRIPTS, "covet-tune")
@@ -43,7 +43,7 @@ INTERRUPTS = """            CPU0       CPU1       CPU2       CPU3
 
 def tune(*arguments, status=OK):
     """Runs it; gives standard output and error as one text. `status` None: however it ends."""
-    done = subprocess.run([*TUNE, *arguments], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([*TUNE, *arguments], capture_output=True, text=True, timeout=60)
     assert status in (None, done.returncode), (
         f"{arguments}: exit {done.returncode}: {done.stdout}{done.stderr}"
     )
@@ -411,8 +411,10 @@ def test_a_trial_goes_back_by_itself(env):
     tree = Tree(env)
     started = time.monotonic()
     assert "unless: covet-tune confirm" in tree.tune("apply", "--for", "2s", *steps(SOMAXCONN))
-    assert tree.read(SOMAXCONN) == "4096"
-    assert "on trial until" in tree.tune("plan", *steps(SOMAXCONN))
+    seen = tree.tune("plan", *steps(SOMAXCONN), status=None)
+    # One that takes as long as the trial may find it over.
+    measured(time.monotonic() - started < 2, "apply and plan take 2 s")
+    assert "on trial until" in seen, seen
     assert procfs.wait_for(lambda: tree.read(SOMAXCONN) == "128", 10)
     assert time.monotonic() - started > 2
     seen = tree.tune("plan", *steps(SOMAXCONN), status=DIFFERENT)
@@ -479,7 +481,7 @@ def test_only_one_covet_tune_writes_at_a_time(env):
     first = subprocess.Popen([*TUNE, "apply", "--root", tree.root, *steps(SOMAXCONN)])
     assert procfs.wait_for(lambda: os.path.exists(tree.at("/run/covet-tune/lock")), 5)
     assert procfs.wait_for(lambda: "at work" in subprocess.run(
-        [*TUNE, "revert", "--root", tree.root], capture_output=True, text=True, timeout=10).stderr, 5)
+        [*TUNE, "revert", "--root", tree.root], capture_output=True, text=True, timeout=60).stderr, 5)
     first.kill()
     first.wait()
 
@@ -546,7 +548,7 @@ def test_wrong_command_lines_end_with_64_and_say_why(env):
 @needs_root
 def test_without_rights_it_says_so(env):
     done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *TUNE,
-                           "apply", "--step", "somaxconn"], capture_output=True, text=True, timeout=10)
+                           "apply", "--step", "somaxconn"], capture_output=True, text=True, timeout=60)
     if "setpriv" in done.stderr or "open file" in done.stderr:
         raise Skip(done.stderr.strip())
     assert done.returncode == NO_RIGHTS and "needs root" in done.stderr, done

@@ -5,7 +5,7 @@ import random
 import threading
 import time
 
-from harness import limit_s, metrics, needs_root
+from harness import limit_s, measured, metrics, needs_root
 from harness.client import post_bytes
 from harness.network import Machines
 from harness.procfs import wait_for
@@ -40,11 +40,10 @@ def test_a_body_is_sent_without_a_copy_until_the_kernel_copies(env):
             for seed in range(4):
                 client.send(post_bytes("/echo", body(seed)))
                 assert client.read().body == body(seed)
-                time.sleep(0.05)  # The report is in.
-            sends = counted(server, "zero_copy_sends_total")
+                sends = counted(server, "zero_copy_sends_total")
+                assert wait_for(lambda: counted(server, "zero_copy_copied_total") == sends, 2.0), "no report"
             # Pieces of the first answer that went out before the first report came.
             assert 1 <= sends <= 4, sends
-            assert counted(server, "zero_copy_copied_total") == sends
             client.send(post_bytes("/echo", body(9)))
             assert client.read().body == body(9)
             assert counted(server, "zero_copy_sends_total") == sends
@@ -166,7 +165,8 @@ def test_a_stop_waits_for_no_acknowledgement(env):
         with machines.client(server, receive_buffer=4096) as client:
             client.send(post_bytes("/echo", body(1, 70000)))
             assert wait_for(lambda: counted(server, "zero_copy_sends_total") >= 1, 2.0)
-            assert server.stop() < 4 * env.slack
+            took_s = server.stop()
+            measured(took_s < 4 * env.slack, f"{took_s:.1f} s")
 
 
 def test_nothing_goes_over_loopback_without_a_copy(env):

@@ -26,8 +26,8 @@ PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
            "--disable-background-networking", "--disable-component-update", "--disable-extensions",
            "--hide-scrollbars", "--remote-debugging-port=0")
-START_S = 20
-ANSWER_S = 20
+START_S = 40
+ANSWER_S = 40
 TEXT, CLOSE, PING = 1, 8, 9
 
 
@@ -111,7 +111,7 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait_for(self, expression, limit_s=10):
+    def wait_for(self, expression, limit_s=30):
         deadline = time.monotonic() + limit_s
         while not (value := self.evaluate(expression)):
             assert time.monotonic() < deadline, f"not within {limit_s} s: {expression}; {self.complaints}"

@@ -19,7 +19,7 @@ from harness.network import call, libc
 PRELOAD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../preload/shift_clock.c")
 CLONE_NEWNS = 0x20000
 MS_RDONLY, MS_REC, MS_PRIVATE = 0x1, 0x4000, 0x40000
-ATTACH_LIMIT_S = 5
+ATTACH_LIMIT_S = 20
 SETTLE_S = 0.1
 
 

@@ -23,7 +23,7 @@ class Limit:
 
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while True:
             try:
                 # Each worker's listener is there before the first answers; this one is counted.
@@ -35,7 +35,7 @@ class Limit:
 
     def __exit__(self, kind, *_):
         self.process.send_signal(signal.SIGTERM)
-        text = self.process.communicate(timeout=10)[0]
+        text = self.process.communicate(timeout=40)[0]
         if kind is None:
             assert self.process.returncode == 0, f"{self.command}: {self.process.returncode}"
             self.counts = json.loads(text)

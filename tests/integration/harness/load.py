@@ -4,22 +4,24 @@ request."""
 import threading
 import time
 
+from harness import procfs
 from harness.client import Client, Ended, get_bytes
 
 
 class Load:
     """`with Load(address, ...) as load:` runs until the block ends; load.done and load.errors then
-    tell."""
+    tell. When the block begins each client has had an answer, or cannot have one."""
 
     def __init__(self, address, threads=4, keep=True, target="/", pause_s=0.0):
         self.address, self.keep, self.target, self.pause_s = address, keep, target, pause_s
         self.done, self.errors, self.announced = 0, [], 0
-        self.lock, self.stopping = threading.Lock(), threading.Event()
+        self.lock, self.stopping, self.begun = threading.Lock(), threading.Event(), set()
         self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(threads)]
 
     def __enter__(self):
         for thread in self.threads:
             thread.start()
+        procfs.wait_for(lambda: len(self.begun) == len(self.threads), 2)
         return self
 
     def __exit__(self, *_):
@@ -35,12 +37,17 @@ class Load:
         try:
             work()
         except Exception as error:
-            with self.lock:
-                self.errors.append(f"{time.monotonic():.3f} {type(error).__name__}: {error}")
+            self.fail(error)
 
     def count(self):
         with self.lock:
             self.done += 1
+            self.begun.add(threading.get_ident())
+
+    def fail(self, error):
+        with self.lock:
+            self.errors.append(f"{time.monotonic():.3f} {type(error).__name__}: {error}")
+            self.begun.add(threading.get_ident())
 
     def run_kept(self):
         """Until told to stop, or until the server announces the end of the connection. A request
@@ -74,7 +81,6 @@ class Load:
                     assert not client.rest(), "bytes behind the last answer"
                 self.count()
             except (OSError, Ended, AssertionError) as error:
-                with self.lock:
-                    self.errors.append(f"{time.monotonic():.3f} {type(error).__name__}: {error}")
+                self.fail(error)
             if self.pause_s:
                 time.sleep(self.pause_s)

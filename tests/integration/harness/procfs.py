@@ -6,6 +6,8 @@ import time
 
 from harness import Skip
 
+PATIENCE = 4
+
 
 def read(path):
     try:
@@ -76,9 +78,9 @@ def descriptors(pid):
 
 
 def wait_for(condition, seconds, step_s=0.02):
-    """Polls until condition() is true and returns its value; the last (false) value after that
-    time."""
-    deadline = time.monotonic() + seconds
+    """Polls until condition() is true and returns its value; the last (false) value when it is not for a
+    multiple of the time that it takes at most where nothing else runs. It is no measure of time."""
+    deadline = time.monotonic() + PATIENCE * seconds
     while not (value := condition()) and time.monotonic() < deadline:
         time.sleep(step_s)
     return value

@@ -41,7 +41,7 @@ class Serve:
     def __exit__(self, kind, *_):
         if self.process.poll() is None:  # Never by SIGKILL, which would leave its maps pinned.
             self.process.send_signal(signal.SIGTERM)
-        said, _ = self.process.communicate(timeout=5 * self.env.slack)
+        said, _ = self.process.communicate(timeout=20 * self.env.slack)
         if kind is None:
             assert self.process.returncode == 0, (self.process.returncode, self.said + said)
             assert not re.search("Sanitizer|runtime error", said), said
@@ -60,7 +60,7 @@ class Events:
     """A stream of /events, event by event."""
 
     def __init__(self, serve):
-        self.client = Client(serve.address, timeout_s=5.0 * serve.env.slack)
+        self.client = Client(serve.address, timeout_s=10.0 * serve.env.slack)
         self.client.send(get_bytes("/events"))
         self.text = b""
         while b"\r\n\r\n" not in self.text:

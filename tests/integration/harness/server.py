@@ -121,7 +121,7 @@ class Server:
                 pass_fds=self.fds,
             )
 
-    def wait_ready(self, limit_s=5.0):
+    def wait_ready(self, limit_s=20.0):
         deadline = time.monotonic() + limit_s * self.env.slack
         while time.monotonic() < deadline:
             assert (
@@ -148,6 +148,11 @@ class Server:
     def server_pid(self):
         """The supervisor's child that serves: the one with a worker thread."""
         return next((pid for pid in procfs.children(self.pid) if has_workers(pid)), None)
+
+    @property
+    def admin_path(self):
+        """Of the socket that is there unless --admin says otherwise; asking it is no request served."""
+        return re.search(r" run=(\S+)", self.log())[1] + "/admin"
 
     def worker_tasks(self):
         pid = self.server_pid

@@ -138,7 +138,7 @@ class Terminal:
         self.undecoded = self.undecoded[whole:]
         return True
 
-    def wait_for(self, *patterns, limit_s=5.0):
+    def wait_for(self, *patterns, limit_s=20.0):
         """Until every pattern is found on the screen, as one frame shows it. Gives the text."""
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
@@ -149,7 +149,7 @@ class Terminal:
                 return text
         raise AssertionError(f"not on the screen: {patterns}\n{self.screen.text}\n{self.error_text()}")
 
-    def wait_left(self, limit_s=5.0):
+    def wait_left(self, limit_s=20.0):
         """Until the alternate screen is left, and nothing comes any more."""
         deadline = time.monotonic() + limit_s
         while self.read(0.2) or self.screen.modes[ALTERNATE]:
@@ -163,7 +163,7 @@ class Terminal:
             self.errors += data
         return self.errors.decode()
 
-    def wait_end(self, limit_s=5.0):
+    def wait_end(self, limit_s=20.0):
         """The exit status, once everything that was written is on the screen."""
         status = self.process.wait(limit_s)
         while self.read():

@@ -258,7 +258,11 @@ static void test_watch_tells_that_the_core_is_shared(void **state) {
         burn();
     }
     assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
-    double share = watch_for(&address, 500);
+    // A machine that stands still meanwhile gives neither of them its half.
+    double share = 1;
+    for (unsigned tries = 0; tries < 5 && (share > 0.8 || core_busy < share + 0.1); tries++) {
+        share = watch_for(&address, 500);
+    }
     kill(other, SIGKILL);
     waitpid(other, NULL, 0);
     stop_server(pid);

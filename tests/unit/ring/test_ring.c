@@ -59,9 +59,9 @@ static int tear_down(void **state) {
     return 0;
 }
 
-// The next completion within half a second; false when there is none.
+// The next completion within five seconds; false when there is none.
 static bool next(struct cv_completion *completion) {
-    uint64_t deadline_ns = cv_clock_monotonic_ns() + 500 * MS;
+    uint64_t deadline_ns = cv_clock_monotonic_ns() + 5000 * MS;
     do {
         if (cv_ring_reap(ring, completion, 1) == 1) {
             return true;
@@ -210,6 +210,9 @@ static void test_ring_sizes_its_completions(void **state) {
     }
 }
 
+// Longer than a machine stands still. What must not wait has a time-out beyond it, or none.
+#define A_MOMENT (1000 * MS)
+
 static uint64_t waited_ns(uint64_t timeout_ns) {
     uint64_t start_ns = cv_clock_monotonic_ns();
     assert_int_equal(cv_ring_wait(ring, timeout_ns), 0);
@@ -219,13 +222,13 @@ static uint64_t waited_ns(uint64_t timeout_ns) {
 static void test_ring_waits_as_long_as_it_was_told(void **state) {
     struct cv_completion completion;
     (void)state;
-    assert_true(waited_ns(0) < 5 * MS);
+    assert_true(waited_ns(0) < A_MOMENT);
     uint64_t ns = waited_ns(30 * MS);
-    assert_true(ns >= 30 * MS && ns < 300 * MS);
+    assert_true(ns >= 30 * MS && ns < A_MOMENT);
     cv_ring_receive(ring, pair[0], true, 7);
     assert_int_equal(write(pair[1], "x", 1), 1);
-    assert_true(waited_ns(UINT64_MAX) < 300 * MS);
-    assert_true(waited_ns(UINT64_MAX) < 5 * MS);  // One is there already.
+    assert_true(waited_ns(UINT64_MAX) < A_MOMENT);
+    assert_true(waited_ns(UINT64_MAX) < A_MOMENT);  // One is there already.
     assert_int_equal(cv_ring_reap(ring, &completion, 1), 1);
     cv_ring_give_back(ring, completion.buffer);
 }
@@ -238,14 +241,14 @@ static void test_ring_enters_the_kernel_once_per_wait_and_not_without_need(void 
     assert_int_equal(cv_ring_wait(ring, 0), 0);
     assert_int_equal(cv_ring_enters(ring), enters + 1);
     assert_int_equal(write(pair[1], "x", 1), 1);
-    assert_int_equal(cv_ring_wait(ring, 100 * MS), 0);
+    assert_int_equal(cv_ring_wait(ring, 5000 * MS), 0);
     assert_int_equal(cv_ring_enters(ring), enters + 2);
     // A completion that waits, nothing queued: no call.
-    assert_int_equal(cv_ring_wait(ring, 100 * MS), 0);
+    assert_int_equal(cv_ring_wait(ring, 5000 * MS), 0);
     assert_int_equal(cv_ring_enters(ring), enters + 2);
     // Something queued: one call, which does not wait.
     cv_ring_send(ring, pair[0], "y", 1, CV_RING_SEND_ALL, 8);
-    assert_true(waited_ns(500 * MS) < 100 * MS);
+    assert_true(waited_ns(5000 * MS) < A_MOMENT);
     assert_int_equal(cv_ring_enters(ring), enters + 3);
     assert_int_equal(cv_ring_reap(ring, &completion, 1), 1);
     cv_ring_give_back(ring, completion.buffer);
@@ -266,7 +269,7 @@ static void test_ring_loses_nothing_when_its_queue_is_full(void **state) {
     for (uint32_t i = 0; i < 5000; i++) {
         cv_ring_read(ring, counter, &values[i], sizeof(values[i]), i);
     }
-    uint64_t deadline_ns = cv_clock_monotonic_ns() + 2000 * MS;
+    uint64_t deadline_ns = cv_clock_monotonic_ns() + 20000 * MS;
     while (count < 5000 && cv_clock_monotonic_ns() < deadline_ns) {
         assert_int_equal(cv_ring_wait(ring, 20 * MS), 0);
         uint32_t taken = cv_ring_reap(ring, completion, TAGS);
@@ -311,7 +314,7 @@ static void test_ring_quiet_send_does_not_end_a_wait(void **state) {
     for (size_t i = 0; i < CV_ARRAY_COUNT(timeouts_ms); i++) {
         cv_ring_send(ring, pair[0], "abc", 3, CV_RING_SEND_QUIET, 8);
         uint64_t ns = waited_ns(timeouts_ms[i] * MS);
-        assert_true(ns >= timeouts_ms[i] * MS && ns < (timeouts_ms[i] + 100) * MS);
+        assert_true(ns >= timeouts_ms[i] * MS && ns < timeouts_ms[i] * MS + A_MOMENT);
     }
 }
 
@@ -323,7 +326,7 @@ static void test_ring_quiet_send_that_falls_short_says_so_at_once(void **state) 
     assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
     for (int i = 0; i < 2; i++) {
         cv_ring_send(ring, pair[0], bytes, sizeof(bytes), CV_RING_SEND_QUIET, 8);
-        assert_true(waited_ns(400 * MS) < 200 * MS);
+        assert_true(waited_ns(5000 * MS) < A_MOMENT);
         assert_false(cv_ring_is_settled(ring));
         struct cv_completion completion = take(8);
         assert_true(completion.result == -EAGAIN ||
@@ -582,7 +585,7 @@ static void test_ring_close_behind_a_cancel_says_goodbye(void **state) {
     cv_ring_cancel(ring, 7, 8);
     cv_ring_close(ring, server, 9);
     assert_int_equal(take(7).result, -ECANCELED);
-    assert_true(becomes_readable(client, 100));
+    assert_true(becomes_readable(client, 5000));
     assert_int_equal(recv(client, &byte, 1, MSG_DONTWAIT), 0);
     (void)close(client);
     (void)close(listener);
@@ -606,7 +609,7 @@ static void test_ring_close_alone_leaves_the_receive_armed(void **state) {
     cv_ring_give_back(ring, late.buffer);
     cv_ring_cancel(ring, 7, 8);
     assert_int_equal(take(7).result, -ECANCELED);
-    assert_true(becomes_readable(client, 100));
+    assert_true(becomes_readable(client, 5000));
     (void)close(client);
     (void)close(listener);
 }
@@ -773,7 +776,7 @@ static void test_ring_accept_now_never_waits(void **state) {
     int listener = listen_tcp(&address);
     uint64_t start_ns = cv_clock_monotonic_ns();
     assert_int_equal(cv_ring_accept_now(ring, listener), -EAGAIN);
-    assert_true(cv_clock_monotonic_ns() - start_ns < 100 * MS);
+    assert_true(cv_clock_monotonic_ns() - start_ns < A_MOMENT);
     int client = dial_tcp(&address);
     int server = cv_ring_accept_now(ring, listener);
     assert_true(server >= 0);

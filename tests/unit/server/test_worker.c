@@ -34,7 +34,7 @@
 #include "server/logqueue.h"
 
 #define WORKERS 2u
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 20000
 #define REQUESTS_STEADY 10000
 
 static _Atomic uint64_t allocation_count;
@@ -601,7 +601,7 @@ static void test_worker_adopts_a_new_application_and_finishes_the_old_requests(v
     (void)state;
     struct covet_app *second = make_app("second");
     int waiting = dial(0), other = dial(0);
-    get(waiting, "/defer/400");
+    get(waiting, "/defer/1200");
     get(other, "/name");
     assert_hears(other, "first");
     while (atomic_load(&seen.deferred_count) == 0) {
@@ -698,7 +698,7 @@ static void test_worker_hears_what_it_missed_before_its_timers_judge(void **stat
     struct cv_limits strict = usual_limits;
     int clients[100];
     int blocker = dial(0);
-    strict.idle_timeout_ms = 1000;
+    strict.idle_timeout_ms = 2000;  // All of them are asked within it.
     tell(0, CV_MESSAGE_LIMITS, 0, &strict);
     (void)await_message(CV_MESSAGE_LIMITS_TAKEN);
     for (size_t i = 0; i < CV_ARRAY_COUNT(clients); i++) {
@@ -706,7 +706,7 @@ static void test_worker_hears_what_it_missed_before_its_timers_judge(void **stat
         get(clients[i], "/");
         assert_hears(clients[i], "Hello, World!");
     }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 8; i++) {
         get(blocker, "/sleep");
     }
     while (atomic_load(&seen.sleeping_count) == 0) {
@@ -745,7 +745,7 @@ static void test_worker_drains_idle_and_busy_connections(void **state) {
     (void)close(idle);
     (void)close(busy);
     await_stopped(0);
-    assert_true(cv_clock_monotonic_ns() - start_ns < 2000000000u);
+    assert_true(cv_clock_monotonic_ns() - start_ns < 5000000000u);
     assert_int_equal(counter(0, COVET_COUNTER_CONNECTIONS_OPEN), 0);
     // The other one serves on.
     int client = dial(1);
