@@ -25,13 +25,18 @@ class Rude:
         self.what, self.open_ones = "", []
 
     async def run(self):
-        first = self.random.sample(BEHAVIOURS, len(BEHAVIOURS))  # Once each, for short runs.
+        first = self.random.sample(BEHAVIOURS, len(BEHAVIOURS))  # Once each to its end, as users do.
         while not self.world.is_over:
             await self.world.gate.wait()
             self.world.busy += 1
             try:
                 while not self.world.closing.is_set():
-                    await self.misbehave(first.pop() if first else self.random.choice(BEHAVIOURS))
+                    try:
+                        await self.misbehave(first[-1] if first else self.random.choice(BEHAVIOURS))
+                    except Leave:
+                        first = first[-1:] + first[:-1]
+                        raise
+                    first = first[:-1]
                     await self.world.wait(self.random.random() * 0.3)
             except Leave:
                 pass

@@ -22,6 +22,7 @@ from world import ANSWER_LIMIT_S, World
 
 USERS, RUDE = 10, 4
 ROUND_S_MAX, ROUNDS_MIN = 60.0, 8
+ROUND_S_MIN = 12.0  # The longest behaviour waits for a time-out of 5 s, and has to come to its end.
 REST_S = 4.0  # What a round has besides its load: the end of exchanges, the rest.
 TURBULENT_PART = 0.6
 HAND_OVER_EVERY, CRASH_EVERY = 3, 5
@@ -44,7 +45,7 @@ class Soak:
         self.lines_checked = self.lines_lost = self.late_rests = 0
         self.server_responses = 0
         self.round, self.rounds = 0, max(ROUNDS_MIN, round(minutes * 60 / ROUND_S_MAX))
-        self.round_s = minutes * 60 / self.rounds
+        self.round_s = max(minutes * 60 / self.rounds, ROUND_S_MIN)
 
     async def run(self):
         await self.covet.start()

@@ -39,14 +39,19 @@ class User:
 
     async def run(self):
         kinds, weights = zip(*EXCHANGES)
-        first = self.random.sample(kinds, len(kinds))  # Once each, so that short runs have all of them.
+        first = self.random.sample(kinds, len(kinds))  # Once each to its end, so that short runs have all.
         while not self.world.is_over:
             await self.world.gate.wait()
             self.world.busy += 1
             try:
                 while not self.world.closing.is_set():
-                    kind = first.pop() if first else self.random.choices(kinds, weights)[0]
-                    await self.exchange(kind)
+                    kind = first[-1] if first else self.random.choices(kinds, weights)[0]
+                    try:
+                        await self.exchange(kind)
+                    except Leave:
+                        first = first[-1:] + first[:-1]  # Its time comes again, behind the others.
+                        raise
+                    first = first[:-1]
                     await self.world.wait(self.random.expovariate(1 / REST_S))
             except Leave:
                 pass

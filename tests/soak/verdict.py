@@ -136,9 +136,9 @@ def of_tail(soak):
 
 
 def of_end(soak):
-    limit_s = STOP_LIMIT_S * soak.covet.slack
+    limit_s = STOP_LIMIT_S * soak.covet.slack + 3 * machine_s(soak)
     took = soak.stop_s
-    yield Figure("end after TERM", "never" if took is None else f"{took:.2f} s", f"{limit_s:g} s",
+    yield Figure("end after TERM", "never" if took is None else f"{took:.2f} s", f"{limit_s:.2f} s",
                  took is not None and took <= limit_s)
     left = soak.covet.leftovers()
     yield Figure("left behind", ", ".join(left) or "nothing", "nothing", not left)
