@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from harness import Skip, limit_s, names
+from harness import Skip, limit_s, names, procfs
 from harness.client import get_once, post_bytes
 from harness.server import Server, run
 
@@ -70,9 +70,8 @@ def test_hup_with_a_broken_file_changes_nothing(env):
     with Server(env, "--config", path) as server:
         written(env, "good.conf", "no-such-key = 1\n")
         server.signal(signal.SIGHUP)
-        time.sleep(1.0 * env.slack)
+        assert procfs.wait_for(lambda: f"{path}:1" in server.log(), 5 * env.slack), server.log()[-400:]
         assert get_once(server.address).status == 200
-        assert f"{path}:1" in server.log(), server.log()[-400:]
 
 
 def test_missing_module_is_an_error(env):
@@ -141,9 +140,9 @@ def test_hup_loads_the_module_again(env):
     shutil.copy(examples(env)[0], path)
     with Server(env, "--module", path) as server, server.client() as client:
         first = client.get("/").status
-        for _ in range(5):
+        for turn in range(1, 6):
             shutil.copy(examples(env)[0], path + ".new")
             os.rename(path + ".new", path)
             server.signal(signal.SIGHUP)
-            time.sleep(0.3 * env.slack)
+            assert procfs.wait_for(lambda: server.log().count(names.RELOADED) == turn, 5 * env.slack), turn
             assert client.get("/").status == first
