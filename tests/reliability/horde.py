@@ -10,6 +10,8 @@ import socket
 import time
 from dataclasses import dataclass
 
+from harness import measured
+
 CONNECTIONS_AHEAD = 200  # Under way at once: a listener's queue is not what is measured.
 ETHERNET_SEGMENT = 1448  # Loopback's are of 64 KiB, and so would be what the kernel holds for each client.
 POLL_S = 0.04  # What is due in it is sent together, so that the clients take little of the machine.
@@ -58,7 +60,7 @@ class Horde:
         self.process.join()
 
     def wait_open(self, seconds):
-        assert self.is_open.wait(seconds), f"{self.count} connections are not open after {seconds} s"
+        measured(self.is_open.wait(seconds), f"{self.count} connections are not open after {seconds} s")
 
     def outcomes(self):
         assert self.pipe.poll(self.seconds + 30), "the clients say nothing"

@@ -78,7 +78,7 @@ def slowloris(env, short):
                  f">= {share_min:.0%}, no error", min(closed, opened) >= share_min and not errors,
                  [f"{number} {kind}" for kind, number in errors.items()],
                  {"full": closed, "paced": opened, "errors": errors, "p99_ms": p99_ms(paced, "served"),
-                  "p99_ms_without": p99_ms(paced_alone, "served")})
+                  "p99_ms_without": p99_ms(paced_alone, "served")}, is_measured=not errors)
     yield memory("slowloris-memory", used_kib, count, 2048)
 
 
@@ -143,8 +143,8 @@ def slow_upload(env, short):
     cut_off = sum(one.status == 408 for one in dropped)
     yield at_most("slow-upload-gone", f"of {count} bodies at 12 KiB/s, {cut_off} got 408 and the last is gone"
                   " after", longest_s(dropped), limit_s + late_s(short, 0.5), "s")
-    yield all_of("slow-upload-steady", f"of {count} bodies at {steady_kib} KiB/s for {steady_s:g} s, answered",
-                 through, count)
+    yield all_of("slow-upload-steady", f"of {count} bodies at {steady_kib} KiB/s for {steady_s:g} s,"
+                 " answered", through, count)
 
 
 @goal("starved", "more clients than descriptors")
