@@ -357,7 +357,7 @@ mutants: ## Plant known bugs one by one: the simulator must find each within 1,0
 	@scripts/mutants --only '$(ONLY)'
 
 .PHONY: figures
-figures: $(B)/covet $(B)/covet-load ## Reliability figures of the real program against their goals, 15 minutes (ONLY=word FIGURES='--short --json')
+figures: $(B)/covet $(B)/covet-load $(B)/limit ## Reliability figures of the real program against their goals, 15 minutes (ONLY=word FIGURES='--short --json')
 	@python3 tests/reliability/run.py --covet $(B)/covet --only '$(ONLY)' $(FIGURES)
 
 ##@ Measure

@@ -135,8 +135,6 @@ def run_integration(build, only, env):
                                "--covet", str(build / "covet"), "--module-dir", str(build / "examples")]
     if only:
         command += ["-k", only]
-    # The server gives up the right to trace itself, which the leak checker's last step needs.
-    env = dict(env, ASAN_OPTIONS=env["ASAN_OPTIONS"] + ":detect_leaks=0")
     output = []
     child = subprocess.Popen(["timeout", "--kill-after=10", str(INTEGRATION_SECONDS_MAX)] + command,
                              env=env, cwd=ROOT, text=True, stdin=subprocess.DEVNULL,

@@ -18,6 +18,7 @@
 #if defined(CV_POISON_ASAN)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/lsan_interface.h>
+#include <sys/prctl.h>
 #define CV_POISON_ENABLED 1
 #elif defined(CV_VALGRIND)
 #include <valgrind/memcheck.h>
@@ -86,6 +87,17 @@ static inline void cv_poison_remove_root(const void *memory, size_t bytes) {
 #else
     (void)memory;
     (void)bytes;
+#endif
+}
+
+// For a process that ends with _exit(2): reports the memory that nothing points to any more, and
+// ends the process as failed when there is some. LeakSanitizer traces its own process for that,
+// which must be dumpable and not traced already.
+static inline void cv_poison_find_leaks(void) {
+#if defined(CV_POISON_ASAN)
+    if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0) {
+        __lsan_do_leak_check();
+    }
 #endif
 }
 

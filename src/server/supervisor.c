@@ -28,6 +28,7 @@
 #include "base/cpu.h"
 #include "base/log.h"
 #include "base/shortage.h"
+#include "mem/poison.h"
 #include "metrics/counter.h"
 #include "server/address.h"
 #include "server/bundle.h"
@@ -311,8 +312,12 @@ static _Noreturn void become_server(struct supervisor *self, int control_fd, pid
         .access_log_fd = self->access_log_fd,
     };
     memcpy(options.module_fd, self->current.module_fd, sizeof(options.module_fd));
+    int code = cv_server_run(&options);
+    if (code == 0) {
+        cv_poison_find_leaks();
+    }
     // Not exit(3): what runs there belongs to the supervisor's image.
-    _exit(cv_server_run(&options));
+    _exit(code);
 }
 
 // Until the supervisor before us has let go, its server is the one that an adopted profiler
