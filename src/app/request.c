@@ -6,9 +6,6 @@
 // time; it is told once, never from inside the handler, and finishes nothing by itself.
 #include "app/request.h"
 
-#include <stddef.h>
-#include <string.h>
-
 #include "app/app.h"
 #include "app/middleware.h"
 #include "base/assert.h"
@@ -18,34 +15,17 @@
 #include "metrics/counter.h"
 #include "metrics/histogram.h"
 
-// All from one member up to another.
-#define CLEAR(request, from, to) \
-    memset(&(request)->from, 0, \
-           offsetof(struct covet_request, to) - offsetof(struct covet_request, from))
-
 static void on_notice(struct cv_timer *timer) {
     cv_request_aborted(CV_CONTAINER_OF(timer, struct covet_request, notice));
 }
 
-void cv_request_init(struct covet_request *request, struct cv_pool *pool, struct cv_sink *sink,
-                     const struct cv_parser_head *head) {
+void cv_request_init(struct covet_request *request, struct covet_worker *worker,
+                     struct cv_sink *sink, const struct cv_parser_head *head) {
     request->sink = sink;
-    request->head = head;
-    request->notice.on_expiry = on_notice;
-    cv_arena_init(&request->arena, pool);
-}
-
-void cv_request_begin(struct covet_request *request, struct covet_worker *worker,
-                      const char *base) {
     request->worker = worker;
-    request->base = base;
-    request->router = NULL;
-    // Not the parameters' place, which is most of the whole. In parts that GCC clears without a
-    // loop.
-    CLEAR(request, path, on_body);
-    CLEAR(request, on_body, notice.on_expiry);
-    CLEAR(request, match, match.param);
-    cv_response_init(&request->response);
+    request->head = head;
+    request->notice = (struct cv_timer){.on_expiry = on_notice};
+    cv_arena_init(&request->arena, worker->env->pool);
 }
 
 // A path with escapes, or none at all. False, with the outcome, when there is none to route.
@@ -349,7 +329,7 @@ void cv_request_forget(struct covet_request *request) {
     request->match.param_count = 0;
 }
 
-static CV_NOINLINE void deinit_unusual(struct covet_request *request) {
+void cv_request_deinit_slow(struct covet_request *request) {
     if (request->gone != NULL)
         *request->gone = true;
     if (cv_timer_armed(&request->notice))
@@ -362,11 +342,4 @@ static CV_NOINLINE void deinit_unusual(struct covet_request *request) {
         cv_routes_unpin(&worker->app->routes, request->router, worker->env->worker_index);
         cv_app_unpin(worker);
     }
-}
-
-void cv_request_deinit(struct covet_request *request) {
-    CV_ASSERT(!request->running);
-    if (request->pinned || request->arena.chunks != NULL || request->gone != NULL ||
-        cv_timer_armed(&request->notice))
-        deinit_unusual(request);
 }

@@ -22,7 +22,9 @@
 #define CV_APP_REQUEST_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <covet/request.h>
 
@@ -30,6 +32,7 @@
 #include "app/response.h"
 #include "app/router.h"
 #include "app/sink.h"
+#include "base/assert.h"
 #include "base/span.h"
 #include "http/parser.h"
 #include "mem/arena.h"
@@ -58,7 +61,13 @@ struct covet_request {
     const struct cv_parser_head *head;  // borrowed
     struct cv_router *router;           // borrowed for the turn, or pinned; NULL before route
     struct cv_arena arena;              // owned
-    // From here to `param_count` all but `on_expiry` is zero at first.
+    struct cv_timer notice;             // An abort notice that had to wait for the next turn.
+    const struct cv_middleware *chain;  // borrowed from the generation; void without `chain_count`
+    // What belongs to a function below, and is void without it.
+    void *on_body_context;
+    void *on_abort_context;
+    void *on_drain_context;
+    // From here to `match` all is zero at first.
     struct cv_span path;   // Decoded.
     struct cv_span body;   // Whole bodies: set before cv_request_run.
     uint8_t state;         // enum cv_request_state
@@ -75,18 +84,13 @@ struct covet_request {
     bool pinned;      // Router and generation, until cv_request_deinit.
     uint8_t entered;  // Middleware of the chain that ran on the way in.
     uint8_t chain_count;
-    const struct cv_middleware *chain;  // borrowed from the generation
-    bool *gone;                         // Set by cv_request_deinit inside on_body; or NULL.
+    bool *gone;  // Set by cv_request_deinit inside on_body; or NULL.
     // Set by the handler through <covet/request.h> and <covet/response.h>.
     covet_body_fn on_body;
-    void *on_body_context;
     covet_abort_fn on_abort;
-    void *on_abort_context;
     covet_drain_fn on_drain;
-    void *on_drain_context;
     void *user_data;
-    struct cv_timer notice;  // An abort notice that had to wait for the next turn.
-    struct cv_match match;   // `route` is NULL when no handler takes the request.
+    struct cv_match match;  // `route` is NULL when no handler takes the request.
     struct covet_response response;
 };
 
@@ -95,12 +99,23 @@ enum cv_request_plan {
     CV_REQUEST_BODY_STREAM,  // Run now, then cv_request_body.
 };
 
-// `pool` is the worker's.
-void cv_request_init(struct covet_request *request, struct cv_pool *pool, struct cv_sink *sink,
-                     const struct cv_parser_head *head);
+// `worker` is that of all the memory's requests.
+void cv_request_init(struct covet_request *request, struct covet_worker *worker,
+                     struct cv_sink *sink, const struct cv_parser_head *head);
 
 // `base` is the first byte of the head, which is parsed.
-void cv_request_begin(struct covet_request *request, struct covet_worker *worker, const char *base);
+static inline void cv_request_begin(struct covet_request *request, const char *base) {
+    request->base = base;
+    request->router = NULL;
+    // In parts that GCC clears without a loop.
+    memset(&request->path, 0,
+           offsetof(struct covet_request, on_body) - offsetof(struct covet_request, path));
+    memset(&request->on_body, 0,
+           offsetof(struct covet_request, match) - offsetof(struct covet_request, on_body));
+    // Not the parameters' place, which is most of the whole.
+    memset(&request->match, 0, offsetof(struct cv_match, param));
+    cv_response_init(&request->response);
+}
 
 // Finds the route; its table and generation stay until the turn of the loop ends. Also right for
 // paths without a route (404), with other methods (405, OPTIONS) or that cannot be decoded (400):
@@ -139,7 +154,15 @@ void cv_request_rebase(struct covet_request *request, const char *base);
 // parameters and no body. The caller makes its head empty too.
 void cv_request_forget(struct covet_request *request);
 
-void cv_request_deinit(struct covet_request *request);
+// The rest of cv_request_deinit: a request that took something, or is waited for.
+void cv_request_deinit_slow(struct covet_request *request);
+
+static inline void cv_request_deinit(struct covet_request *request) {
+    CV_ASSERT(!request->running);
+    if (CV_UNLIKELY(request->pinned || request->arena.chunks != NULL || request->gone != NULL ||
+                    cv_timer_armed(&request->notice)))
+        cv_request_deinit_slow(request);
+}
 
 // Hands `body_paused` on to the sink, now or when the handler's or on_body's call is over. The
 // request may be gone afterwards.

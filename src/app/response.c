@@ -22,16 +22,6 @@
 #define FAILURE_TEXT CV_SPAN("500 Internal Server Error\n")
 #define ERROR_TEXT_BYTES 80u
 
-void cv_response_init(struct covet_response *response) {
-    // What else there is of it is set when it is sent.
-    response->state = CV_RESPONSE_OPEN;
-    response->refused = false;
-    response->head.status = 200;
-    response->head.content_type = NOTHING;
-    response->fields = (struct cv_lines){0};
-    response->trailers = (struct cv_lines){0};
-}
-
 struct covet_request *cv_response_request(struct covet_response *response) {
     return CV_CONTAINER_OF(response, struct covet_request, response);
 }

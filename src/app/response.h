@@ -38,7 +38,15 @@ struct covet_response {
     uint64_t queued;   // On the connection, after the last write.
 };
 
-void cv_response_init(struct covet_response *response);
+// What else there is of it is set when it is sent.
+static inline void cv_response_init(struct covet_response *response) {
+    response->state = CV_RESPONSE_OPEN;
+    response->refused = false;
+    response->head.status = 200;
+    response->head.content_type = (struct cv_span){0};
+    response->fields = (struct cv_lines){0};
+    response->trailers = (struct cv_lines){0};
+}
 
 struct covet_request;
 

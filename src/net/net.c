@@ -195,6 +195,9 @@ void cv_net_settle(struct cv_net *net) {
         return;
     }
     for (uint32_t i = 0; i < over; i++) {
+        if (i + CV_NET_OUTPUT_AHEAD < over) {
+            cv_net_prefetch_output(net, net->quiet[i + CV_NET_OUTPUT_AHEAD]);
+        }
         cv_conn_settle(&net->table[net->quiet[i]]);
     }
     net->quiet_count -= over;

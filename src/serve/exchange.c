@@ -32,6 +32,11 @@ static void hold(struct cv_exchange *exchange) {
     exchange->holders++;
 }
 
+static void clear_body(struct cv_exchange *exchange) {
+    memset(&exchange->body_bytes, 0,
+           offsetof(struct cv_exchange, body_left) - offsetof(struct cv_exchange, body_bytes));
+}
+
 // Of a request that ran and had no body of its own: the next one of the delivery gets the record.
 static inline void destroy_plain(struct cv_exchange *exchange, struct cv_http1 *http1) {
     cv_request_deinit(&exchange->request);
@@ -67,13 +72,12 @@ static inline void leave_connection(struct cv_exchange *exchange) {
     }
 }
 
-struct cv_exchange *cv_exchange_create(struct cv_conn *conn) {
-    struct cv_pool *pool = conn->net->pool;
-    struct cv_http1 *http1 = cv_http1_of(conn);
+struct cv_exchange *cv_exchange_create(struct cv_http1 *http1, struct cv_conn *conn) {
     struct cv_exchange *exchange = http1->spare;
     if (CV_LIKELY(exchange != NULL)) {
         http1->spare = NULL;
     } else {
+        struct cv_pool *pool = conn->net->pool;
         exchange = cv_pool_acquire(pool, sizeof(*exchange));
         if (exchange == NULL) {
             return NULL;
@@ -81,7 +85,7 @@ struct cv_exchange *cv_exchange_create(struct cv_conn *conn) {
         exchange->sink.ops = &sink_ops;
         exchange->conn = conn;
         exchange->pool = pool;
-        cv_request_init(&exchange->request, pool, &exchange->sink, &exchange->head);
+        cv_request_init(&exchange->request, http1->app, &exchange->sink, &exchange->head);
     }
     // What stands behind is set up when it is needed.
     memset(&exchange->holders, 0,
@@ -93,8 +97,7 @@ void cv_exchange_cancel(struct cv_exchange *exchange) {
     cv_pool_release(exchange->pool, exchange, sizeof(*exchange));
 }
 
-void cv_exchange_drop_spare(struct cv_conn *conn) {
-    struct cv_http1 *http1 = cv_http1_of(conn);
+void cv_exchange_drop_spare(struct cv_http1 *http1, struct cv_conn *conn) {
     cv_pool_release(conn->net->pool, http1->spare, sizeof(*http1->spare));
     http1->spare = NULL;
 }
@@ -252,7 +255,7 @@ static inline void run(struct cv_exchange *exchange) {
 
 // The whole life of nearly every request: without a body, answered when its handler returns, and
 // then nobody's but ours.
-static inline void run_without_body(struct cv_exchange *exchange) {
+static inline void run_without_body(struct cv_exchange *exchange, struct cv_http1 *http1) {
     struct cv_conn *conn;
     exchange->is_started = true;
     exchange->is_busy = true;
@@ -262,9 +265,10 @@ static inline void run_without_body(struct cv_exchange *exchange) {
                   !exchange->is_closing)) {
         conn->protocol = NULL;
         cv_conn_flush(conn);
-        destroy_plain(exchange, cv_http1_of(conn));
+        destroy_plain(exchange, http1);
         return;
     }
+    clear_body(exchange);
     cv_request_pin(&exchange->request);
     after_call(exchange);
     release(exchange);
@@ -328,7 +332,8 @@ static void leave_unused(struct cv_exchange *exchange) {
 static size_t drop_body(struct cv_exchange *exchange, const char *base, const uint8_t *data,
                         size_t length) {
     struct cv_conn *conn = exchange->conn;
-    cv_request_begin(&exchange->request, cv_http1_of(conn)->app, base);
+    cv_request_begin(&exchange->request, base);
+    clear_body(exchange);
     exchange->is_current = true;
     exchange->is_answered = true;
     exchange->holders = 1;
@@ -403,8 +408,8 @@ static size_t start_whole(struct cv_exchange *exchange, const uint8_t *data, siz
     return exchange->conn == NULL ? 0 : cv_exchange_feed(exchange, data, length);
 }
 
-size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const uint8_t *data,
-                         size_t length) {
+size_t cv_exchange_start(struct cv_exchange *exchange, struct cv_http1 *http1, const char *base,
+                         const uint8_t *data, size_t length) {
     struct cv_conn *conn = exchange->conn;
     const struct cv_parser_head *head = &exchange->head;
     size_t used = 0;
@@ -412,13 +417,14 @@ size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const u
     exchange->lent_end = (const char *)data + length;
     exchange->is_current = true;
     exchange->holders = 2;  // Being current, and this call.
-    cv_request_begin(&exchange->request, cv_http1_of(conn)->app, base);
+    cv_request_begin(&exchange->request, base);
     enum cv_request_plan plan = cv_request_route(&exchange->request);
     exchange->is_body_over = !head->chunked && head->content_length == 0;
     if (CV_LIKELY(exchange->is_body_over && plan == CV_REQUEST_BODY_WHOLE)) {
-        run_without_body(exchange);
+        run_without_body(exchange, http1);
         return 0;
     }
+    clear_body(exchange);
     exchange->is_body_streamed = plan == CV_REQUEST_BODY_STREAM;
     exchange->body_left = head->content_length;
     exchange->body_bytes_max = cv_request_body_bytes_max(&exchange->request);

@@ -43,11 +43,12 @@ struct cv_exchange {
     bool owes_continue;   // 100 (Continue) is expected and not sent.
     bool is_past_grace;   // The body has had its time to start; now its rate counts.
     uint16_t status;
-    uint32_t window_bytes;  // Of the body, since the last look at its rate.
+    uint64_t sent_bytes;   // Of the answer's body.
+    const char *lent_end;  // Of the bytes lent for the first call; void once `is_kept`.
+    // From here to `body_left`: of requests with a body, and of all that outlast their first call.
     uint64_t body_bytes;    // Read so far.
-    uint64_t sent_bytes;    // Of the answer's body.
     struct cv_buffer body;  // owned
-    const char *lent_end;   // Of the bytes lent for the first call; void once `is_kept`.
+    uint32_t window_bytes;  // Since the last look at its rate.
     uint64_t body_left;     // Content-Length minus what was read.
     uint64_t body_bytes_max;
     struct cv_chunked chunked;
@@ -55,19 +56,21 @@ struct cv_exchange {
     struct covet_request request;
 };
 
+struct cv_http1;  // What the connections of the worker share.
+
 // A record for the next request of `conn`, NULL when memory is exhausted. Parse into its `head`,
 // then start or cancel it.
-CV_MUST_USE struct cv_exchange *cv_exchange_create(struct cv_conn *conn);
+CV_MUST_USE struct cv_exchange *cv_exchange_create(struct cv_http1 *http1, struct cv_conn *conn);
 void cv_exchange_cancel(struct cv_exchange *exchange);
 
 // At the end of a delivery: gives back the record that its requests have shared one after the
 // other.
-void cv_exchange_drop_spare(struct cv_conn *conn);
+void cv_exchange_drop_spare(struct cv_http1 *http1, struct cv_conn *conn);
 
 // `exchange->head` describes the head at `base`; `length` bytes lie behind it. Makes the exchange
 // current and goes as far as these bytes allow. Returns how many of them belonged to the body.
-size_t cv_exchange_start(struct cv_exchange *exchange, const char *base, const uint8_t *data,
-                         size_t length);
+size_t cv_exchange_start(struct cv_exchange *exchange, struct cv_http1 *http1, const char *base,
+                         const uint8_t *data, size_t length);
 
 // The same for a request that is refused because the server is busy: 503, and the connection goes
 // on where its framing is certain and the body short enough to be dropped.

@@ -109,9 +109,10 @@ static CV_NOINLINE size_t turn_down(struct cv_exchange *exchange, const uint8_t 
 
 // Takes one request off the front of `data`. Returns the bytes used, 0 when there is no whole head
 // or the connection ends here.
-static size_t take_request(struct cv_conn *conn, const struct cv_parser_limits *limits,
-                           const uint8_t *data, size_t length) {
-    struct cv_exchange *exchange = cv_exchange_create(conn);
+static size_t take_request(struct cv_http1 *http1, struct cv_conn *conn,
+                           const struct cv_parser_limits *limits, const uint8_t *data,
+                           size_t length) {
+    struct cv_exchange *exchange = cv_exchange_create(http1, conn);
     if (CV_UNLIKELY(exchange == NULL)) {
         struct cv_refusal answer = {503, "out of memory", COVET_COUNTER_CLOSED_LIMIT, NULL, NULL};
         cv_refusal_send(conn, &answer);
@@ -142,15 +143,15 @@ static size_t take_request(struct cv_conn *conn, const struct cv_parser_limits *
     }
     size_t head_bytes = exchange->head.head_bytes;
     conn->protocol_flags &= (uint8_t) ~(IN_HEAD | HAS_BYTES | IDLE);
-    cv_http1_of(conn)->unread_bytes = (uint32_t)(length - head_bytes);
-    if (CV_UNLIKELY(cv_http1_of(conn)->overload.refuses)) {
+    http1->unread_bytes = (uint32_t)(length - head_bytes);
+    if (CV_UNLIKELY(http1->overload.refuses)) {
         size_t used = turn_down(exchange, data, length);
         if (used > 0) {
             return used;
         }
     }
-    return head_bytes +
-           cv_exchange_start(exchange, (const char *)data, data + head_bytes, length - head_bytes);
+    return head_bytes + cv_exchange_start(exchange, http1, (const char *)data, data + head_bytes,
+                                          length - head_bytes);
 }
 
 // Between two requests, once per delivery: until then the deadline of the request before holds.
@@ -169,11 +170,12 @@ void cv_http1_go_on(struct cv_conn *conn) {
 }
 
 static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length) {
+    struct cv_http1 *http1 = cv_http1_of(conn);
     const struct cv_limits *limits = conn->net->limits;
     const struct cv_parser_limits head_limits = parser_limits(limits);
     const uint8_t *at = data, *end = data + length;
     uint32_t requests = 0;
-    cv_context_begin_delivery(cv_http1_of(conn)->env);
+    cv_context_begin_delivery(http1->env);
     while (at < end && conn->state == CV_CONN_OPEN) {
         struct cv_exchange *exchange = exchange_of(conn);
         size_t step;
@@ -192,15 +194,15 @@ static size_t on_input(struct cv_conn *conn, const uint8_t *data, size_t length)
             cv_conn_yield(conn);
             break;
         } else {
-            step = take_request(conn, &head_limits, at, (size_t)(end - at));
+            step = take_request(http1, conn, &head_limits, at, (size_t)(end - at));
         }
         if (step == 0) {
             break;
         }
         at += step;
     }
-    cv_exchange_drop_spare(conn);
-    cv_context_end_delivery(cv_http1_of(conn)->env);
+    cv_exchange_drop_spare(http1, conn);
+    cv_context_end_delivery(http1->env);
     if (conn->state != CV_CONN_OPEN) {
         // Behind a refused request, or the last one of a connection, no byte means anything.
         return length;

@@ -390,6 +390,10 @@ static uint32_t take_completions(struct cv_worker *worker) {
         if (i + CV_NET_PREFETCH_AHEAD < count) {
             cv_net_prefetch(&worker->net, &worker->completion[i + CV_NET_PREFETCH_AHEAD]);
         }
+        if (i + CV_NET_OUTPUT_AHEAD < count) {
+            uint64_t next = worker->completion[i + CV_NET_OUTPUT_AHEAD].user_data;
+            cv_net_prefetch_output(&worker->net, covet_user_data_slot(next));
+        }
         dispatch(worker, &worker->completion[i]);
     }
     return count;

@@ -279,8 +279,8 @@ static inline struct t_exchange *t_open(struct covet_worker *worker, const char 
                      CV_PARSER_DONE);
     // Stale bytes of an earlier request must not matter.
     memset(&exchange->request, 0xee, sizeof(exchange->request));
-    cv_request_init(&exchange->request, worker->env->pool, &exchange->sink, &exchange->head);
-    cv_request_begin(&exchange->request, worker, exchange->text);
+    cv_request_init(&exchange->request, worker, &exchange->sink, &exchange->head);
+    cv_request_begin(&exchange->request, exchange->text);
     own_plan = cv_request_route(&exchange->request);
     cv_request_pin(&exchange->request);
     if (plan != NULL)

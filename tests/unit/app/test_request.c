@@ -92,7 +92,7 @@ static void test_request_route_says_how_the_body_is_taken(void **state) {
         snprintf(text, sizeof(text), "%s HTTP/1.1\r\nHost: a\r\n\r\n", cases[i].line);
         exchange = t_open(fixture->worker, text, NULL);
         cv_request_deinit(&exchange->request);
-        cv_request_begin(&exchange->request, fixture->worker, exchange->text);
+        cv_request_begin(&exchange->request, exchange->text);
         plan = cv_request_route(&exchange->request);
         assert_int_equal(plan, cases[i].plan);
         assert_true(cv_request_body_bytes_max(&exchange->request) == cases[i].body_bytes_max);
