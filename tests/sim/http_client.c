@@ -91,7 +91,7 @@ struct sim_client {
     bool is_unread;                    // in the middle of an answer, not of a request.
     bool is_stalled;                   // It has,
     uint64_t may_end_ns, must_end_ns;  // and that is when the server gives up.
-    uint64_t held_ns;                  // Time that had passed in turns by then.
+    uint64_t held_ns;                  // Time that had passed in turns when it began to count.
     bool is_patient;                   // Who is refused waits for a while.
     uint64_t pace_ns;                  // Between its requests, whether they are answered or not,
     uint64_t ask_at_ns;                // and when the next one is due; 0: as soon as it may.
@@ -316,6 +316,7 @@ static void finish_answer(struct sim_client *client) {
     client->state = IN_HEAD;
     client->head_length = 0;
     client->progress_ns = client->answered_ns = sim.now_ns;
+    client->held_ns = sim.held_ns;
     sim_world.answers++;
     sim_event("answered", expected->kind, expected->nonce);
 }
@@ -558,6 +559,7 @@ static void begin(struct sim_client *client) {
     }
     client->ask_at_ns = sim.now_ns;
     client->progress_ns = client->begun_ns = sim.now_ns;
+    client->held_ns = sim.held_ns;
     client->answered_ns = 0;
     uint32_t window = client->is_small ? sim_random_between(&sim.random, 1, 2000)
                                        : sim_random_between(&sim.random, 4096, 400000);
@@ -644,7 +646,6 @@ static void stall_request(struct sim_client *client, size_t sent) {
         most_ms = 3 * (uint64_t)limits->body_grace_ms + limits->linger_timeout_ms;
     }
     client->is_stalled = true;
-    client->held_ns = sim.held_ns;
     client->may_end_ns = first_ns + (least_ms - 1) * MS_NS;  // Deadlines are whole milliseconds.
     client->must_end_ns = last_ns + most_ms * MS_NS + LATE_NS;
 }
@@ -653,7 +654,6 @@ static void stall_request(struct sim_client *client, size_t sent) {
 // copy is looked at once in a time-out.
 static void stall_answer(struct sim_client *client) {
     client->is_stalled = true;
-    client->held_ns = sim.held_ns;
     client->may_end_ns = 0;
     client->must_end_ns =
         sim.now_ns + 2 * (uint64_t)sim_world.limits->write_timeout_ms * MS_NS + LATE_NS;
@@ -674,7 +674,10 @@ static void send_some(struct sim_client *client) {
     length = sim_socket_send(client->socket, client->output + client->output_sent, length);
     if (length > 0) {
         client->progress_ns = sim.now_ns;
-        client->first_ns = client->output_sent == 0 ? sim.now_ns : client->first_ns;
+        if (client->output_sent == 0) {
+            client->first_ns = sim.now_ns;
+            client->held_ns = sim.held_ns;
+        }
     }
     client->output_sent += length;
     if (is_last) {
