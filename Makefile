@@ -269,7 +269,8 @@ $(tests): $(B)/%: $(B)/obj/%.o $(B)/libtestsupport.a $(B)/libcovet.a
 # The simulator: the server's own objects on a kernel of one seed. Its rings, sockets and clock stand in for
 # the real ones.
 sim_sources := $(wildcard tests/sim/*.c)
-sim_wraps := $(foreach name,clock_gettime eventfd write close unshare sched_setaffinity,-Wl,--wrap=$(name))
+sim_wraps := $(foreach name,clock_gettime eventfd write close unshare sched_setaffinity cv_clock_init \
+	cv_schedstat_open cv_schedstat_waited_ns cv_overload_on_echo cv_overload_admits cv_overload_end_turn,-Wl,--wrap=$(name))
 $(B)/covet-sim: $(call objects_of,$(sim_sources)) $(B)/libcovet.a
 	$(call quiet,LD,$@)$(CC) $(link_flags) $(no_lto) -pie $(sim_wraps) $(filter %.o,$^) $(filter %.a,$^) $(libraries) -o $@
 
@@ -288,7 +289,7 @@ $(B)/fuzz_answers $(B)/fuzz_admin: $(B)/tools/load.a
 $(B)/fuzz_budget $(B)/fuzz_cfi $(B)/fuzz_image: $(B)/profile.a $(B)/observe.a
 $(B)/fuzz_budget $(B)/fuzz_cfi $(B)/fuzz_image: private libraries += -lbpf -lelf
 # The whole server, on the simulated kernel, with an application and a client of its own.
-fuzz_server_objects := $(call objects_of,$(addprefix tests/sim/,kernel.c torture.c world.c) $(wildcard tests/fuzz/server_*.c))
+fuzz_server_objects := $(call objects_of,$(addprefix tests/sim/,kernel.c lag.c torture.c world.c) $(wildcard tests/fuzz/server_*.c))
 $(B)/fuzz_server: $(fuzz_server_objects)
 $(B)/fuzz_server: private fuzz_wraps := $(sim_wraps) -Wl,--wrap=_exit
 $(fuzzers): $(B)/%: $(B)/obj/tests/fuzz/%.o $(B)/libcovet.a

@@ -7,6 +7,7 @@
 #include "serve/overload.h"
 
 #include "base/log.h"
+#include "base/schedstat.h"
 #include "metrics/counter.h"
 #include "net/listener.h"
 #include "serve/http1.h"
@@ -197,25 +198,30 @@ static void change_shedding(struct cv_overload *overload) {
     await_turns(overload);
 }
 
-// A connection that is accepted, or turned away, is work as well.
-static struct cv_shed_work work_of(const struct cv_overload *overload) {
+// Until `now_ns`. A connection that is accepted, or turned away, is work as well.
+static struct cv_shed_work work_of(const struct cv_overload *overload, uint64_t now_ns) {
     const struct covet_stats_worker *stats = overload->net->stats;
     uint64_t count = cv_counter_read(stats, COVET_COUNTER_REQUESTS) +
                      cv_counter_read(stats, COVET_COUNTER_CONNECTIONS_ACCEPTED);
     uint64_t bytes = cv_counter_read(stats, COVET_COUNTER_RECEIVED_BYTES) +
                      cv_counter_read(stats, COVET_COUNTER_SENT_BYTES);
 
-    return (struct cv_shed_work){
+    struct cv_shed_work work = {
         .count = count,
         .ns = stats->handler_time.sum_ns + count * OUTSIDE_NS + bytes * BYTE_NS,
     };
+    if (CV_UNLIKELY(cv_shed_suspects(&overload->shed, overload->net->limits, now_ns, &work))) {
+        work.waited_ns = cv_schedstat_waited_ns(overload->schedstat);
+    }
+    return work;
 }
 
 void cv_overload_on_echo(struct cv_overload *overload) {
-    struct cv_shed_work work = work_of(overload);
+    uint64_t now_ns = cv_clock_monotonic_ns();
+    struct cv_shed_work work = work_of(overload, now_ns);
 
     begin_round(overload);
-    cv_shed_on_echo(&overload->shed, overload->net->limits, cv_clock_monotonic_ns(), &work);
+    cv_shed_on_echo(&overload->shed, overload->net->limits, now_ns, &work);
 }
 
 bool cv_overload_end_turn(struct cv_overload *overload, size_t live_bytes) {
@@ -228,7 +234,7 @@ bool cv_overload_end_turn(struct cv_overload *overload, size_t live_bytes) {
                     memory != overload->memory.level)) {
         change_levels(overload, connections, memory);
     }
-    struct cv_shed_work work = work_of(overload);
+    struct cv_shed_work work = work_of(overload, net->clock->now_ns);
     cv_shed_look(&overload->shed, net->limits, net->clock->now_ns, &work);
     if (CV_UNLIKELY(overload->shed.is_on != (overload->lag.level > 0))) {
         change_shedding(overload);
@@ -259,10 +265,12 @@ bool cv_overload_admits(struct cv_overload *overload) {
     return true;
 }
 
-void cv_overload_init(struct cv_overload *overload, struct cv_net *net, uint64_t memory_bytes_max) {
+void cv_overload_init(struct cv_overload *overload, struct cv_net *net, uint64_t memory_bytes_max,
+                      int schedstat) {
     *overload = (struct cv_overload){
         .net = net,
         .memory_bytes_max = memory_bytes_max,
+        .schedstat = schedstat,
         .timer = {.on_expiry = on_tick},
     };
 }

@@ -37,6 +37,7 @@ struct cv_overload {
     bool refuses;       // New requests must ask cv_overload_admits.
     bool is_exhausted;  // They are all refused.
     struct cv_shed shed;
+    int schedstat;              // The worker's own (base/schedstat.h), borrowed; below 0: none.
     struct cv_net *net;         // borrowed
     uint64_t memory_bytes_max;  // Of live bytes; at most CV_LIMITS_MEMORY_BYTES_MAX.
     struct cv_overload_state connections;
@@ -47,8 +48,10 @@ struct cv_overload {
     uint32_t cursor;        // The next record to look at.
 };
 
-// `net` is initialized. `memory_bytes_max` may be changed later on.
-void cv_overload_init(struct cv_overload *overload, struct cv_net *net, uint64_t memory_bytes_max);
+// `net` is initialized. `memory_bytes_max` may be changed later on. `schedstat` is
+// cv_schedstat_open's of this thread, open as long as `overload` is used.
+void cv_overload_init(struct cv_overload *overload, struct cv_net *net, uint64_t memory_bytes_max,
+                      int schedstat);
 
 // At the end of a turn, with the live bytes of the pool. True: the worker shall wake itself through
 // its ring, and call cv_overload_on_echo when it was woken.

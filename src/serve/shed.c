@@ -61,17 +61,23 @@ static void set_growth(struct cv_shed *shed, uint32_t growth) {
 
 // An echo is late only behind work that accounts for it. If it is not, the processor was somebody
 // else's meanwhile; behind no more requests than a round runs anyway, few requests are slow.
-// Shedding would help neither.
+// Shedding would help neither. Work that was kept from running took no less long by the clock, so
+// what the thread has waited since the last late echo is taken off.
+static bool is_late(const struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
+                    const struct cv_shed_work *work) {
+    uint64_t waited_ns = shed->late_since_ns == 0 ? 0 : work->waited_ns - shed->waited_ns;
+
+    return cv_shed_suspects(shed, limits, now_ns, work) &&
+           now_ns - shed->sent_ns > lag_max_ns(limits) + waited_ns;
+}
+
 static void judge(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,
                   const struct cv_shed_work *work) {
-    uint64_t lag_ns = CV_MIN(now_ns - shed->sent_ns, work->ns - shed->work.ns);
-    bool is_late =
-        lag_ns > lag_max_ns(limits) && work->count - shed->work.count > CV_SHED_REQUESTS_MIN;
-
-    if (!is_late || limits->lag_hold_ms == 0) {
+    if (!is_late(shed, limits, now_ns, work) || limits->lag_hold_ms == 0) {
         shed->late_since_ns = 0;
     } else if (shed->late_since_ns == 0) {
         shed->late_since_ns = now_ns;
+        shed->waited_ns = work->waited_ns;
     } else if (now_ns - shed->late_since_ns >= limits->lag_hold_ms * NS_PER_MS) {
         shed->is_on = true;
         set_growth(shed, 0);
@@ -85,12 +91,13 @@ void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint6
     if (!shed->is_away) {
         return;
     }
-    shed->is_away = false;
     if (shed->is_on) {
         begin_round(shed, now_ns);
     } else {
         judge(shed, limits, now_ns, work);
+        shed->waited_ns = work->waited_ns;
     }
+    shed->is_away = false;
 }
 
 static bool is_enough(const struct cv_shed *shed) {

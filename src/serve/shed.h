@@ -36,7 +36,8 @@
 // What a worker has ever done.
 struct cv_shed_work {
     uint64_t count;  // Requests answered, connections accepted.
-    uint64_t ns;     // At most so long it took, had the worker a processor for itself.
+    uint64_t ns;     // At most so long it took; with handlers, what they waited for a processor.
+    uint64_t waited_ns;  // So long the thread waited for one; where cv_shed_suspects, else 0.
 };
 
 struct cv_shed {
@@ -51,8 +52,9 @@ struct cv_shed {
     uint32_t rounds;           // In this window.
     uint32_t came_before;      // Requests per round in the window before.
     struct cv_shed_work work;  // When the last echo was sent.
-    uint64_t sent_ns;          // When it was.
-    uint64_t begin_ns;         // Of the round.
+    uint64_t waited_ns;  // When an echo was first seen to be late, and as each late one came back.
+    uint64_t sent_ns;    // When it was.
+    uint64_t begin_ns;   // Of the round.
     uint64_t late_since_ns;  // When the first of the echoes that are late was seen to be; 0: none.
     uint64_t window_end_ns;
     uint64_t idle_since_ns;  // 0: it is not.
@@ -69,6 +71,16 @@ static inline void cv_shed_note(struct cv_shed *shed, uint32_t count) {
 
 // How many connections may be opened in the round that begins; UINT32_MAX while it is off.
 uint32_t cv_shed_openings(const struct cv_shed *shed);
+
+// Whether an echo that is away, or has just come back, seems to be late: the answer depends on how
+// long the thread waited for a processor since the last one was.
+static inline bool cv_shed_suspects(const struct cv_shed *shed, const struct cv_limits *limits,
+                                    uint64_t now_ns, const struct cv_shed_work *work) {
+    uint64_t lag_max_ns = limits->lag_max_ms * 1000000ull;
+    return shed->is_away && !shed->is_on && now_ns > shed->sent_ns + lag_max_ns &&
+           work->ns - shed->work.ns > lag_max_ns &&
+           work->count - shed->work.count > CV_SHED_REQUESTS_MIN;
+}
 
 // The echo is back.
 void cv_shed_on_echo(struct cv_shed *shed, const struct cv_limits *limits, uint64_t now_ns,

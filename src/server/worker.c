@@ -20,6 +20,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/schedstat.h"
 #include "mem/pool.h"
 #include "mem/remote.h"
 #include "metrics/counter.h"
@@ -43,6 +44,7 @@ struct cv_worker {
     struct cv_worker_options options;
     struct cv_ring *ring;  // owned
     int eventfd;           // owned
+    int schedstat;         // owned, between enter and leave; below 0: none
     pthread_t thread;
     bool is_started;
     bool is_draining;
@@ -558,7 +560,9 @@ int cv_worker_enter(struct cv_worker *worker) {
     if (status < 0) {
         goto fail_net;
     }
-    cv_overload_init(&worker->http1.overload, &worker->net, 0);
+    // Without it lag is judged by the clock alone.
+    worker->schedstat = cv_schedstat_open();
+    cv_overload_init(&worker->http1.overload, &worker->net, 0, worker->schedstat);
     bound_memory(worker);
     cv_slab_prepare(cv_pool_slabs(&worker->pool));
     publish_memory(worker, 0);
@@ -593,6 +597,9 @@ void cv_worker_leave(struct cv_worker *worker) {
         struct covet_app *app = app_worker->app;
         detach(worker, app_worker);
         tell_main(worker, CV_MESSAGE_RELEASED, app, 0);
+    }
+    if (worker->schedstat >= 0) {
+        (void)close(worker->schedstat);
     }
     cv_counter_end(worker->stats);
     // After a hard stop a handler's unfinished request may still hold blocks; the process ends with

@@ -3,7 +3,8 @@
 // said in sim/kernel.h and fuzz/server_dialogue.h; and whatever was sent, all is over in the end.
 //
 //   byte 0       workers
-//   bytes 1..4   which faults may happen: bits of enum sim_fault, the lowest first
+//   bytes 1..4   which faults may happen: bits of enum sim_fault, the lowest first; none in which
+//                time passes within turns
 //   byte 5       N: the last N bytes of the input are choices, the first ones of the run. The
 //   others
 //                come from a generator that they seed
@@ -283,8 +284,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     input.choices_end = data + size;
     struct sim_plan plan = {
         .seed = seed_of(data, input.choices, choices),
-        .faults = (uint64_t)data[1] | (uint64_t)data[2] << 8 | (uint64_t)data[3] << 16 |
-                  (uint64_t)data[4] << 24,
+        .faults = ((uint64_t)data[1] | (uint64_t)data[2] << 8 | (uint64_t)data[3] << 16 |
+                   (uint64_t)data[4] << 24) &
+                  ((1ull << SIM_BUSY) - 1),
         .worker_count = 1 + data[0] % SIM_WORKERS_MAX,
         .client_count = 1,
     };

@@ -9,11 +9,13 @@
 #include "app/context.h"
 #include "base/compiler.h"
 #include "sim/kernel.h"
+#include "sim/lag.h"
 #include "sim/pattern.h"
 #include "sim/text.h"
 
 #define PIECE_BYTES_MAX 16384u
 #define TIMER_LATE_MS_MAX 100u  // Time passes between two turns of a worker.
+#define CATCH_UP_MS 1100u       // Behind a long one, timers wait for what was missed.
 
 static unsigned pending;
 static const struct cv_pool *pools[COVET_WORKERS_MAX];
@@ -34,6 +36,7 @@ static uint64_t number(const struct covet_request *request, const char *name) {
 
 // The main thread goes on while a handler runs.
 static void pass_time(struct covet_request *request) {
+    sim_lag_burn();
     if (sim_strikes(SIM_ROUTES, 5)) {
         sim_event("swap in a turn", 0, 0);
         sim_application_swap(covet_request_worker(request)->app);
@@ -53,10 +56,12 @@ static void hello(struct covet_request *request, struct covet_response *response
 }
 
 static void swap(struct covet_request *request, struct covet_response *response) {
+    pass_time(request);
     say(request, response, "swap");
 }
 
 static void bytes(struct covet_request *request, struct covet_response *response) {
+    pass_time(request);
     size_t count = (size_t)number(request, "count");
     uint8_t *memory = covet_request_alloc(request, count + 1);
     if (memory == NULL) {
@@ -197,6 +202,7 @@ struct wait {
     struct covet_request *request;  // NULL: the client is gone
     struct covet_timer *timer;
     uint64_t due_ms;
+    uint64_t held_ns;
     uint32_t home;
 };
 
@@ -217,8 +223,9 @@ static void on_wait_aborted(struct covet_request *request, void *context) {
 static void answer_later(struct covet_worker *worker, void *context) {
     struct wait *wait = context;
     uint64_t now_ms = covet_worker_now_ms(worker);
-    if (wait->timer != NULL &&
-        (now_ms < wait->due_ms || now_ms > wait->due_ms + TIMER_LATE_MS_MAX)) {
+    uint64_t held_ms = (sim.held_ns - wait->held_ns) / 1000000;
+    uint64_t late_ms = TIMER_LATE_MS_MAX + (held_ms > 0 ? held_ms + CATCH_UP_MS : 0);
+    if (wait->timer != NULL && (now_ms < wait->due_ms || now_ms > wait->due_ms + late_ms)) {
         sim_fail("a timer of %llu ms expires at %llu ms", (unsigned long long)wait->due_ms,
                  (unsigned long long)now_ms);
     }
@@ -246,6 +253,9 @@ static void later(struct covet_request *request, struct covet_response *response
     pass_time(request);
     struct wait *wait = start_waiting(request);
     wait->due_ms = covet_worker_now_ms(covet_request_worker(request)) + number(request, "ms");
+    // Its time counts from the beginning of the turn.
+    wait->held_ns =
+        sim.held_ns - (sim.now_ns - covet_worker_now_ms(covet_request_worker(request)) * 1000000);
     wait->timer =
         covet_timer_start(covet_request_worker(request), number(request, "ms"), answer_later, wait);
     if (wait->timer == NULL) {
@@ -279,6 +289,7 @@ static void across(struct covet_request *request, struct covet_response *respons
 
 // Bodies.
 static void echo(struct covet_request *request, struct covet_response *response) {
+    pass_time(request);
     struct covet_span body = covet_request_body(request);
     if (!sim_pattern_is((const uint8_t *)body.data, body.length, number(request, "nonce"), 0)) {
         sim_fail("a handler got another body than was sent");

@@ -30,7 +30,11 @@ extern const struct sim_client_kind sim_http_client;
 // What the world tells clients.
 struct sim_world_state {
     uint64_t answers;                // Complete ones, of all clients.
+    uint64_t refusals;               // Of these: for lag.
+    uint64_t lost;                   // Requests that were open when their connections ended.
     const struct cv_limits *limits;  // Their times never change in a run.
+    uint32_t time_scale;             // Longer than usual, where time passes within turns.
+    uint64_t handler_ns;             // What a handler usually takes then.
     bool is_crowded;                 // There are fewer connections than clients may want.
     bool is_enough;                  // No new request is begun.
     bool is_ending;   // The server drains or stops: connections may end between requests,

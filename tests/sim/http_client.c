@@ -11,6 +11,7 @@
 #include "base/compiler.h"
 #include "net/limits.h"
 #include "sim/kernel.h"
+#include "sim/lag.h"
 #include "sim/pattern.h"
 #include "sim/text.h"
 #include "sim/torture.h"
@@ -27,6 +28,9 @@
 #define SLOW_NS (4000 * MS_NS)
 // How much later than due a time-out may be: timers share wake-ups, operations are delayed.
 #define LATE_NS (100 * MS_NS)
+#define CATCH_UP_NS (1100 * MS_NS)  // Behind a long turn, they wait for what was missed.
+#define PACE_NS_MAX (4 * MS_NS)     // Of one that does not wait for answers.
+#define RETRY_NS_MAX (20 * MS_NS)   // Of one that does, and asks again when it is refused.
 // Turns of its worker, and time in the listener's queue, after which a client is being starved.
 #define TURNS_MAX 60u
 #define TURNS_SCARCE_MAX 300u  // Where receive buffers or completions do not suffice for all.
@@ -87,6 +91,10 @@ struct sim_client {
     bool is_unread;                    // in the middle of an answer, not of a request.
     bool is_stalled;                   // It has,
     uint64_t may_end_ns, must_end_ns;  // and that is when the server gives up.
+    uint64_t held_ns;                  // Time that had passed in turns when it began to count.
+    bool is_patient;                   // Who is refused waits for a while.
+    uint64_t pace_ns;                  // Between its requests, whether they are answered or not,
+    uint64_t ask_at_ns;                // and when the next one is due; 0: as soon as it may.
     uint64_t wake_at_ns;
     uint64_t progress_ns;  // When bytes of ours last went out, or an answer was complete.
     uint64_t begun_ns;     // When the connection was made.
@@ -308,6 +316,7 @@ static void finish_answer(struct sim_client *client) {
     client->state = IN_HEAD;
     client->head_length = 0;
     client->progress_ns = client->answered_ns = sim.now_ns;
+    client->held_ns = sim.held_ns;
     sim_world.answers++;
     sim_event("answered", expected->kind, expected->nonce);
 }
@@ -347,6 +356,18 @@ static struct head parse_head(const struct sim_client *client) {
     return head;
 }
 
+// By a worker that sheds, or has too many connections.
+static bool may_be_refused(struct sim_client *client) {
+    if (sim_lag_refusal(sim_socket_worker(client->socket))) {
+        sim_world.refusals++;
+        if (client->is_patient) {
+            client->ask_at_ns = sim.now_ns + sim_random_below(&sim.random, RETRY_NS_MAX);
+        }
+        return true;
+    }
+    return sim_world.is_crowded;
+}
+
 static void read_head(struct sim_client *client) {
     client->head[client->head_length] = '\0';
     client->head_length = 0;
@@ -371,8 +392,8 @@ static void read_head(struct sim_client *client) {
         client->state = UP_TO_END;
         return;
     }
-    bool is_crowded = head.status == 503 && sim_world.is_crowded && head.says_retry;
-    if (is_crowded ||
+    bool is_refused = head.status == 503 && head.says_retry && may_be_refused(client);
+    if (is_refused ||
         ((head.status == 503 || head.status == 500) && sim_torture_excuses(client->socket))) {
         expected->kind = MISSING;
         expected->status = head.status;
@@ -530,7 +551,15 @@ static void begin(struct sim_client *client) {
     client->is_tiny = !client->stalls && sim_strikes(SIM_TINY_PIECES, 20);
     client->is_small = !client->stalls && sim_random_chance(&sim.random, 100);
     client->depth = client->stalls ? 1 : client->depth;
+    client->is_patient = sim_may(SIM_BUSY) && sim_random_chance(&sim.random, 500);
+    client->pace_ns = 0;
+    if (!client->stalls && sim_strikes(SIM_FLOOD, 500)) {
+        client->pace_ns = sim_random_size(&sim.random, PACE_NS_MAX);
+        client->depth = DEPTH_MAX;
+    }
+    client->ask_at_ns = sim.now_ns;
     client->progress_ns = client->begun_ns = sim.now_ns;
+    client->held_ns = sim.held_ns;
     client->answered_ns = 0;
     uint32_t window = client->is_small ? sim_random_between(&sim.random, 1, 2000)
                                        : sim_random_between(&sim.random, 4096, 400000);
@@ -538,6 +567,7 @@ static void begin(struct sim_client *client) {
 }
 
 static void leave(struct sim_client *client, bool reset) {
+    sim_world.lost += client->expected_count;
     sim_socket_close(client->socket, reset);
     client->socket = NULL;
     client->wake_at_ns = 0;
@@ -572,6 +602,14 @@ static void on_end(struct sim_client *client) {
     }
     bool is_idle =
         client->expected_count == 0 && client->state == IN_HEAD && client->head_length == 0;
+    bool is_turned_away = client->answered_ns == 0 && client->state == IN_HEAD &&
+                          client->head_length == 0 && !may_be_closed(client) &&
+                          sim_lag_turned_away(sim_socket_worker(client->socket));
+    if (is_turned_away) {
+        leave(client, false);
+        client->wake_at_ns = sim.now_ns + sim_random_below(&sim.random, RETRY_NS_MAX);
+        return;
+    }
     if (!is_idle && !may_be_closed(client)) {
         wrong(client, is_reset ? "a reset instead of an answer" : "an end instead of an answer");
     }
@@ -636,7 +674,10 @@ static void send_some(struct sim_client *client) {
     length = sim_socket_send(client->socket, client->output + client->output_sent, length);
     if (length > 0) {
         client->progress_ns = sim.now_ns;
-        client->first_ns = client->output_sent == 0 ? sim.now_ns : client->first_ns;
+        if (client->output_sent == 0) {
+            client->first_ns = sim.now_ns;
+            client->held_ns = sim.held_ns;
+        }
     }
     client->output_sent += length;
     if (is_last) {
@@ -653,6 +694,11 @@ static void send_some(struct sim_client *client) {
 
 static void ask(struct sim_client *client) {
     uint32_t count = sim_random_between(&sim.random, 1, client->depth);
+    if (client->pace_ns > 0) {
+        uint64_t due = (sim.now_ns - client->ask_at_ns) / client->pace_ns + 1;
+        count = (uint32_t)CV_MIN(due, (uint64_t)DEPTH_MAX);
+        client->ask_at_ns += due * client->pace_ns;
+    }
     client->asked_ns = sim.now_ns;
     while (count > 0 && client->requests_left > 0 && client->expected_count < client->depth &&
            client->output_length + 2 * LARGE_BYTES_MAX < OUTPUT_BYTES_MAX) {
@@ -691,7 +737,10 @@ static void await_end(struct sim_client *client) {
     } else if (sim_socket_is_ended(client->socket) || sim_socket_is_reset(client->socket)) {
         leave(client, true);
     }
-    if (client->socket != NULL && sim.now_ns > client->must_end_ns && !sim_world.is_ending) {
+    uint64_t held_ns = sim.held_ns - client->held_ns;
+    uint64_t late_ns = held_ns > 0 ? held_ns + CATCH_UP_NS : 0;
+    if (client->socket != NULL && sim.now_ns > client->must_end_ns + late_ns &&
+        !sim_world.is_ending) {
         wrong(client, "it stopped long ago, and is still connected");
     }
 }
@@ -699,8 +748,8 @@ static void await_end(struct sim_client *client) {
 // A client that has asked and reads is answered soon, whatever the others do. (To one that has
 // ended its direction sends are tried by a timer.)
 static void check_starvation(const struct sim_client *client) {
-    if (sim.now_ns - client->begun_ns > QUEUED_NS_MAX && !sim_world.is_crowded &&
-        sim_socket_accepted_ns(client->socket) == 0) {
+    if (sim.now_ns - client->begun_ns > QUEUED_NS_MAX * sim_world.time_scale &&
+        !sim_world.is_crowded && sim_socket_accepted_ns(client->socket) == 0) {
         wrong(client, "nobody accepts its connection");
     }
     if (sim_socket_idle_turns(client->socket) <= TURNS_MAX) {
@@ -720,19 +769,22 @@ static void check_starvation(const struct sim_client *client) {
 static bool is_late(const struct sim_client *client) {
     bool is_waiting = client->expected_count > 0 && client->output_length == 0 && !client->is_slow;
     // What a slow reader takes of one send is not seen before it is over.
-    if (client->is_slow && sim.now_ns - client->begun_ns >= SLOW_NS) {
+    if (client->is_slow && sim.now_ns - client->begun_ns >= SLOW_NS * sim_world.time_scale) {
         return true;
     }
+    // A worker that is short of connections does not wait longer for those that are idle.
+    uint64_t patience_ns = PATIENCE_NS * (sim_world.is_crowded ? 1 : sim_world.time_scale);
     return !is_waiting &&
-           (sim.now_ns - client->progress_ns >= PATIENCE_NS ||
-            (client->output_length > 0 && sim.now_ns - client->asked_ns >= PATIENCE_NS));
+           (sim.now_ns - client->progress_ns >= patience_ns ||
+            (client->output_length > 0 && sim.now_ns - client->asked_ns >= patience_ns));
 }
 
 // Whether there is nothing it could do before the server does something: most clients, most of the
 // time.
 static bool is_waiting(const struct sim_client *client) {
+    bool may_ask = client->expected_count < client->depth && sim.now_ns >= client->ask_at_ns;
     bool has_more = client->requests_left > 0
-                        ? client->expected_count < client->depth || sim_world.is_enough
+                        ? may_ask || sim_world.is_enough
                         : client->expected_count == 0 || sim_may(SIM_HALF_CLOSE);
     return !has_more && client->output_length == 0 && !client->is_slow && !client->has_ended &&
            !sim_socket_has_news(client->socket);
@@ -748,7 +800,10 @@ static void step(struct sim_client *client) {
         }
         return;
     }
-    if (sim_strikes(SIM_ABORT, 2)) {
+    // Most of those that wait to be accepted do so: a queue of connections whose clients are gone
+    // would be all that is ever accepted.
+    bool is_queued = sim_socket_accepted_ns(client->socket) == 0;
+    if (sim_strikes(SIM_ABORT, 2) && (!is_queued || sim_random_chance(&sim.random, 100))) {
         leave(client, sim_random_chance(&sim.random, 500));
         return;
     }
@@ -764,7 +819,7 @@ static void step(struct sim_client *client) {
     if (client->output_length == 0 && client->requests_left > 0 && !client->has_ended) {
         if (sim_world.is_enough) {
             client->requests_left = 0;
-        } else if (client->expected_count < client->depth) {
+        } else if (client->expected_count < client->depth && sim.now_ns >= client->ask_at_ns) {
             ask(client);
         }
     }
@@ -785,6 +840,10 @@ static void step(struct sim_client *client) {
 static uint64_t wake_at_ns(const struct sim_client *client) {
     if (client->socket != NULL && client->is_stalled && client->must_end_ns >= sim.now_ns) {
         return client->must_end_ns + 1;
+    }
+    bool will_ask = client->socket != NULL && client->requests_left > 0;
+    if (will_ask && client->ask_at_ns > sim.now_ns) {
+        return CV_MAX(client->ask_at_ns, client->wake_at_ns);
     }
     return client->wake_at_ns > sim.now_ns ? client->wake_at_ns : UINT64_MAX;
 }

@@ -16,12 +16,20 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/clock.h"
 #include "base/compiler.h"
+#include "base/schedstat.h"
 #include "ring/ring.h"
 #include "sim/torture.h"
 
 #define DESCRIPTOR_BASE 100000  // Nothing of the process itself is called so.
+#define SCHEDSTAT_BASE (DESCRIPTOR_BASE * 3)
 #define LOANS_MAX 16u
+#define ECHO UINT32_MAX  // In a list of what is ready: a message of the ring's to itself.
+#define ECHOES_MAX 64u
+#define PORTION 20u        // Of what waits, since Linux 6.13 (IO_LOCAL_TW_DEFAULT_MAX).
+#define SEND_NS_MAX 5000u  // What the kernel takes for one where time passes.
+#define PAUSE_MS_MAX 800u
 #define QUEUE_MAX 512u
 #define POISON 0xdd
 #define RECEIVE_QUEUE_BYTES (256u * 1024u)  // What the server's end holds for it.
@@ -118,7 +126,11 @@ struct cv_ring {
     uint32_t cq_head, cq_count, cq_max, cq_room;
     uint32_t overflows;
     uint64_t enters;
-    uint64_t turns;  // Those before which every completion was taken.
+    uint64_t turns;     // Those before which every completion was taken, and that handed out all
+    uint32_t lap_left;  // that waited at their beginning; so much of it is left.
+    uint32_t portion;   // The most that one wait hands out.
+    uint64_t echo;      // The user_data of messages to itself.
+    uint64_t stolen_ns;
     uint64_t wake_at_ns;
     uint64_t turned_ns;  // When its last turn was.
     bool is_awake;  // The last wait ended at once: what the turn did with it decides the next one.
@@ -129,7 +141,7 @@ struct cv_ring {
     uint16_t given_back[CV_RING_BUFFERS];  // The kernel gets them at the next submission.
     uint32_t buffer_count, free_count, given_count, lent;
     bool has_memory[CV_RING_MEMORIES_MAX];
-    uint32_t ready[SIM_SOCKETS_MAX];
+    uint32_t ready[SIM_SOCKETS_MAX + ECHOES_MAX];  // The one that waits longest first.
     uint32_t ready_count;
 };
 
@@ -225,6 +237,50 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *time) {
     }
     *time = (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
     return 0;
+}
+
+// The processor's own counter of time is none of the simulation's.
+void __real_cv_clock_init(struct cv_clock *clock);
+void __wrap_cv_clock_init(struct cv_clock *clock);
+void __wrap_cv_clock_init(struct cv_clock *clock) {
+    __real_cv_clock_init(clock);
+    clock->rated_ticks = 0;
+}
+
+void sim_spend(uint64_t ns) {
+    sim.now_ns += ns;
+    sim.held_ns += ns;
+    sim_event("time in a turn", ns, 0);
+}
+
+void sim_steal(uint64_t ns) {
+    kernel.ring[sim.current]->stolen_ns += ns;
+    sim_spend(ns);
+}
+
+uint64_t sim_stolen_ns(uint32_t worker) {
+    return kernel.ring[worker]->stolen_ns;
+}
+
+int __wrap_cv_schedstat_open(void);
+int __wrap_cv_schedstat_open(void) {
+    return SCHEDSTAT_BASE + sim.current;
+}
+
+uint64_t __wrap_cv_schedstat_waited_ns(int descriptor);
+uint64_t __wrap_cv_schedstat_waited_ns(int descriptor) {
+    MUST(descriptor == SCHEDSTAT_BASE + sim.current, "the time of another thread is asked for");
+    return sim_stolen_ns((uint32_t)sim.current);
+}
+
+// The machine, or the thread alone, stands still in a system call.
+static void stand_still(void) {
+    if (sim_strikes(SIM_PAUSE, 2)) {
+        sim_spend(sim_random_size(&sim.random, PAUSE_MS_MAX) * 1000000ull);
+    }
+    if (sim_strikes(SIM_STEAL, 2)) {
+        sim_steal(sim_random_size(&sim.random, PAUSE_MS_MAX) * 1000000ull);
+    }
 }
 
 // Sockets and descriptors.
@@ -409,7 +465,7 @@ int __real_close(int descriptor);
 int __wrap_close(int descriptor);
 int __wrap_close(int descriptor) {
     if (!is_simulated(descriptor)) {
-        return __real_close(descriptor);
+        return descriptor < SCHEDSTAT_BASE ? __real_close(descriptor) : 0;
     }
     descriptor_close(descriptor);
     return 0;
@@ -784,29 +840,42 @@ static void progress_socket(struct sim_socket *socket) {
     }
 }
 
-// Everything that can complete may, in any order; some of it waits for another time.
+static void progress_entry(uint32_t index) {
+    struct sim_socket *socket = &kernel.socket[index];
+    socket->is_ready = false;
+    if (socket->kind == KIND_FREE) {
+        kernel.free_socket[kernel.free_count++] = index;
+    } else if (sim_strikes(SIM_DELAY, 200)) {
+        mark_ready(socket);
+    } else {
+        if (socket->kind == KIND_CONNECTION && sim_strikes(SIM_RESET, 1) && !socket->output_reset) {
+            strike(socket);
+        }
+        progress_socket(socket);
+    }
+}
+
+// What can complete may, in any order, but for a message to the ring itself: that is behind all
+// that waited when it was sent. Some of it waits for another time.
 static void progress(struct cv_ring *ring) {
-    uint32_t count = ring->ready_count;
-    uint32_t ready[SIM_SOCKETS_MAX];
+    uint32_t count = CV_MIN(ring->ready_count, ring->portion);
+    uint32_t ready[SIM_SOCKETS_MAX + ECHOES_MAX];
     memcpy(ready, ring->ready, count * sizeof(*ready));
-    ring->ready_count = 0;
+    ring->ready_count -= count;
+    memmove(ring->ready, ring->ready + count, ring->ready_count * sizeof(*ready));
+    ring->lap_left -= CV_MIN(ring->lap_left, count);
+    uint32_t end = 0;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t other = i + below(count - i);
+        if (ready[i] == ECHO) {
+            post_result(ring, ring->echo, 0);
+            continue;
+        }
+        for (end = CV_MAX(end, i); end < count && ready[end] != ECHO; end++) {
+        }
+        uint32_t other = i + below(end - i);
         uint32_t index = ready[other];
         ready[other] = ready[i];
-        struct sim_socket *socket = &kernel.socket[index];
-        socket->is_ready = false;
-        if (socket->kind == KIND_FREE) {
-            kernel.free_socket[kernel.free_count++] = index;
-        } else if (sim_strikes(SIM_DELAY, 200)) {
-            mark_ready(socket);
-        } else {
-            if (socket->kind == KIND_CONNECTION && sim_strikes(SIM_RESET, 1) &&
-                !socket->output_reset) {
-                strike(socket);
-            }
-            progress_socket(socket);
-        }
+        progress_entry(index);
     }
 }
 
@@ -856,6 +925,10 @@ static void submit_message(struct cv_ring *ring, const struct submission *submis
         post_result(ring, submission->operation.user_data, -EBADFD);
     } else if (target->cq_count >= target->cq_max || sim_strikes(SIM_NO_MESSAGES, 100)) {
         post_result(ring, submission->operation.user_data, -EOVERFLOW);
+    } else if (target == ring) {
+        MUST(ring->ready_count < CV_ARRAY_COUNT(ring->ready), "too many messages to itself");
+        ring->echo = submission->target;
+        ring->ready[ring->ready_count++] = ECHO;
     } else {
         post_result(target, submission->target, 0);
     }
@@ -918,6 +991,9 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
                                                               : SIM_CALL_SEND)) != 0) {
             fail_send(socket, operation, error);
             break;
+        }
+        if (sim_may(SIM_BUSY)) {
+            sim_spend(below(SEND_NS_MAX));
         }
         arm(&socket->send, operation, "send", socket);
         if (is_immediate(operation) || !sim_strikes(SIM_DELAY, 300)) {
@@ -1005,6 +1081,7 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
     }
     ring->sq_max = sim_may(SIM_SMALL_SQ) ? 1u << below(6) : CV_RING_SUBMISSIONS;
     ring->cq_max = sim_may(SIM_SMALL_CQ) ? 4u << below(5) : CV_RING_COMPLETIONS_MIN;
+    ring->portion = sim_may(SIM_PORTIONS) ? PORTION : SIM_SOCKETS_MAX + ECHOES_MAX;
     ring->cq_room = 16384;
     ring->cq = must(malloc(ring->cq_room * sizeof(*ring->cq)));
     ring->wake_at_ns = 0;
@@ -1128,10 +1205,14 @@ static bool is_busy(const struct cv_ring *ring) {
 int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
     assert_owner(ring);
     MUST(ring->is_enabled, "a wait on a ring that is not enabled");
-    ring->turns += ring->cq_count == 0;
+    if (ring->cq_count == 0 && ring->lap_left == 0) {
+        ring->turns++;
+        ring->lap_left = ring->ready_count;
+    }
     if (ring->cq_count == 0 || ring->sq_count > 0) {
         ring->enters++;
     }
+    stand_still();
     // What fails hands nothing over, and the worker goes on.
     int error = sim_torture_call(SIM_CALL_WAIT);
     ring->all_submitted = !is_busy(ring) && error == 0;
@@ -1436,6 +1517,10 @@ uint64_t sim_socket_idle_turns(const struct sim_socket *socket) {
 
 uint32_t sim_socket_id(const struct sim_socket *socket) {
     return socket->id;
+}
+
+uint32_t sim_socket_worker(const struct sim_socket *socket) {
+    return socket->ring->index;
 }
 
 void sim_socket_close(struct sim_socket *socket, bool reset) {

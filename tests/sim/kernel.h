@@ -42,7 +42,12 @@
     X(DRAIN, "the server drains in the middle") \
     X(STOP, "the server is stopped in the middle") \
     X(STALL, "a client stops sending, asking or reading for good") \
-    X(NO_ZERO_COPY, "a zero-copy send is refused")
+    X(NO_ZERO_COPY, "a zero-copy send is refused") \
+    X(PORTIONS, "a wait hands out a part of what waits") \
+    X(BUSY, "handlers and sends take time, and little of it is a lag") \
+    X(PAUSE, "the machine stands still") \
+    X(STEAL, "somebody else has the processor meanwhile") \
+    X(FLOOD, "a client asks without waiting for answers")
 
 enum sim_fault {
 #define SIM_FAULT_ENUM(name, help) SIM_##name,
@@ -72,7 +77,8 @@ struct sim_plan {
 struct sim_kernel {
     struct sim_plan plan;
     struct sim_random random;
-    uint64_t now_ns;  // CLOCK_MONOTONIC
+    uint64_t now_ns;   // CLOCK_MONOTONIC
+    uint64_t held_ns;  // What of it passed within turns: nobody else did anything meanwhile.
     uint64_t events;  // Everything that happened counts; a step without any is idle.
     uint64_t hash;    // Over all of it, in order.
     int current;      // The worker whose turn it is; -1: nobody's.
@@ -94,6 +100,11 @@ void sim_kernel_deinit(void);
 
 // Mixes an event into the hash, and into the timeline of a traced run.
 void sim_event(const char *what, uint64_t a, uint64_t b);
+
+// Time passes within a turn. What was stolen of it the worker's thread waited for a processor.
+void sim_spend(uint64_t ns);
+void sim_steal(uint64_t ns);
+uint64_t sim_stolen_ns(uint32_t worker);
 
 // Ends the run: something that must never happen did.
 _Noreturn void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -135,6 +146,7 @@ uint64_t sim_socket_accepted_ns(const struct sim_socket *socket);
 // in which completions of turns before had to be taken first do not count.
 uint64_t sim_socket_idle_turns(const struct sim_socket *socket);
 uint32_t sim_socket_id(const struct sim_socket *socket);
+uint32_t sim_socket_worker(const struct sim_socket *socket);  // That accepted it.
 // Unread input, or `reset`, makes it a reset for the server. The socket is not used again.
 void sim_socket_close(struct sim_socket *socket, bool reset);
 

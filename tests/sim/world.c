@@ -16,6 +16,7 @@
 #include "server/worker.h"
 #include "sim/application.h"
 #include "sim/client.h"
+#include "sim/lag.h"
 #include "sim/torture.h"
 
 #define MS_NS 1000000ull
@@ -23,6 +24,8 @@
 #define DESCRIPTORS_FEW 38u   // which clients have to wait for in some runs.
 #define STEPS_MAX 4000000u
 #define IDLE_GRACE_MS 2000u
+#define REFUSALS_PER_ANSWER 4u
+#define TIME_SCALE 10u  // Of time-outs, where time passes within turns.
 
 struct world {
     struct cv_settings settings;
@@ -70,17 +73,26 @@ struct sim_plan sim_plan_of(uint64_t seed, uint32_t request_count) {
     for (uint32_t i = 0; i < SIM_FAULT_COUNT; i++) {
         plan.faults |= (uint64_t)sim_random_chance(&random, in_thousand) << i;
     }
+    if ((plan.faults >> SIM_BUSY & 1) != 0 && sim_random_chance(&random, 700)) {
+        // A few clients are never too many, and few buffers never let many be heard.
+        plan.client_count = sim_random_between(&random, SIM_CLIENTS_MAX / 4, SIM_CLIENTS_MAX);
+        plan.faults &= ~(1ull << SIM_NO_BUFFERS | 1ull << SIM_SMALL_CQ);
+    }
     return plan;
 }
 
-static struct cv_limits limits(uint32_t idle_timeout_ms) {
+// `usual` has what stays the same.
+static struct cv_limits limits(const struct cv_limits *usual) {
+    uint32_t scale = sim_world.time_scale;
     return (struct cv_limits){
-        .header_timeout_ms = 2000,
-        .idle_timeout_ms = idle_timeout_ms,
-        .body_grace_ms = 1500,
+        .header_timeout_ms = 2000 * scale,
+        .idle_timeout_ms = usual->idle_timeout_ms,
+        .body_grace_ms = 1500 * scale,
         .body_rate_min = 100,
-        .write_timeout_ms = 5000,
-        .linger_timeout_ms = 1000,
+        .write_timeout_ms = 5000 * scale,
+        .linger_timeout_ms = 1000 * scale,
+        .lag_max_ms = usual->lag_max_ms,
+        .lag_hold_ms = usual->lag_hold_ms,
         .head_bytes_max = 16384,
         .target_bytes_max = 4096,
         .fields_max = 50,
@@ -92,6 +104,25 @@ static struct cv_limits limits(uint32_t idle_timeout_ms) {
         .retry_after_s = 1,
         .body_bytes_max = 1000000,
     };
+}
+
+// What takes how long, and how long work may wait.
+static struct cv_limits choose_times(void) {
+    static const uint64_t handlers_ns[] = {0, 50000, 2000000, 2000000};
+    bool passes = sim_may(SIM_BUSY) || sim_may(SIM_PAUSE) || sim_may(SIM_STEAL);
+    sim_world.time_scale = passes ? TIME_SCALE : 1;
+    struct cv_limits times = {
+        .idle_timeout_ms = sim_random_between(&sim.random, 1000, 5000) * sim_world.time_scale,
+        .lag_max_ms = 50,
+        .lag_hold_ms = 100,
+    };
+    if (sim_may(SIM_BUSY)) {
+        sim_world.handler_ns =
+            handlers_ns[sim_random_below(&sim.random, CV_ARRAY_COUNT(handlers_ns))];
+        times.lag_max_ms = sim_random_size(&sim.random, 32) - sim_random_chance(&sim.random, 100);
+        times.lag_hold_ms = sim_random_size(&sim.random, 32);
+    }
+    return times;
 }
 
 // The main thread.
@@ -180,11 +211,17 @@ static void reload(void) {
         if (generation != NULL && cv_rollout_adopt(&world.rollout, generation) != 0) {
             sim_fail("a generation was refused");
         }
-        struct cv_limits fresh = limits(world.settings.limits.idle_timeout_ms);
+        struct cv_limits fresh = limits(&world.settings.limits);
         if (cv_rollout_set_limits(&world.rollout, &fresh) != 0) {
             must_be_torture("no memory for limits");
         }
     }
+}
+
+// A refusal takes little: it is a part of an answer.
+static bool has_answered_enough(void) {
+    uint64_t refusals = sim_world.refusals;
+    return sim_world.answers - refusals + refusals / REFUSALS_PER_ANSWER >= sim.plan.request_count;
 }
 
 static bool ends_under_load(void) {
@@ -196,7 +233,8 @@ static void end_server(void) {
     world.has_told_end = sim_world.is_ending = true;
     sim_world.is_stopped = stops;
     sim_event(stops ? "stop" : "drain", 0, 0);
-    tell_all(stops ? CV_MESSAGE_STOP : CV_MESSAGE_DRAIN, IDLE_GRACE_MS);
+    tell_all(stops ? CV_MESSAGE_STOP : CV_MESSAGE_DRAIN,
+             (uint64_t)IDLE_GRACE_MS * sim_world.time_scale);
 }
 
 static void run_main(void) {
@@ -210,8 +248,8 @@ static void run_main(void) {
             must_be_torture("a route cannot be replaced");
         }
     }
-    bool is_early = ends_under_load() && sim_world.answers >= sim.plan.request_count &&
-                    sim_random_chance(&sim.random, 20);
+    bool is_early =
+        ends_under_load() && has_answered_enough() && sim_random_chance(&sim.random, 20);
     if (is_early && !world.has_told_end) {
         end_server();
     }
@@ -280,13 +318,16 @@ static bool create_workers(uint32_t descriptors_max) {
 static bool start(void) {
     uint32_t count = sim.plan.worker_count;
     world = (struct world){0};
-    world.settings.limits = limits(sim_random_between(&sim.random, 1000, 5000));
+    sim_world = (struct sim_world_state){.limits = &world.settings.limits};
+    struct cv_limits times = choose_times();
+    world.settings.limits = limits(&times);
     world.settings.worker_count = count;
-    bool is_crowded = sim_random_chance(&sim.random, 200);
-    uint32_t descriptors_max =
-        is_crowded ? sim_random_between(&sim.random, 8, DESCRIPTORS_FEW) : DESCRIPTORS_MAX;
-    sim_world =
-        (struct sim_world_state){.limits = &world.settings.limits, .is_crowded = is_crowded};
+    sim_world.is_crowded = sim_random_chance(&sim.random, 200);
+    uint32_t descriptors_max = sim_world.is_crowded
+                                   ? sim_random_between(&sim.random, 8, DESCRIPTORS_FEW)
+                                   : DESCRIPTORS_MAX;
+    sim_event("lag", times.lag_max_ms, times.lag_hold_ms);
+    sim_lag_init();
     world.ended_count = count;  // None has begun.
     memset(world.has_ended, true, sizeof(world.has_ended));
     cv_mailbox_init(&world.mailbox);
@@ -332,6 +373,7 @@ static void finish(void) {
     for (uint32_t i = 0; i < sim.plan.client_count && world.client[i] != NULL; i++) {
         sim_http_client.destroy(world.client[i]);
     }
+    sim_lag_end(sim.plan.worker_count, sim_world.lost);
     listen_to_workers();
     for (uint32_t i = 0; i < world.rollout.worker_count; i++) {
         cv_worker_destroy(world.rollout.worker[i]);
@@ -434,9 +476,9 @@ struct sim_result sim_run(const struct sim_plan *plan) {
         if (++steps > STEPS_MAX) {
             fail_hung("no end in sight");
         }
-        sim_world.is_enough =
-            sim_world.is_ending || (sim_world.answers >= plan->request_count && !ends_under_load());
-        if (sim_world.is_enough && clients_are_done() && !world.has_told_end) {
+        sim_world.is_enough = sim_world.is_ending || (has_answered_enough() && !ends_under_load());
+        if (sim_world.is_enough && clients_are_done() && !world.has_told_end &&
+            !sim_lag_is_shedding(plan->worker_count)) {
             end_server();
         }
         idle_steps = sim.events == events ? idle_steps + 1 : 0;

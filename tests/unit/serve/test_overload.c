@@ -11,6 +11,7 @@
 #define BUSY BUSY_FIELDS T_DATE "\r\n" BUSY_TEXT
 #define BUSY_LAST BUSY_FIELDS "Connection: close\r\n" T_DATE "\r\n" BUSY_TEXT
 #define MEMORY_MAX 1000000u
+#define SCHEDSTAT 4711
 
 static struct t_serve serve;
 static struct t_world *const world = &serve.world;
@@ -24,8 +25,21 @@ uint64_t __wrap_cv_clock_monotonic_ns(void) {
     return world->clock.now_ns;
 }
 
+// How long the thread has waited for a processor, and how often that was read.
+static uint64_t waited_ns;
+static unsigned waited_reads;
+
+uint64_t __wrap_cv_schedstat_waited_ns(int descriptor);
+
+uint64_t __wrap_cv_schedstat_waited_ns(int descriptor) {
+    assert_int_equal(descriptor, SCHEDSTAT);
+    waited_reads++;
+    return waited_ns;
+}
+
 static int set_up(void **state) {
     (void)state;
+    waited_ns = waited_reads = 0;
     t_serve_init(&serve);
     world->limits.connections_max = 100;
     world->limits.idle_timeout_ms = 60000;
@@ -33,7 +47,7 @@ static int set_up(void **state) {
     cv_net_set_limits(&world->net, &world->limits);
     listener = t_ring_socket(world->ring);
     assert_int_equal(cv_listener_open_all(&world->net, &listener, 1), 0);
-    cv_overload_init(overload, &world->net, MEMORY_MAX);
+    cv_overload_init(overload, &world->net, MEMORY_MAX, SCHEDSTAT);
     live_bytes = 0;
     return 0;
 }
@@ -364,19 +378,38 @@ static void test_overload_turns_connections_away_when_none_may_be_opened(void **
 }
 
 // The lag.
+static void wait_for_echo(int client, uint64_t handlers_ns) {
+    t_serve_send(&serve, client, HELLO);
+    assert_int_equal(cv_overload_end_turn(overload, 0), true);
+    for (int k = 0; k < 9; k++) {
+        t_serve_send(&serve, client, HELLO);
+    }
+    cv_clock_set(&world->clock, world->clock.now_ns + handlers_ns, T_REALTIME_S);
+    overload->net->stats->handler_time.sum_ns += handlers_ns;
+    cv_overload_on_echo(overload);
+}
+
+static void test_overload_asks_for_stolen_time_only_where_an_echo_is_late(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    for (int i = 0; i < 10; i++) {
+        wait_for_echo(client, 40000000);
+    }
+    assert_int_equal(waited_reads, 0);
+    for (int i = 0; i < 10; i++) {
+        waited_ns += 15000000;
+        wait_for_echo(client, 60000000);
+    }
+    turn();
+    assert_int_equal(waited_reads, 10);
+    assert_false(overload->refuses);
+}
+
 static void test_overload_sheds_for_lag_and_tells_so(void **state) {
     (void)state;
     int client = t_world_open(world);
     for (int i = 0; i < 3; i++) {
-        t_serve_send(&serve, client, HELLO);
-        assert_int_equal(cv_overload_end_turn(overload, 0), true);
-        for (int k = 0; k < 9; k++) {
-            t_serve_send(&serve, client, HELLO);
-        }
-        // Their handlers took that.
-        cv_clock_set(&world->clock, world->clock.now_ns + 60000000, T_REALTIME_S);
-        overload->net->stats->handler_time.sum_ns += 60000000;
-        cv_overload_on_echo(overload);
+        wait_for_echo(client, 60000000);
     }
     turn();
     assert_true(overload->refuses);
@@ -410,6 +443,7 @@ int main(void) {
         OVERLOAD_TEST(test_overload_answers_in_order_what_is_shed_behind_what_is_not),
         OVERLOAD_TEST(test_overload_writes_refused_requests_to_the_log),
         OVERLOAD_TEST(test_overload_turns_connections_away_when_none_may_be_opened),
+        OVERLOAD_TEST(test_overload_asks_for_stolen_time_only_where_an_echo_is_late),
         OVERLOAD_TEST(test_overload_sheds_for_lag_and_tells_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

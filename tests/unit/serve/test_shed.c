@@ -123,6 +123,33 @@ static void test_shed_takes_no_stolen_processor_for_overload(void **state) {
     }
 }
 
+// Of each echo's `ns` the thread waited `waited_ns` for a processor.
+static bool begins_after_echoes(uint64_t ns, uint64_t waited_ns) {
+    for (int i = 0; i < 100 && !shed.is_on; i++) {
+        send();
+        now_ns += ns;
+        work.waited_ns += waited_ns;
+        cv_shed_on_echo(&shed, &limits, now_ns, &work);
+        look();
+    }
+    return shed.is_on;
+}
+
+static void test_shed_takes_no_work_that_was_kept_from_running_for_overload(void **state) {
+    (void)state;
+    assert_false(begins_after_echoes(90 * MS, 45 * MS));
+    assert_true(begins_after_echoes(150 * MS, 50 * MS));
+}
+
+static void test_shed_subtracts_no_wait_of_before(void **state) {
+    (void)state;
+    work.waited_ns = 1000 * MS;
+    echo_after(60 * MS);
+    echo_after(60 * MS);
+    echo_after(60 * MS);
+    assert_true(shed.is_on);
+}
+
 static bool wants_echo(uint64_t after_ns, uint64_t further) {
     struct cv_shed_work then = {.count = work.count + further, .ns = work.ns};
     return cv_shed_wants_echo(&shed, &limits, now_ns + after_ns, &then);
@@ -334,6 +361,8 @@ int main(void) {
         SHED_TEST(test_shed_takes_no_single_slow_turn_for_overload),
         SHED_TEST(test_shed_takes_no_few_slow_requests_for_overload),
         SHED_TEST(test_shed_takes_no_stolen_processor_for_overload),
+        SHED_TEST(test_shed_takes_no_work_that_was_kept_from_running_for_overload),
+        SHED_TEST(test_shed_subtracts_no_wait_of_before),
         SHED_TEST(test_shed_is_switched_off_by_either_option),
         SHED_TEST(test_shed_sends_echoes_only_where_requests_are),
         SHED_TEST(test_shed_ignores_an_echo_nobody_sent),
