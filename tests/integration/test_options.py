@@ -189,7 +189,7 @@ def test_address_in_use_names_the_holder(env):
                 str(holder.pid) in err or "python" in err
             ), f"the holder is not named: {err[-300:]}"
             assert str(port) in err, err
-            measured(seconds < 3, f"{seconds:.1f} s")
+            measured(seconds < 3 * env.slack, f"{seconds:.1f} s")
         finally:
             holder.kill()
             holder.wait()

@@ -33,7 +33,7 @@ def open_some(server, count):
         client.request(get_bytes("/"))
         clients.append(client)
     took_s = time.monotonic() - began_s
-    measured(took_s < IDLE_MIN_S / 2, f"{count} connections in {took_s:.1f} s")
+    measured(took_s < 0.75 * IDLE_MIN_S, f"{count} connections in {took_s:.1f} s")
     return clients
 
 

@@ -155,12 +155,12 @@ def test_client_that_stops_reading_is_dropped(env):
         assert grown_kib < 24576 * env.slack, f"{grown_kib} KiB for 20 clients that do not read"
 
         def dropped():
-            samples = metrics.scrape(server.address)
+            samples = metrics.scrape(server.admin_path)
             return metrics.total(samples, names.CONNECTIONS_CLOSED, reason="write_timeout")
 
+        assert procfs.wait_for(lambda: dropped() == 20, 5 * env.slack), f"{dropped()} of 20 dropped"
         with server.client() as other:
             assert other.get("/").status == 200
-        assert procfs.wait_for(lambda: dropped() == 20, 5 * env.slack), f"{dropped()} of 20 dropped"
         for client in clients:
             try:
                 client.rest(10.0)

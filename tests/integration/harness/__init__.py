@@ -52,7 +52,7 @@ def needs_root(function):
 
 
 def limit_s(seconds):
-    """The time after which run.py kills the test and calls it failed (default 60)."""
+    """After twice this time run.py kills the test and calls it failed (default 30)."""
 
     def mark(function):
         function.limit_s = seconds
