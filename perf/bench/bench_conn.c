@@ -197,8 +197,7 @@ static void take_batch(const struct cv_completion *completions) {
             cv_net_prefetch(&server.net, &completions[i + CV_NET_PREFETCH_AHEAD]);
         if (i + CV_NET_OUTPUT_AHEAD < BATCH)
             cv_net_prefetch_output(
-                &server.net,
-                covet_user_data_slot(completions[i + CV_NET_OUTPUT_AHEAD].user_data));
+                &server.net, covet_user_data_slot(completions[i + CV_NET_OUTPUT_AHEAD].user_data));
         cv_net_complete(&server.net, &completions[i]);
     }
     end_turn();

@@ -207,8 +207,7 @@ void cv_request_tell_pause(struct covet_request *request) {
     request->sink->ops->pause_body(request->sink, paused);
 }
 
-// After a call of the application: settles a request that nobody will finish.
-static CV_NOINLINE void settle_unfinished(struct covet_request *request) {
+void cv_request_settle(struct covet_request *request) {
     request->state = CV_REQUEST_DEFERRED;
     if (!is_kept(request)) {
         complain(request, "request_unanswered");
@@ -221,11 +220,6 @@ static CV_NOINLINE void settle_unfinished(struct covet_request *request) {
         cv_request_tell_pause(request);
 }
 
-static inline void settle(struct covet_request *request) {
-    if (CV_UNLIKELY(request->state != CV_REQUEST_FINISHED))
-        settle_unfinished(request);
-}
-
 static inline void call(struct covet_request *request) {
     if (request->chain_count > 0 && !cv_middleware_enter(request))
         return;
@@ -236,7 +230,7 @@ static inline void call(struct covet_request *request) {
 }
 
 // The first of a delivery.
-static CV_NOINLINE void call_timed(struct covet_request *request) {
+static void call_timed(struct covet_request *request) {
     struct cv_env *env = request->worker->env;
     uint64_t start_ticks = cv_clock_ticks(env->clock);
 
@@ -246,20 +240,15 @@ static CV_NOINLINE void call_timed(struct covet_request *request) {
                         cv_clock_ticks_to_ns(env->clock, env->handled_ticks - start_ticks));
 }
 
-void cv_request_run(struct covet_request *request) {
+void cv_request_call(struct covet_request *request) {
     struct cv_env *env = request->worker->env;
 
-    CV_ASSERT(request->state == CV_REQUEST_NEW && request->router != NULL);
-    request->state = CV_REQUEST_RUNNING;
-    request->running = true;
-    if (CV_LIKELY(env->handled_ticks != 0)) {
-        env->handled_count++;
-        call(request);
-    } else {
+    if (env->handled_ticks == 0) {
         call_timed(request);
+        return;
     }
-    request->running = false;
-    settle(request);
+    env->handled_count++;
+    call(request);
 }
 
 void cv_request_body(struct covet_request *request, struct cv_span data, bool last) {
@@ -276,10 +265,10 @@ void cv_request_body(struct covet_request *request, struct cv_span data, bool la
     if (gone)
         return;
     request->gone = NULL;
-    if (last)
-        settle(request);
-    else
+    if (!last)
         cv_request_tell_pause(request);
+    else if (request->state != CV_REQUEST_FINISHED)
+        cv_request_settle(request);
 }
 
 void cv_request_drained(struct covet_request *request) {

@@ -130,9 +130,31 @@ uint64_t cv_request_body_bytes_max(const struct covet_request *request);
 // request that is not over when the turn is. Once per request.
 void cv_request_pin(struct covet_request *request);
 
+// The rest of cv_request_run: calls that need more than the handler, and their end when the request
+// is not finished.
+void cv_request_call(struct covet_request *request);
+void cv_request_settle(struct covet_request *request);
+
 // Runs middleware and handler. A handler that neither answers nor defers gets a 500 sent and
 // logged.
-void cv_request_run(struct covet_request *request);
+static inline void cv_request_run(struct covet_request *request) {
+    struct cv_env *env = request->worker->env;
+
+    CV_ASSERT(request->state == CV_REQUEST_NEW && request->router != NULL);
+    request->state = CV_REQUEST_RUNNING;
+    request->running = true;
+    // Behind the first handler of a delivery, without middleware.
+    if (CV_LIKELY(env->handled_ticks != 0 && request->chain_count == 0 &&
+                  request->outcome == CV_REQUEST_HANDLER)) {
+        env->handled_count++;
+        request->match.route->handler(request, &request->response);
+    } else {
+        cv_request_call(request);
+    }
+    request->running = false;
+    if (CV_UNLIKELY(request->state != CV_REQUEST_FINISHED))
+        cv_request_settle(request);
+}
 
 // `last` comes exactly once while the request is not finished, with an empty `data` if need be,
 // also for requests without a body. Ignored when finished or aborted. The request may be gone

@@ -72,10 +72,10 @@ void cv_net_deinit(struct cv_net *net);
 void cv_net_set_limits(struct cv_net *net, const struct cv_limits *limits);
 
 // Have what a coming completion speaks of brought into the cache: first the record and what was
-// received, then, half way to its completion, what the record points to. Of thousands of connections
-// most are not there, and waiting for one costs as much as half a request; of a few, the kernel has
-// used the cache since. Inlined always: GCC 12 takes a function that only prefetches for one without
-// effect, and drops its calls.
+// received, then, half way to its completion, what the record points to. Of thousands of
+// connections most are not there, and waiting for one costs as much as half a request; of a few,
+// the kernel has used the cache since. Inlined always: GCC 12 takes a function that only prefetches
+// for one without effect, and drops its calls.
 static CV_ALWAYS_INLINE void cv_net_prefetch(const struct cv_net *net,
                                              const struct cv_completion *completion) {
     uint32_t index = covet_user_data_slot(completion->user_data);

@@ -37,16 +37,22 @@ struct cv_outq {
 CV_MUST_USE char *cv_outq_reserve_slow(struct cv_outq *outq, struct cv_pool *pool, size_t bytes,
                                        size_t expected);
 
-// Room for `bytes` contiguous bytes at the end, NULL when memory is exhausted. `expected` says how
-// many bytes will probably follow in this turn, so that they share a block. cv_outq_commit keeps
-// what was written there; the next call of any kind voids the room.
-CV_MUST_USE static inline char *cv_outq_reserve(struct cv_outq *outq, struct cv_pool *pool,
-                                                size_t bytes, size_t expected) {
+// Room for `bytes` contiguous bytes behind what the last block holds, NULL when it has none.
+static inline char *cv_outq_room(const struct cv_outq *outq, size_t bytes) {
     struct cv_outseg *tail = outq->tail;
     if (CV_UNLIKELY(tail == NULL || tail->room < bytes)) {
-        return cv_outq_reserve_slow(outq, pool, bytes, expected);
+        return NULL;
     }
     return (char *)tail + tail->block_bytes - tail->room;
+}
+
+// The same at the end of the queue; NULL when memory is exhausted. `expected` says how many bytes
+// will probably follow in this turn, so that they share a block. cv_outq_commit keeps what was
+// written there; the next call of any kind voids the room.
+CV_MUST_USE static inline char *cv_outq_reserve(struct cv_outq *outq, struct cv_pool *pool,
+                                                size_t bytes, size_t expected) {
+    char *room = cv_outq_room(outq, bytes);
+    return CV_LIKELY(room != NULL) ? room : cv_outq_reserve_slow(outq, pool, bytes, expected);
 }
 
 static inline void cv_outq_commit(struct cv_outq *outq, size_t bytes) {

@@ -150,20 +150,25 @@ static void end(struct cv_exchange *exchange) {
 }
 
 // The answer is complete. From inside a call of the application the end must wait for its return.
-static inline void finish(struct cv_exchange *exchange, struct cv_conn *conn) {
+static inline void finish(struct cv_exchange *exchange, struct cv_conn *conn, struct cv_net *net) {
     CV_ASSERT(!exchange->is_answered);
     exchange->is_answered = true;
     if (conn != NULL) {
-        struct cv_http1 *http1 = cv_http1_of(conn);
-        cv_counter_add(conn->net->stats, COVET_COUNTER_REQUESTS, 1);
+        struct cv_http1 *http1 = net->protocol;
+        cv_counter_add(net->stats, COVET_COUNTER_REQUESTS, 1);
         if (CV_UNLIKELY(http1->access.enabled)) {
-            cv_access_write(&http1->access, conn->net->clock, cv_conn_peer(conn), &exchange->head,
+            cv_access_write(&http1->access, net->clock, cv_conn_peer(conn), &exchange->head,
                             exchange->request.base, exchange->status, exchange->sent_bytes);
         }
     }
     if (!exchange->is_busy) {
         end(exchange);
     }
+}
+
+static void finish_unusual(struct cv_exchange *exchange) {
+    struct cv_conn *conn = exchange->conn;
+    finish(exchange, conn, conn == NULL ? NULL : conn->net);
 }
 
 void cv_exchange_abandon(struct cv_exchange *exchange) {
@@ -246,7 +251,7 @@ static inline void after_call(struct cv_exchange *exchange) {
     }
 }
 
-static inline void run(struct cv_exchange *exchange) {
+static CV_NOINLINE void run(struct cv_exchange *exchange) {
     exchange->is_started = true;
     exchange->is_busy = true;
     cv_request_run(&exchange->request);
@@ -652,34 +657,46 @@ static bool write_body(struct cv_exchange *exchange, struct cv_outq *outq, struc
 
 // Does an answer go out whole and at once, on a connection that goes on, with nothing in its head
 // but what cv_head_put_usual writes?
-static inline bool is_usual(const struct cv_exchange *exchange, const struct cv_head *head) {
+static inline bool is_usual(const struct cv_exchange *exchange, const struct cv_net *net,
+                            const struct cv_head *head) {
     const struct cv_parser_head *request = &exchange->head;
     return head->status == 200 && head->body == CV_HEAD_LENGTH && head->fields.length == 0 &&
            head->content_type.length > 0 && head->content_length <= COPY_BYTES_MAX &&
            request->keep_alive && request->version_minor > 0 &&
-           request->method != CV_METHOD_CONNECT && exchange->is_body_over &&
-           !exchange->conn->net->ends_connections;
+           request->method != CV_METHOD_CONNECT && exchange->is_body_over && !net->ends_connections;
+}
+
+// Room for an answer and those that follow, as if all that is unread were requests like this one.
+static CV_NOINLINE char *reserve_block(const struct cv_exchange *exchange, struct cv_net *net,
+                                       struct cv_outq *outq, size_t bytes) {
+    struct cv_http1 *http1 = net->protocol;
+    size_t more = http1->unread_bytes / exchange->head.head_bytes;
+    return cv_outq_reserve(outq, net->pool, bytes, bytes + more * bytes);
 }
 
 // The same as answer_unusual, for most answers in one go. False, with nothing done, for all others
 // and when memory is exhausted.
 static inline bool answer_usual(struct cv_exchange *exchange, struct cv_conn *conn,
-                                const struct cv_head *head, struct cv_span body) {
-    struct cv_net *net = conn->net;
+                                struct cv_net *net, const struct cv_head *head,
+                                struct cv_span body) {
     struct cv_outq *outq = cv_conn_output(conn);
-    if (CV_UNLIKELY(!is_usual(exchange, head) || outq == NULL)) {
+    if (CV_UNLIKELY(!is_usual(exchange, net, head) || outq == NULL)) {
         return false;
     }
     size_t bytes = CV_HEAD_USUAL_BYTES_MAX + head->content_type.length + body.length;
-    // As if all that is unread were requests like this one.
-    size_t more = cv_http1_of(conn)->unread_bytes / exchange->head.head_bytes;
-    char *out = cv_outq_reserve(outq, exchange->pool, bytes, bytes + more * bytes);
+    char *out = cv_outq_room(outq, bytes);
     if (CV_UNLIKELY(out == NULL)) {
-        return false;
+        out = reserve_block(exchange, net, outq, bytes);
+        if (out == NULL) {
+            return false;
+        }
     }
     char *end = cv_head_put_usual(out, head->content_length, head->content_type,
                                   cv_clock_date_line(net->clock));
     end = cv_span_put(end, body);
+    // The next answer's place.
+    __builtin_prefetch(end + CV_CACHE_LINE_BYTES, 1);
+    __builtin_prefetch(end + 2 * CV_CACHE_LINE_BYTES, 1);
     cv_outq_commit(outq, (size_t)(end - out));
     exchange->status = 200;
     exchange->sent_bytes = body.length;
@@ -703,14 +720,15 @@ static void answer(struct cv_sink *sink, struct cv_head *head, struct cv_span bo
                    enum cv_body_lifetime lifetime) {
     struct cv_exchange *exchange = of(sink);
     struct cv_conn *conn = exchange->conn;
-    if (CV_LIKELY(conn != NULL && answer_usual(exchange, conn, head, body))) {
-        finish(exchange, conn);
+    struct cv_net *net = conn == NULL ? NULL : conn->net;
+    if (CV_LIKELY(net != NULL && answer_usual(exchange, conn, net, head, body))) {
+        finish(exchange, conn, net);
         return;
     }
     if (conn != NULL) {
         answer_unusual(exchange, head, body, lifetime);
     }
-    finish(exchange, exchange->conn);
+    finish_unusual(exchange);
 }
 
 static void begin(struct cv_sink *sink, struct cv_head *head) {
@@ -768,7 +786,7 @@ static void end_stream(struct cv_sink *sink, struct cv_span trailers) {
             give_up(exchange);
         }
     }
-    finish(exchange, exchange->conn);
+    finish_unusual(exchange);
 }
 
 static void abort_answer(struct cv_sink *sink) {
