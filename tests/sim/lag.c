@@ -11,6 +11,7 @@
 #define MS_NS 1000000ull
 #define OUTSIDE_NS 25000u  // Ample for a request or a connection beside its handler.
 #define LONG_NS (200 * MS_NS)
+#define LONG_ONE_IN 2000u  // Handlers.
 // Shedding ends within so many looks behind the last request that was shed: one window with it, and
 // one for each doubling of a budget.
 #define LOOK_NS (100 * MS_NS)
@@ -185,10 +186,10 @@ bool __wrap_cv_overload_admits(struct cv_overload *overload) {
 }
 
 static uint64_t burn_ns(void) {
-    uint64_t usual_ns = sim_world.handler_ns;
-    return sim_random_below(&sim.random, 2000) == 0
+    uint32_t usual_ns = (uint32_t)sim_world.handler_ns;
+    return sim_random_below(&sim.random, LONG_ONE_IN) == 0
                ? LONG_NS
-               : usual_ns / 2 + sim_random_below(&sim.random, (uint32_t)usual_ns + 1);
+               : usual_ns / 2 + sim_random_below(&sim.random, usual_ns + 1);
 }
 
 void sim_lag_burn(void) {
