@@ -79,9 +79,9 @@ struct sim_kernel {
     struct sim_random random;
     uint64_t now_ns;   // CLOCK_MONOTONIC
     uint64_t held_ns;  // What of it passed within turns: nobody else did anything meanwhile.
-    uint64_t events;  // Everything that happened counts; a step without any is idle.
-    uint64_t hash;    // Over all of it, in order.
-    int current;      // The worker whose turn it is; -1: nobody's.
+    uint64_t events;   // Everything that happened counts; a step without any is idle.
+    uint64_t hash;     // Over all of it, in order.
+    int current;       // The worker whose turn it is; -1: nobody's.
     bool is_traced;
 };
 extern struct sim_kernel sim;

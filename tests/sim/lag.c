@@ -11,6 +11,7 @@
 #define MS_NS 1000000ull
 #define OUTSIDE_NS 25000u  // Ample for a request or a connection beside its handler.
 #define LONG_NS (200 * MS_NS)
+#define LONG_ONE_IN 2000u  // Handlers.
 // Shedding ends within so many looks behind the last request that was shed: one window with it, and
 // one for each doubling of a budget.
 #define LOOK_NS (100 * MS_NS)
@@ -28,9 +29,10 @@ struct watch {
     uint64_t sent_ns;
     struct account sent;  // Then.
     uint64_t late_since_ns;
-    uint64_t waited_ns;           // When that was, or the last late one came back.
-    uint64_t admitted, first_ns;  // In this round.
-    uint64_t burned_ns, longest_ns;
+    uint64_t waited_ns;                    // When that was, or the last late one came back.
+    uint64_t admitted, first_ns;           // In this round.
+    uint64_t burned_ns;                    // By handlers,
+    uint64_t first_burned_ns, longest_ns;  // when this round began, and the slowest one since.
     uint64_t refused, refusals_seen, turned_away_seen;
     uint64_t closed;         // So many connections were turned away.
     uint64_t quiet_ns;       // When something was last shed,
@@ -95,8 +97,18 @@ static void note_shed(struct watch *watch) {
     watch->quiet_held_ns = sim.held_ns;
 }
 
+// What the handlers of the round that ends have taken is what one more request waited for.
+static void check_round(const struct watch *watch) {
+    uint64_t taken_ns = watch->burned_ns - watch->first_burned_ns;
+    uint64_t slow_ns = CV_SHED_REQUESTS_MIN * watch->longest_ns;
+    if (watch->admitted > 0 && taken_ns > slow_ns &&
+        taken_ns > lag_max_ns(watch) / 2 + watch->longest_ns) {
+        broken(watch, "a round took longer than half of the lag");
+    }
+}
+
 static void begin_round(struct watch *watch) {
-    watch->admitted = watch->longest_ns = 0;
+    watch->admitted = 0;
 }
 
 static void note_level(struct watch *watch, uint64_t now_ns) {
@@ -130,6 +142,7 @@ void __wrap_cv_overload_on_echo(struct cv_overload *overload) {
                   sim.now_ns - watch->sent_ns);
     }
     if (was_away && watch->was_on) {
+        check_round(watch);
         begin_round(watch);
     } else if (was_away) {
         note_echo(watch, sim.now_ns);
@@ -166,15 +179,17 @@ bool __wrap_cv_overload_admits(struct cv_overload *overload) {
         note_shed(watch);
     } else if (watch->admitted++ == 0) {
         watch->first_ns = sim.now_ns;
+        watch->first_burned_ns = watch->burned_ns;
+        watch->longest_ns = 0;
     }
     return admits;
 }
 
 static uint64_t burn_ns(void) {
-    uint64_t usual_ns = sim_world.handler_ns;
-    return sim_random_below(&sim.random, 2000) == 0
+    uint32_t usual_ns = (uint32_t)sim_world.handler_ns;
+    return sim_random_below(&sim.random, LONG_ONE_IN) == 0
                ? LONG_NS
-               : usual_ns / 2 + sim_random_below(&sim.random, (uint32_t)usual_ns + 1);
+               : usual_ns / 2 + sim_random_below(&sim.random, usual_ns + 1);
 }
 
 void sim_lag_burn(void) {
