@@ -22,6 +22,7 @@ struct stream {
     uint64_t nonce;
     uint64_t at;
     uint64_t count;
+    bool is_above_water;  // The queue was, when it was written last.
 };
 
 static uint64_t number(const struct covet_request *request, const char *name) {
@@ -145,6 +146,9 @@ static void on_abort(struct covet_request *request, void *context) {
 static void pour(struct covet_request *request, struct covet_response *response, void *context) {
     struct stream *stream = context;
     int64_t queued = 0;
+    if (stream->at > 0 && !stream->is_above_water) {
+        sim_fail("a stream that was not full is told to go on");
+    }
     while (stream->at < stream->count && queued <= COVET_HIGH_WATER_BYTES) {
         uint8_t piece[PIECE_BYTES_MAX];
         size_t length = sim_random_size(&sim.random, PIECE_BYTES_MAX);
@@ -155,6 +159,7 @@ static void pour(struct covet_request *request, struct covet_response *response,
             return;  // The client is gone; on_abort has been called, or will be.
         }
         stream->at += length;
+        stream->is_above_water = queued > COVET_HIGH_WATER_BYTES;
     }
     if (stream->at == stream->count) {
         pending--;
@@ -170,17 +175,42 @@ static void begin(struct covet_request *request, struct covet_response *response
         return;
     }
     pass_time(request);
-    *stream = (struct stream){number(request, "nonce"), 0, number(request, "count")};
+    *stream = (struct stream){.nonce = number(request, "nonce"), .count = number(request, "count")};
     pending++;
     covet_request_defer(request);
     covet_request_on_abort(request, on_abort, NULL);
     covet_response_on_drain(response, pour, stream);
-    if (!is_known && sim_random_chance(&sim.random, 100)) {
+    if (!is_known && stream->nonce % 8 == 0) {
         (void)covet_response_trailer(response, "X-Trailer", "1");
     }
     if (covet_response_begin(response, "application/octet-stream",
                              is_known ? stream->count : COVET_LENGTH_UNKNOWN) == 0) {
         pour(request, response, stream);
+    }
+}
+
+// Nobody may take a part for the whole: it ends early, or is given up.
+static void cut(struct covet_request *request, struct covet_response *response) {
+    uint64_t nonce = number(request, "nonce");
+    uint64_t count = CV_MIN(number(request, "count"), (uint64_t)PIECE_BYTES_MAX);
+    uint8_t piece[PIECE_BYTES_MAX];
+    sim_pattern_fill(piece, count, nonce, 0);
+    if (covet_response_begin(response, "application/octet-stream",
+                             nonce % 2 == 0 ? count + 1 : COVET_LENGTH_UNKNOWN) == 0) {
+        (void)covet_response_write(response, piece, count);
+        (void)(nonce % 2 == 0 ? covet_response_end(response) : covet_response_cancel(response));
+    }
+}
+
+// Whatever a handler says, 204 and 304 have no body.
+static void empty(struct covet_request *request, struct covet_response *response) {
+    uint64_t nonce = number(request, "nonce");
+    (void)covet_response_status(response, nonce % 2 == 0 ? 204 : 304);
+    if (nonce % 4 < 2) {
+        (void)covet_response_text(response, "nobody reads this");
+    } else if (covet_response_begin(response, "text/plain", COVET_LENGTH_UNKNOWN) == 0) {
+        (void)covet_response_write(response, "nor this", 8);
+        (void)covet_response_end(response);
     }
 }
 
@@ -343,7 +373,7 @@ static void upload(struct covet_request *request, struct covet_response *respons
         (void)covet_response_error(response, 503);
         return;
     }
-    *stream = (struct stream){number(request, "nonce"), 0, 0};
+    *stream = (struct stream){.nonce = number(request, "nonce")};
     pending++;
     covet_request_on_abort(request, on_upload_aborted, NULL);
     if (covet_request_on_body(request, on_body, stream) != 0) {
@@ -438,6 +468,8 @@ int sim_application_init(struct covet_app *app) {
         {COVET_GET, "/bytes/{nonce:int}/{count:int}", bytes, 0},
         {COVET_GET, "/stream/{nonce:int}/{count:int}", stream_chunked, 0},
         {COVET_GET, "/known/{nonce:int}/{count:int}", stream_known, 0},
+        {COVET_GET, "/empty/{nonce:int}", empty, 0},
+        {COVET_GET, "/cut/{nonce:int}/{count:int}", cut, 0},
         {COVET_GET, "/later/{nonce:int}/{ms:int}", later, 0},
         {COVET_GET, "/across/{nonce:int}", across, 0},
         {COVET_POST, "/echo/{nonce:int}", echo, 0},

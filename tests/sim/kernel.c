@@ -22,6 +22,10 @@
 
 #define DESCRIPTOR_BASE 100000  // Nothing of the process itself is called so.
 #define LOANS_MAX 16u
+#define BACKLOG_MAX 8192u   // Connections for which a multishot accept needs room.
+#define ADDRESSES 4u        // Of clients: the loopback, two others, and a network of IPv6.
+#define HEARD_TURNS_MAX 8u  // After which a send to a peer that has ended waits no more.
+#define ESCAPES_MAX 2u
 #define QUEUE_MAX 512u
 #define POISON 0xdd
 #define RECEIVE_QUEUE_BYTES (256u * 1024u)  // What the server's end holds for it.
@@ -42,7 +46,8 @@ struct operation {
     bool is_multishot;
     bool is_poll_first;
     bool is_zero_copy;
-    bool is_doomed;  // A cancel came too late: it completes at the next chance, whatever it did.
+    bool is_doomed;   // A cancel came too late: it completes at the next chance, whatever it did.
+    uint8_t escapes;  // Cancels that did not find it, though it was there.
     enum cv_ring_send_mode mode;
     uint64_t user_data;
     const struct msghdr *message;  // NULL: `single`
@@ -74,8 +79,12 @@ struct sim_socket {
     bool is_shut;
     bool resets_on_close;
     bool is_struck;
-    bool is_remote;
-    struct bytes input;  // To the server.
+    bool has_received;     // A receive was armed.
+    bool has_heard;        // The server took the end of the input.
+    uint64_t heard_turn;   // When it did.
+    uint8_t address;       // Of its client: below ADDRESSES.
+    bool is_one_too_many;  // When it was accepted.
+    struct bytes input;    // To the server.
     bool input_ended, input_reset;
     struct bytes output;  // To the client.
     size_t window;
@@ -117,6 +126,12 @@ struct cv_ring {
     struct cv_completion *cq;  // owned; the queue, and behind it what it had no room for
     uint32_t cq_head, cq_count, cq_max, cq_room;
     uint32_t overflows;
+    uint32_t held[ADDRESSES];     // Connections by address: not released,
+    uint32_t let_go[ADDRESSES];   // and released while completions waited to be taken.
+    bool has_accepted;            // Since the last check.
+    struct sim_socket *listener;  // The last one it accepted on.
+    bool is_draining;             // It has closed its listener.
+    struct sim_figures figures;
     uint64_t enters;
     uint64_t turns;  // Those before which every completion was taken.
     uint64_t wake_at_ns;
@@ -322,6 +337,10 @@ static void release_if_over(struct sim_socket *socket) {
         return;
     }
     socket->is_released = true;
+    if (socket->ring != NULL) {
+        socket->ring->held[socket->address]--;
+        socket->ring->let_go[socket->address]++;
+    }
     if (!socket->output_reset) {
         if (socket->input.length > 0 || socket->resets_on_close) {
             // Whatever was on its way is lost with it.
@@ -344,6 +363,9 @@ static void descriptor_close(int descriptor) {
     socket->descriptor = -1;
     if (socket->kind == KIND_LISTENER) {
         MUST(!socket->accept.is_armed, "a listener is closed while it accepts");
+        if (socket->ring != NULL) {
+            socket->ring->is_draining = true;
+        }
         for (uint32_t i = 0; i < socket->queue_count; i++) {
             struct sim_socket *waiting = &kernel.socket[socket->queue[i]];
             MUST(waiting->is_abandoned || waiting->input_reset || sim.plan.faults == 0 ||
@@ -493,6 +515,7 @@ static bool receive_piece(struct sim_socket *socket) {
     memcpy(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES,
            socket->input.data + socket->input.head, length);
     ring->filled[buffer] = (uint16_t)length;
+    ring->figures.received_bytes += length;
     note_moved(socket);
     bytes_consume(&socket->input, length);
     // The pieces of a bundle are one completion: nothing comes between them.
@@ -580,6 +603,7 @@ static void send_bytes(struct sim_socket *socket, size_t length) {
         skip = 0;
     }
     socket->send.done += length;
+    socket->ring->figures.sent_bytes += length;
     if (length > 0) {
         note_moved(socket);
         sim_event("sends", socket->id, length);
@@ -652,6 +676,14 @@ static bool is_immediate(const struct operation *send) {
     return send->mode == CV_RING_SEND_QUIET || send->mode == CV_RING_SEND_NOW;
 }
 
+// A send that waits for room at a peer that has ended blocks an io-wq thread. The server may take a
+// few turns to end it: cancels fail, and what was queued before is handed over with them.
+static void check_wait(const struct sim_socket *socket, const struct operation *send) {
+    MUST(!socket->has_heard || is_immediate(send) || send->is_doomed ||
+             socket->ring->turns - socket->heard_turn <= HEARD_TURNS_MAX,
+         "a send waits for a peer that has ended: it blocks an io-wq thread");
+}
+
 static void progress_send(struct sim_socket *socket) {
     struct operation *send = &socket->send;
     if (!send->is_armed) {
@@ -661,6 +693,7 @@ static void progress_send(struct sim_socket *socket) {
         end_send(socket, socket->input_reset ? -ECONNRESET : -EPIPE);
         return;
     }
+    check_wait(socket, send);
     if (send->is_zero_copy) {
         send_zero_copy(socket);
         return;
@@ -713,6 +746,12 @@ static int take_waiting(struct sim_socket *listener, struct cv_ring *ring) {
             listener->queue_count * sizeof(*listener->queue));
     socket->ring = ring;
     socket->accepted_ns = sim.now_ns;
+    socket->is_one_too_many =
+        sim.per_address_max > 0 &&
+        ring->held[socket->address] + ring->let_go[socket->address] >= sim.per_address_max;
+    ring->held[socket->address]++;
+    ring->has_accepted = true;
+    ring->figures.accepted++;
     note_moved(socket);
     int descriptor = descriptor_create(socket);
     sim_event("accepted", socket->id, (uint64_t)descriptor);
@@ -835,6 +874,11 @@ static void submit_cancel(struct cv_ring *ring, const struct submission *submiss
     sim_event("cancel", submission->target, operation != NULL);
     if (operation == NULL) {
         post_result(ring, submission->operation.user_data, -ENOENT);
+    } else if (operation == &socket->send && operation->escapes < ESCAPES_MAX &&
+               sim_strikes(SIM_LATE_CANCEL, 200)) {
+        // It is just being tried again, and in no list.
+        operation->escapes++;
+        post_result(ring, submission->operation.user_data, -ENOENT);
     } else if (sim_strikes(SIM_LATE_CANCEL, 300) || sim_torture_call(SIM_CALL_CANCEL) != 0) {
         operation->is_doomed = true;
         mark_ready(socket);
@@ -885,6 +929,71 @@ static void arm(struct operation *place, const struct operation *operation, cons
     place->is_armed = true;
 }
 
+// Connections by address that are open, will not be closed with what is queued, and are known to
+// the server.
+static void count_known(struct cv_ring *ring, int32_t count[ADDRESSES]) {
+    memset(count, 0, ADDRESSES * sizeof(count[0]));
+    for (uint32_t i = 0; i < kernel.socket_count; i++) {
+        const struct sim_socket *socket = &kernel.socket[i];
+        count[socket->address] +=
+            socket->kind == KIND_CONNECTION && socket->ring == ring && socket->descriptor >= 0;
+    }
+    for (uint32_t i = 0; i < ring->sq_count; i++) {
+        if (ring->sq[i].kind == SUBMIT_CLOSE) {
+            const struct sim_socket *socket = socket_at(ring->sq[i].descriptor);
+            count[socket->address] -= socket->kind == KIND_CONNECTION;
+        }
+    }
+    for (uint32_t i = 0; i < ring->cq_count; i++) {
+        const struct cv_completion *completion = cq_at(ring, i);
+        if (covet_user_data_op(completion->user_data) == COVET_OP_ACCEPT &&
+            completion->result >= 0) {
+            count[socket_at(completion->result)->address]--;
+        }
+    }
+}
+
+// With as many connections as it may have a worker accepts none; near that it accepts them one by
+// one, since a multishot accept takes all there are before it can be cancelled.
+static void check_room(struct cv_ring *ring, bool is_multishot) {
+    int32_t known[ADDRESSES];
+    int32_t count = is_multishot ? BACKLOG_MAX : 0;
+    if (sim.connections_max == 0) {
+        return;
+    }
+    count_known(ring, known);
+    for (uint32_t i = 0; i < ADDRESSES; i++) {
+        count += known[i];
+    }
+    MUST(count < (int32_t)sim.connections_max, "%d connections are open, and more are accepted",
+         count);
+}
+
+static bool is_cancelled(const struct cv_ring *ring, const struct operation *operation) {
+    for (uint32_t i = 0; i < ring->sq_count; i++) {
+        if (ring->sq[i].kind == SUBMIT_CANCEL && ring->sq[i].target == operation->user_data) {
+            return true;
+        }
+    }
+    return operation->is_doomed;
+}
+
+static void check_accepted(struct cv_ring *ring) {
+    const struct operation *accept = &ring->listener->accept;
+    int32_t known[ADDRESSES];
+    if (accept->is_armed && accept->is_multishot && !is_cancelled(ring, accept)) {
+        check_room(ring, true);
+    }
+    if (sim.per_address_max == 0 || sim_torture.has_struck) {
+        return;
+    }
+    count_known(ring, known);
+    for (uint32_t i = 0; i < ADDRESSES; i++) {
+        MUST(known[i] <= (int32_t)sim.per_address_max, "%d connections of one address are served",
+             known[i]);
+    }
+}
+
 static void submit(struct cv_ring *ring, struct submission *submission) {
     struct operation *operation = &submission->operation;
     if (submission->kind == SUBMIT_CANCEL) {
@@ -901,10 +1010,15 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
     case SUBMIT_ACCEPT:
         MUST(socket->kind == KIND_LISTENER, "an accept on what is no listener");
         socket->ring = ring;
+        ring->listener = socket;
+        check_room(ring, operation->is_multishot);
         arm(&socket->accept, operation, "accept", socket);
         mark_ready(socket);
         break;
     case SUBMIT_RECEIVE:
+        MUST(operation->is_poll_first || !socket->has_received,
+             "a receive that expects nothing, behind another");
+        socket->has_received = true;
         arm(&socket->receive, operation, "receive", socket);
         mark_ready(socket);
         break;
@@ -914,6 +1028,7 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
         operation->length = send_length(operation);
         operation->is_zero_copy = submission->kind == SUBMIT_ZERO_COPY;
         MUST(operation->length > 0, "an empty send");
+        check_wait(socket, operation);
         if ((error = sim_torture_call(operation->is_zero_copy ? SIM_CALL_ZERO_COPY
                                                               : SIM_CALL_SEND)) != 0) {
             fail_send(socket, operation, error);
@@ -945,6 +1060,8 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
         eventfd_add(submission->descriptor, *(const uint64_t *)operation->single.iov_base);
         break;
     case SUBMIT_CLOSE:
+        MUST(!socket->receive.is_armed || socket->receive.is_doomed,
+             "connection %u is closed with its receive armed", socket->id);
         // It is closed whatever close says.
         descriptor_close(submission->descriptor);
         if ((error = sim_torture_call(SIM_CALL_CLOSE)) != 0) {
@@ -1129,6 +1246,9 @@ int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
     assert_owner(ring);
     MUST(ring->is_enabled, "a wait on a ring that is not enabled");
     ring->turns += ring->cq_count == 0;
+    if (ring->cq_count == 0) {
+        memset(ring->let_go, 0, sizeof(ring->let_go));
+    }
     if (ring->cq_count == 0 || ring->sq_count > 0) {
         ring->enters++;
     }
@@ -1160,11 +1280,28 @@ bool cv_ring_is_settled(const struct cv_ring *ring) {
     return ring->all_submitted && ring->cq_count == 0;
 }
 
+// The server takes the end of a connection's input: from now on no send of it may wait.
+static void note_heard(struct cv_ring *ring, const struct cv_completion *completion) {
+    for (uint32_t i = 0;
+         i < kernel.socket_count && covet_user_data_op(completion->user_data) == COVET_OP_RECV;
+         i++) {
+        struct sim_socket *socket = &kernel.socket[i];
+        if (socket->kind == KIND_CONNECTION && socket->ring == ring && socket->descriptor >= 0 &&
+            socket->receive.user_data == completion->user_data) {
+            socket->has_heard = true;
+            socket->heard_turn = ring->turns;
+        }
+    }
+}
+
 uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, uint32_t count_max) {
     assert_owner(ring);
     uint32_t count = CV_MIN(CV_MIN(ring->cq_count, ring->cq_max), count_max);
     for (uint32_t i = 0; i < count; i++) {
         completions[i] = *cq_at(ring, i);
+        if (CV_UNLIKELY(completions[i].result == 0)) {
+            note_heard(ring, &completions[i]);
+        }
     }
     ring->cq_head = (ring->cq_head + count) & (ring->cq_room - 1);
     ring->cq_count -= count;
@@ -1271,9 +1408,15 @@ void cv_ring_peer(struct cv_ring *ring, int descriptor, struct cv_peer *peer) {
         *peer = (struct cv_peer){.family = CV_PEER_UNKNOWN};
         return;
     }
-    *peer = (struct cv_peer){.family = CV_PEER_IPV4, .port = 40000};
-    peer->address[0] = socket->is_remote ? 192 : 127;
-    peer->address[3] = 1;
+    *peer =
+        (struct cv_peer){.family = CV_PEER_IPV4, .port = (uint16_t)(40000 + socket->id % 20000)};
+    peer->address[0] = socket->address > 0 ? 192 : 127;
+    peer->address[3] = 1 + socket->address;
+    if (socket->address == ADDRESSES - 1) {
+        // All hosts of a network count as one.
+        peer->family = CV_PEER_IPV6;
+        peer->address[15] = (uint8_t)socket->id;
+    }
 }
 
 // The world's view.
@@ -1303,6 +1446,10 @@ void sim_ring_check(uint32_t worker) {
         count += cq_at(ring, i)->buffer != CV_RING_NO_BUFFER;
     }
     MUST(ring->lent == count, "%u receive buffers are kept behind a turn", ring->lent - count);
+    if (ring->has_accepted) {
+        check_accepted(ring);
+    }
+    ring->has_accepted = false;
 }
 
 void sim_ring_end(uint32_t worker) {
@@ -1320,6 +1467,10 @@ void sim_ring_end(uint32_t worker) {
                  "an operation of connection %u is left behind", socket->id);
         }
     }
+}
+
+struct sim_figures sim_ring_figures(uint32_t worker) {
+    return kernel.ring[worker]->figures;
 }
 
 void sim_kernel_deinit(void) {
@@ -1358,7 +1509,7 @@ struct sim_socket *sim_connect(void) {
     struct sim_socket *listener = listeners[below(count)];
     struct sim_socket *socket = socket_create(KIND_CONNECTION);
     socket->window = 65536;
-    socket->is_remote = below(2) == 0;
+    socket->address = (uint8_t)(below(2) == 0 ? 0 : 1 + below(ADDRESSES - 1));
     listener->queue[listener->queue_count++] = index_of(socket);
     mark_ready(listener);
     sim_event("connect", socket->id, 0);
@@ -1424,6 +1575,14 @@ bool sim_socket_was_struck(const struct sim_socket *socket) {
 
 bool sim_socket_is_full(const struct sim_socket *socket) {
     return socket->output.length >= socket->window;
+}
+
+bool sim_socket_was_too_many(const struct sim_socket *socket) {
+    return socket->is_one_too_many;
+}
+
+bool sim_socket_is_draining(const struct sim_socket *socket) {
+    return socket->ring != NULL && socket->ring->is_draining;
 }
 
 uint64_t sim_socket_accepted_ns(const struct sim_socket *socket) {

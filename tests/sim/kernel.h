@@ -77,6 +77,8 @@ struct sim_kernel {
     uint64_t hash;    // Over all of it, in order.
     int current;      // The worker whose turn it is; -1: nobody's.
     bool is_traced;
+    uint32_t connections_max;  // Of a worker, the most it was told so far; 0: no bound.
+    uint32_t per_address_max;  // Connections of one address a worker was told to take; 0: all.
 };
 extern struct sim_kernel sim;
 
@@ -107,11 +109,18 @@ uint64_t sim_eventfd_take(int descriptor);
 bool sim_ring_is_ready(uint32_t worker);
 uint64_t sim_ring_wake_at_ns(uint32_t worker);
 
-// Between two turns of a worker: what its ring has lent it is in completions it has not taken.
+// Between two turns of a worker: what its ring has lent it is in completions it has not taken, and
+// it serves no more connections of one address than it may.
 void sim_ring_check(uint32_t worker);
 
 // A worker's thread ends: nothing is queued, armed or open any more, and every buffer is back.
 void sim_ring_end(uint32_t worker);
+
+// What went through a worker's ring, as its counters must say.
+struct sim_figures {
+    uint64_t accepted, received_bytes, sent_bytes;
+};
+struct sim_figures sim_ring_figures(uint32_t worker);
 
 // The client's end of a connection.
 // NULL: nobody listens.
@@ -129,6 +138,10 @@ bool sim_socket_is_ended(const struct sim_socket *socket);    // FIN behind what
 bool sim_socket_is_reset(const struct sim_socket *socket);    // RST came.
 bool sim_socket_was_struck(const struct sim_socket *socket);  // By a fault of the kernel's.
 bool sim_socket_is_full(const struct sim_socket *socket);     // Its window is.
+// Of its address there were as many as there may be when it was accepted.
+bool sim_socket_was_too_many(const struct sim_socket *socket);
+// Its worker has closed its listener, so it drains.
+bool sim_socket_is_draining(const struct sim_socket *socket);
 // When the server accepted it; 0: not yet.
 uint64_t sim_socket_accepted_ns(const struct sim_socket *socket);
 // Turns of its worker since it was accepted, or bytes of it last moved in either direction. Those
