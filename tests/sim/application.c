@@ -43,7 +43,12 @@ static void pass_time(struct covet_request *request) {
 
 static void say(struct covet_request *request, struct covet_response *response, const char *what) {
     char text[64];
+    struct covet_span path = covet_request_path(request);
+    size_t length = strlen(what);
     char *end = sim_text_put(sim_text_put(text, what), " ");
+    if (path.length < length + 2 || memcmp(path.data + 1, what, length) != 0) {
+        sim_fail("a handler has another path");
+    }
     end = sim_text_number(end, number(request, "nonce"), 10);
     (void)covet_response_bytes(response, "text/plain", text, (size_t)(end - text));
 }
@@ -189,7 +194,7 @@ static void begin(struct covet_request *request, struct covet_response *response
     }
 }
 
-// Nobody may take a part for the whole: it ends early, or is given up.
+// Given up in the middle: nobody may take a part for the whole.
 static void cut(struct covet_request *request, struct covet_response *response) {
     uint64_t nonce = number(request, "nonce");
     uint64_t count = CV_MIN(number(request, "count"), (uint64_t)PIECE_BYTES_MAX);
@@ -198,7 +203,7 @@ static void cut(struct covet_request *request, struct covet_response *response) 
     if (covet_response_begin(response, "application/octet-stream",
                              nonce % 2 == 0 ? count + 1 : COVET_LENGTH_UNKNOWN) == 0) {
         (void)covet_response_write(response, piece, count);
-        (void)(nonce % 2 == 0 ? covet_response_end(response) : covet_response_cancel(response));
+        (void)covet_response_cancel(response);
     }
 }
 

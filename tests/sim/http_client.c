@@ -35,6 +35,8 @@
 #define QUEUED_NS_MAX (2000 * MS_NS)
 #define STALLED_WINDOW_BYTES 4096u
 #define REFUSED_NS (200 * MS_NS)
+#define UNREAD_BYTES_MAX 30000u
+#define LEFT_NS (500 * MS_NS)  // Who has ended, and all its answers, is let go by then.
 #define CROWDED_IDLE_MS 2000u
 
 enum kind {
@@ -91,7 +93,8 @@ struct sim_client {
     bool has_trailer;  // Of the answer that is taken.
     bool closes;       // The server said so.
     bool is_refused;   // Too slow, it said.
-    bool has_ended, has_erred;
+    bool has_ended;
+    uint64_t ended_ns;
     bool was_late;  // Quiet for so long that the server may have given up.
     bool is_slow, is_tiny, is_small;
     bool stalls;                       // It will stop for good,
@@ -258,8 +261,11 @@ static void put_bad(struct sim_client *client, struct expectation *expected) {
     expected->status = all[which].status;
     expected->is_head = all[which].text[0] == 'H';
     put(client, all[which].text);
+    if (sim_random_chance(&sim.random, 500)) {
+        // Not read any more, it must not make the end a reset that overtakes the refusal.
+        put_pattern(client, sim_random_size(&sim.random, UNREAD_BYTES_MAX), 1, 0);
+    }
     client->requests_left = 0;
-    client->has_erred = true;
 }
 
 static bool is_pattern(enum kind kind) {
@@ -634,7 +640,7 @@ static void begin(struct sim_client *client) {
     client->depth = sim_random_size(&sim.random, DEPTH_MAX);
     client->state = IN_HEAD;
     client->head_length = 0;
-    client->closes = client->has_ended = client->has_erred = client->was_late = false;
+    client->closes = client->has_ended = client->was_late = false;
     client->is_refused = false;
     client->stalls = sim_strikes(SIM_STALL, 100);
     client->is_unread = client->stalls && sim_random_chance(&sim.random, 200);
@@ -671,10 +677,9 @@ static bool may_be_in_the_way(const struct sim_client *client) {
 
 // May the server have ended the connection? `client` has answers to come.
 static bool may_be_closed(const struct sim_client *client) {
-    return client->closes || is_to_be_cut(client) || client->has_erred ||
-           sim_socket_was_struck(client->socket) || sim_world.is_stopped || client->was_late ||
-           sim_torture_excuses(client->socket) || may_be_in_the_way(client) ||
-           sim_socket_was_too_many(client->socket);
+    return client->closes || is_to_be_cut(client) || sim_socket_was_struck(client->socket) ||
+           sim_world.is_stopped || client->was_late || sim_torture_excuses(client->socket) ||
+           may_be_in_the_way(client) || sim_socket_was_too_many(client->socket);
 }
 
 // An answer to HTTP/1.0 that ends with its connection, which was ended early by right.
@@ -826,6 +831,11 @@ static void await_end(struct sim_client *client) {
 // A client that has asked and reads is answered soon, whatever the others do. (To one that has
 // ended its direction sends are tried by a timer.)
 static void check_starvation(const struct sim_client *client) {
+    if (client->has_ended && client->expected_count == 0 &&
+        sim.now_ns - CV_MAX(client->ended_ns, client->answered_ns) > LEFT_NS &&
+        sim_socket_accepted_ns(client->socket) != 0) {
+        wrong(client, "it has ended, and all its answers, and is not let go");
+    }
     if (sim.now_ns - client->begun_ns > QUEUED_NS_MAX && !sim_world.is_crowded &&
         sim_socket_accepted_ns(client->socket) == 0) {
         wrong(client, "nobody accepts its connection");
@@ -861,8 +871,8 @@ static bool is_waiting(const struct sim_client *client) {
     bool has_more = client->requests_left > 0
                         ? client->expected_count < client->depth || sim_world.is_enough
                         : client->expected_count == 0 || sim_may(SIM_HALF_CLOSE);
-    return !has_more && (client->output_length == 0 || is_held(client)) && !client->is_slow &&
-           !client->has_ended && !sim_socket_has_news(client->socket);
+    return !has_more && !client->has_ended && (client->output_length == 0 || is_held(client)) &&
+           !client->is_slow && !client->has_ended && !sim_socket_has_news(client->socket);
 }
 
 // Some ask on until a server that drains ends their connections.
@@ -907,6 +917,7 @@ static void step(struct sim_client *client) {
     } else if (client->requests_left == 0 && !client->has_ended &&
                sim_strikes(SIM_HALF_CLOSE, 100)) {
         client->has_ended = true;
+        client->ended_ns = sim.now_ns;
         sim_socket_shutdown(client->socket);
     }
     take_some(client);

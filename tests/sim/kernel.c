@@ -83,6 +83,7 @@ struct sim_socket {
     bool has_heard;        // The server took the end of the input.
     uint64_t heard_turn;   // When it did.
     uint8_t address;       // Of its client: below ADDRESSES.
+    bool is_for_copying;   // It refused to do without.
     bool is_one_too_many;  // When it was accepted.
     struct bytes input;    // To the server.
     bool input_ended, input_reset;
@@ -126,11 +127,10 @@ struct cv_ring {
     struct cv_completion *cq;  // owned; the queue, and behind it what it had no room for
     uint32_t cq_head, cq_count, cq_max, cq_room;
     uint32_t overflows;
-    uint32_t held[ADDRESSES];     // Connections by address: not released,
-    uint32_t let_go[ADDRESSES];   // and released while completions waited to be taken.
-    bool has_accepted;            // Since the last check.
-    struct sim_socket *listener;  // The last one it accepted on.
-    bool is_draining;             // It has closed its listener.
+    uint32_t held[ADDRESSES];    // Connections by address: not released,
+    uint32_t let_go[ADDRESSES];  // and released while completions waited to be taken.
+    bool has_accepted;           // Since the last check.
+    bool is_draining;            // It has closed its listener.
     struct sim_figures figures;
     uint64_t enters;
     uint64_t turns;  // Those before which every completion was taken.
@@ -642,8 +642,10 @@ static void send_zero_copy(struct sim_socket *socket) {
         end_send(socket, -ENOBUFS);
         return;
     }
+    MUST(!socket->is_for_copying, "a zero-copy send where there can be none");
     if (sim_strikes(SIM_NO_ZERO_COPY, 100)) {
-        end_send(socket, below(2) == 0 ? -ENOMEM : -EOPNOTSUPP);
+        socket->is_for_copying = below(2) == 0;
+        end_send(socket, socket->is_for_copying ? -EOPNOTSUPP : -ENOMEM);
         return;
     }
     if (length == 0) {
@@ -953,11 +955,12 @@ static void count_known(struct cv_ring *ring, int32_t count[ADDRESSES]) {
     }
 }
 
-// With as many connections as it may have a worker accepts none; near that it accepts them one by
-// one, since a multishot accept takes all there are before it can be cancelled.
-static void check_room(struct cv_ring *ring, bool is_multishot) {
+// With as many connections as it may have a worker accepts none, but for those that its other
+// listeners have just taken; near that it accepts them one by one, since a multishot accept takes
+// all there are before it can be cancelled.
+static void check_room(struct cv_ring *ring, uint32_t needed) {
     int32_t known[ADDRESSES];
-    int32_t count = is_multishot ? BACKLOG_MAX : 0;
+    int32_t count = 0;
     if (sim.connections_max == 0) {
         return;
     }
@@ -965,8 +968,8 @@ static void check_room(struct cv_ring *ring, bool is_multishot) {
     for (uint32_t i = 0; i < ADDRESSES; i++) {
         count += known[i];
     }
-    MUST(count < (int32_t)sim.connections_max, "%d connections are open, and more are accepted",
-         count);
+    MUST(count + (int32_t)needed < (int32_t)(sim.connections_max + sim.listener_count),
+         "%d connections are open, and more are accepted", count);
 }
 
 static bool is_cancelled(const struct cv_ring *ring, const struct operation *operation) {
@@ -979,10 +982,13 @@ static bool is_cancelled(const struct cv_ring *ring, const struct operation *ope
 }
 
 static void check_accepted(struct cv_ring *ring) {
-    const struct operation *accept = &ring->listener->accept;
     int32_t known[ADDRESSES];
-    if (accept->is_armed && accept->is_multishot && !is_cancelled(ring, accept)) {
-        check_room(ring, true);
+    for (uint32_t i = 0; i < kernel.socket_count; i++) {
+        const struct sim_socket *socket = &kernel.socket[i];
+        if (socket->ring == ring && socket->accept.is_armed && socket->accept.is_multishot &&
+            !is_cancelled(ring, &socket->accept)) {
+            check_room(ring, BACKLOG_MAX);
+        }
     }
     if (sim.per_address_max == 0 || sim_torture.has_struck) {
         return;
@@ -1010,8 +1016,9 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
     case SUBMIT_ACCEPT:
         MUST(socket->kind == KIND_LISTENER, "an accept on what is no listener");
         socket->ring = ring;
-        ring->listener = socket;
-        check_room(ring, operation->is_multishot);
+        if (!operation->is_multishot) {
+            check_room(ring, 1);
+        }
         arm(&socket->accept, operation, "accept", socket);
         mark_ready(socket);
         break;
@@ -1115,7 +1122,10 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
     struct cv_ring *ring = must(calloc(1, sizeof(*ring)));
     ring->index = kernel.ring_count;
     kernel.ring[kernel.ring_count++] = ring;
-    ring->buffer_count = sim_may(SIM_NO_BUFFERS) ? 2u << below(5) : 256;
+    // Many, so that there are more completions than a worker takes at once.
+    ring->buffer_count = sim_may(SIM_NO_BUFFERS) ? 2u << below(5)
+                         : below(4) == 0         ? CV_RING_BUFFERS
+                                                 : 256;
     ring->memory = must(malloc((size_t)ring->buffer_count * CV_RING_BUFFER_BYTES));
     for (uint32_t i = 0; i < ring->buffer_count; i++) {
         ring->free_buffer[ring->free_count++] = (uint16_t)i;
@@ -1397,6 +1407,9 @@ int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {
     int error = listener->queue_count > 0 ? sim_torture_call(SIM_CALL_ACCEPT_NOW) : 0;
     if (CV_UNLIKELY(error != 0)) {
         return -error;
+    }
+    if (listener->queue_count > 0 && sim_strikes(SIM_ABORT, 50)) {
+        return -ECONNABORTED;  // Another one was.
     }
     return listener->queue_count > 0 ? take_waiting(listener, ring) : -EAGAIN;
 }

@@ -78,6 +78,7 @@ struct sim_kernel {
     int current;      // The worker whose turn it is; -1: nobody's.
     bool is_traced;
     uint32_t connections_max;  // Of a worker, the most it was told so far; 0: no bound.
+    uint32_t listener_count;   // Of a worker.
     uint32_t per_address_max;  // Connections of one address a worker was told to take; 0: all.
 };
 extern struct sim_kernel sim;

@@ -25,7 +25,9 @@
 #define DESCRIPTORS_FEW 38u     // or half of them where they are few, and clients wait.
 #define BACKLOG_MAX 8192u       // Connections behind which accepts are multishot.
 #define STEPS_MAX 4000000u
-#define IDLE_GRACE_MS 2000u
+#define DRAIN_IDLE_MS_MIN 1000u
+#define DRAIN_IDLE_MS_MAX 3000u
+#define LISTENERS_MAX 2u  // Of a worker.
 
 struct world {
     struct cv_settings settings;
@@ -33,7 +35,7 @@ struct world {
     struct cv_mailbox mailbox;
     int eventfd;
     struct cv_stats stats;
-    int listener[SIM_RINGS_MAX];
+    int listener[SIM_RINGS_MAX][LISTENERS_MAX];
     bool has_ended[SIM_RINGS_MAX];
     uint32_t ended_count;
     uint32_t ready_count;
@@ -91,10 +93,6 @@ static uint32_t connections_max(void) {
 }
 
 static struct cv_limits limits(uint32_t idle_timeout_ms) {
-    uint32_t most = connections_max();
-    bool is_bound =
-        most != 0 && (sim.connections_max != 0 || world.settings.limits.connections_max == 0);
-    sim.connections_max = is_bound ? CV_MAX(most, sim.connections_max) : 0;
     return (struct cv_limits){
         .header_timeout_ms = 2000,
         .idle_timeout_ms = idle_timeout_ms,
@@ -106,10 +104,10 @@ static struct cv_limits limits(uint32_t idle_timeout_ms) {
         .target_bytes_max = 4096,
         .fields_max = 50,
         .pipeline_max = sim_random_size(&sim.random, 32),
-        .output_bytes_max = sim_random_between(&sim.random, 4096, 262144),
+        .output_bytes_max = 4096 * sim_random_size(&sim.random, 64),
         .zero_copy_bytes_min =
             sim_random_chance(&sim.random, 500) || sim.plan.has_zero_copy ? 8192 : 0,
-        .connections_max = most,
+        .connections_max = connections_max(),
         .connections_per_address_max = sim.per_address_max,
         .retry_after_s = 1,
         .body_bytes_max = 1000000,
@@ -238,6 +236,8 @@ static void reload(void) {
             sim_fail("a generation was refused");
         }
         struct cv_limits fresh = limits(world.settings.limits.idle_timeout_ms);
+        bool is_bound = sim.connections_max != 0 && fresh.connections_max != 0;
+        sim.connections_max = is_bound ? CV_MAX(sim.connections_max, fresh.connections_max) : 0;
         if (cv_rollout_set_limits(&world.rollout, &fresh) != 0) {
             must_be_torture("no memory for limits");
         }
@@ -253,9 +253,9 @@ static void end_server(void) {
     world.has_told_end = sim_world.is_ending = true;
     sim_world.is_stopped = stops;
     sim_world.end_ns = sim.now_ns;
-    sim_world.drain_idle_ms = IDLE_GRACE_MS;
+    sim_world.drain_idle_ms = sim_random_between(&sim.random, DRAIN_IDLE_MS_MIN, DRAIN_IDLE_MS_MAX);
     sim_event(stops ? "stop" : "drain", 0, 0);
-    tell_all(stops ? CV_MESSAGE_STOP : CV_MESSAGE_DRAIN, IDLE_GRACE_MS);
+    tell_all(stops ? CV_MESSAGE_STOP : CV_MESSAGE_DRAIN, sim_world.drain_idle_ms);
 }
 
 static void run_main(void) {
@@ -311,16 +311,20 @@ static void run_worker(uint32_t index) {
 }
 
 static bool create_workers(uint32_t descriptors_max) {
+    uint32_t listener_count = sim_random_between(&sim.random, 1, LISTENERS_MAX);
+    sim.listener_count = listener_count;
     for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
-        world.listener[i] = sim_listener_create();
+        for (uint32_t k = 0; k < listener_count; k++) {
+            world.listener[i][k] = sim_listener_create();
+        }
         struct cv_worker_options options = {
             .index = i,
             .count = sim.plan.worker_count,
             .stats = &world.stats,
             .limits = cv_rollout_limits(&world.rollout),
             .app = world.rollout.newest->app,
-            .listener = &world.listener[i],
-            .listener_count = 1,
+            .listener = world.listener[i],
+            .listener_count = listener_count,
             .descriptors_max = descriptors_max,
             .log = world.log[i],
             .log_enabled = world.log[i] != NULL,
@@ -358,6 +362,7 @@ static bool start(void) {
         sim_random_chance(&sim.random, 150) ? sim_random_between(&sim.random, 1, 8) : 0;
     world.settings.limits = limits(sim_random_between(&sim.random, 1000, 5000));
     world.settings.worker_count = count;
+    sim.connections_max = world.settings.limits.connections_max;
     uint32_t descriptors_max = sim_world.is_crowded
                                    ? sim_random_between(&sim.random, 8, DESCRIPTORS_FEW)
                                    : DESCRIPTORS_MAX;
