@@ -77,7 +77,9 @@ struct sim_plan sim_plan_of(uint64_t seed, uint32_t request_count) {
     for (uint32_t i = 0; i < SIM_FAULT_COUNT; i++) {
         plan.faults |= (uint64_t)sim_random_chance(&random, in_thousand) << i;
     }
-    plan.large_in_thousand = sim_random_chance(&random, 150) ? 200 : 0;
+    // Without large bodies nothing is sent without a copy.
+    plan.has_zero_copy = sim_random_chance(&random, 250);
+    plan.large_in_thousand = plan.has_zero_copy || sim_random_chance(&random, 100) ? 200 : 0;
     return plan;
 }
 
