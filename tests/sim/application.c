@@ -13,6 +13,7 @@
 #include "sim/text.h"
 
 #define PIECE_BYTES_MAX 16384u
+#define STARTED_MS 300u
 #define TIMER_LATE_MS_MAX 100u  // Time passes between two turns of a worker.
 
 static unsigned pending;
@@ -232,6 +233,7 @@ struct wait {
     struct covet_request *request;  // NULL: the client is gone
     struct covet_timer *timer;
     uint64_t due_ms;
+    uint64_t due_ns;
     uint32_t home;
 };
 
@@ -253,7 +255,8 @@ static void answer_later(struct covet_worker *worker, void *context) {
     struct wait *wait = context;
     uint64_t now_ms = covet_worker_now_ms(worker);
     if (wait->timer != NULL &&
-        (now_ms < wait->due_ms || now_ms > wait->due_ms + TIMER_LATE_MS_MAX)) {
+        (now_ms < wait->due_ms || now_ms > wait->due_ms + TIMER_LATE_MS_MAX ||
+         sim.now_ns < wait->due_ns)) {
         sim_fail("a timer of %llu ms expires at %llu ms", (unsigned long long)wait->due_ms,
                  (unsigned long long)now_ms);
     }
@@ -280,6 +283,10 @@ static struct wait *start_waiting(struct covet_request *request) {
 static void later(struct covet_request *request, struct covet_response *response) {
     pass_time(request);
     struct wait *wait = start_waiting(request);
+    if (number(request, "nonce") % 4 == 0 && !sim_may(SIM_STOP)) {
+        covet_request_on_abort(request, NULL, NULL);  // It answers whether anybody is there or not.
+    }
+    wait->due_ns = sim.now_ns + number(request, "ms") * 1000000u;
     wait->due_ms = covet_worker_now_ms(covet_request_worker(request)) + number(request, "ms");
     wait->timer =
         covet_timer_start(covet_request_worker(request), number(request, "ms"), answer_later, wait);
@@ -455,9 +462,16 @@ static int add(struct covet_app *app, unsigned methods, const char *pattern,
     return covet_route_with(app, &options);
 }
 
+static void on_started(struct covet_worker *worker, void *context) {
+    (void)context;
+    sim_event("started", covet_worker_index(worker), 0);
+}
+
 static int on_worker(struct covet_worker *worker, void *context) {
     (void)context;
     pools[covet_worker_index(worker)] = worker->env->pool;
+    // What is left of the application's time is taken from it when it goes.
+    (void)covet_timer_start(worker, STARTED_MS, on_started, NULL);
     return 0;
 }
 

@@ -34,6 +34,10 @@
 #define TURNS_SCARCE_MAX 300u  // Where receive buffers or completions do not suffice for all.
 #define QUEUED_NS_MAX (2000 * MS_NS)
 #define STALLED_WINDOW_BYTES 4096u
+// A send that is to go out whole is seen to go on only when it has, so that must not take long.
+#define STEADY_WINDOW_BYTES 16384u
+#define STEADY_NS (200 * MS_NS)
+#define DRIBBLE_NS (400 * MS_NS)
 #define REFUSED_NS (200 * MS_NS)
 #define UNREAD_BYTES_MAX 30000u
 #define LEFT_NS (500 * MS_NS)  // Who has ended, and all its answers, is let go by then.
@@ -97,11 +101,13 @@ struct sim_client {
     uint64_t ended_ns;
     bool was_late;  // Quiet for so long that the server may have given up.
     bool is_slow, is_tiny, is_small;
+    bool is_steady;                    // It reads a little all the time, however long that takes.
     bool stalls;                       // It will stop for good,
     bool is_unread;                    // in the middle of an answer, not of a request.
     bool is_idle;                      // between two requests,
     bool is_stalled;                   // It has,
-    uint64_t may_end_ns, must_end_ns;  // and that is when the server gives up.
+    uint64_t may_end_ns, must_end_ns;  // and that is when the server gives up,
+    uint64_t dribble_ns;               // whatever it sends then of a head. 0: nothing.
     uint64_t wake_at_ns;
     uint64_t progress_ns;  // When bytes of ours last went out, or an answer was complete.
     uint64_t begun_ns;     // When the connection was made.
@@ -647,13 +653,18 @@ static void begin(struct sim_client *client) {
     client->is_stalled = client->is_idle = false;
     client->is_slow = !client->stalls && sim_strikes(SIM_SLOW, 50);
     client->is_tiny = !client->stalls && sim_strikes(SIM_TINY_PIECES, 20);
-    client->is_small = !client->stalls && sim_random_chance(&sim.random, 100);
-    client->depth = client->stalls ? 1 : client->depth;
+    client->is_steady =
+        !client->stalls && !client->is_slow && !client->is_tiny && sim_strikes(SIM_SLOW, 50);
+    client->is_small = !client->stalls && !client->is_steady && sim_random_chance(&sim.random, 100);
+    client->depth = client->stalls || client->is_steady ? 1 : client->depth;
+    client->dribble_ns = 0;
     client->progress_ns = client->begun_ns = sim.now_ns;
     client->answered_ns = 0;
     uint32_t window = client->is_small ? sim_random_between(&sim.random, 1, 2000)
                                        : sim_random_between(&sim.random, 4096, 400000);
-    sim_socket_set_window(client->socket, client->is_unread ? STALLED_WINDOW_BYTES : window);
+    sim_socket_set_window(client->socket, client->is_unread   ? STALLED_WINDOW_BYTES
+                                          : client->is_steady ? STEADY_WINDOW_BYTES
+                                                              : window);
 }
 
 static void leave(struct sim_client *client, bool reset) {
@@ -735,6 +746,10 @@ static void stall_request(struct sim_client *client, size_t sent) {
     }
     client->is_stalled = true;
     client->is_idle = sent == 0;
+    client->dribble_ns =
+        sent > 0 && sent < client->head_bytes && sim_random_chance(&sim.random, 500)
+            ? sim.now_ns + DRIBBLE_NS
+            : 0;
     client->may_end_ns = first_ns + (least_ms - 1) * MS_NS;  // Deadlines are whole milliseconds.
     client->must_end_ns = last_ns + most_ms * MS_NS + LATE_NS;
 }
@@ -742,10 +757,17 @@ static void stall_request(struct sim_client *client, size_t sent) {
 // It takes nothing more of an answer. Whether the peer still reads bytes that are sent without a
 // copy is looked at once in a time-out.
 static void stall_answer(struct sim_client *client) {
+    bool may_lend = sim_world.limits->zero_copy_bytes_min > 0 || sim_may(SIM_RELOAD);
+    uint64_t most_ms = (may_lend ? 2 : 1) * (uint64_t)sim_world.limits->write_timeout_ms;
     client->is_stalled = true;
     client->may_end_ns = 0;
-    client->must_end_ns =
-        sim.now_ns + 2 * (uint64_t)sim_world.limits->write_timeout_ms * MS_NS + LATE_NS;
+    if (sim_random_chance(&sim.random, 500)) {
+        // All of it is taken, by a peer that is heard of no more.
+        sim_socket_set_window(client->socket, HUGE_BYTES_MAX);
+        sim_socket_freeze(client->socket);
+        most_ms += sim_world.limits->idle_timeout_ms;
+    }
+    client->must_end_ns = sim.now_ns + most_ms * MS_NS + 2 * LATE_NS;
 }
 
 static void send_some(struct sim_client *client) {
@@ -818,6 +840,12 @@ static void await_end(struct sim_client *client) {
         client->must_end_ns = client->is_idle ? last_ns : CV_MAX(client->must_end_ns, last_ns);
     }
     client->was_late = client->was_late || sim.now_ns >= client->may_end_ns || sim_world.is_ending;
+    if (client->dribble_ns != 0 && sim.now_ns >= client->dribble_ns &&
+        client->output_sent + 1 < client->head_bytes) {
+        client->output_sent +=
+            sim_socket_send(client->socket, client->output + client->output_sent, 1);
+        client->dribble_ns = sim.now_ns + DRIBBLE_NS;
+    }
     if (!client->is_unread) {
         take_some(client);
     } else if (sim_socket_is_ended(client->socket) || sim_socket_is_reset(client->socket)) {
@@ -847,7 +875,7 @@ static void check_starvation(const struct sim_client *client) {
     bool is_quick = kind != LATER && kind != ACROSS && !(kind == UPLOAD && sim_may(SIM_SLOW));
     bool is_scarce = sim_may(SIM_NO_BUFFERS) || sim_may(SIM_SMALL_CQ);
     if (client->expected_count > 0 && client->output_length == 0 && is_quick && !client->is_slow &&
-        !client->has_ended && !sim_socket_is_full(client->socket) &&
+        !client->is_steady && !client->has_ended && !sim_socket_is_full(client->socket) &&
         sim_socket_idle_turns(client->socket) > (is_scarce ? TURNS_SCARCE_MAX : TURNS_MAX)) {
         wrong(client, "others are served, and it is not");
     }
@@ -921,6 +949,10 @@ static void step(struct sim_client *client) {
         sim_socket_shutdown(client->socket);
     }
     take_some(client);
+    if (client->socket != NULL && client->is_steady && client->expected_count > 0 &&
+        client->output_length == 0) {
+        client->wake_at_ns = sim.now_ns + STEADY_NS;
+    }
     if (client->socket != NULL && client->expected_count == 0 && client->output_length == 0 &&
         client->requests_left == 0 && !client->closes && !client->has_ended) {
         leave(client, false);
@@ -929,7 +961,8 @@ static void step(struct sim_client *client) {
 
 static uint64_t wake_at_ns(const struct sim_client *client) {
     if (client->socket != NULL && client->is_stalled && client->must_end_ns >= sim.now_ns) {
-        return client->must_end_ns + 1;
+        return client->dribble_ns > sim.now_ns ? CV_MIN(client->dribble_ns, client->must_end_ns + 1)
+                                               : client->must_end_ns + 1;
     }
     return client->wake_at_ns > sim.now_ns ? client->wake_at_ns : UINT64_MAX;
 }

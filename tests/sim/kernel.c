@@ -4,6 +4,7 @@
 #include "sim/kernel.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,11 +27,12 @@
 #define ADDRESSES 4u        // Of clients: the loopback, two others, and a network of IPv6.
 #define HEARD_TURNS_MAX 8u  // After which a send to a peer that has ended waits no more.
 #define ESCAPES_MAX 2u
-#define QUEUE_MAX 512u
+#define QUEUE_MAX 128u
 #define POISON 0xdd
 #define RECEIVE_QUEUE_BYTES (256u * 1024u)  // What the server's end holds for it.
 #define REALTIME_S 784111777                // Sun, 06 Nov 1994 08:49:37 GMT
 #define START_NS 5000000000000ull
+#define WRAP_NS (0x100000000ull * 1000000u)  // When milliseconds in 32 bits begin again.
 
 enum kind { KIND_FREE, KIND_CONNECTION, KIND_LISTENER, KIND_EVENT };
 
@@ -83,6 +85,7 @@ struct sim_socket {
     bool has_heard;        // The server took the end of the input.
     uint64_t heard_turn;   // When it did.
     uint8_t address;       // Of its client: below ADDRESSES.
+    bool is_frozen;        // Its peer acknowledges nothing.
     bool is_for_copying;   // It refused to do without.
     bool is_one_too_many;  // When it was accepted.
     struct bytes input;    // To the server.
@@ -159,6 +162,7 @@ static struct {
     struct cv_ring *ring[SIM_RINGS_MAX];
     uint32_t ring_count;
     uint32_t next_id;
+    uint64_t start_ns;
 } kernel;
 
 // Small things.
@@ -236,7 +240,7 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *time);
 int __wrap_clock_gettime(clockid_t id, struct timespec *time) {
     uint64_t ns = sim.now_ns;
     if (id == CLOCK_REALTIME) {
-        ns = ns - START_NS + REALTIME_S * 1000000000ull;
+        ns = ns - kernel.start_ns + REALTIME_S * 1000000000ull;
     }
     *time = (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
     return 0;
@@ -560,6 +564,7 @@ static size_t send_length(const struct operation *send) {
     if (send->message != NULL) {
         length = 0;
         for (size_t i = 0; i < send->message->msg_iovlen; i++) {
+            MUST(send->message->msg_iov[i].iov_len > 0, "an empty vector in a send");
             length += send->message->msg_iov[i].iov_len;
         }
     }
@@ -633,6 +638,27 @@ static void end_send(struct sim_socket *socket, int32_t error) {
     release_if_over(socket);
 }
 
+// With a notification, late as any other, or without one.
+static void refuse_zero_copy(struct sim_socket *socket) {
+    struct operation *send = &socket->send;
+    bool has_notice = below(2) == 0;
+    socket->is_for_copying = below(2) == 0;
+    send->is_armed = false;
+    if (has_notice) {
+        socket->loan[socket->loan_count++] = (struct loan){.user_data = send->user_data,
+                                                           .data = send->single.iov_base,
+                                                           .digest = digest(NULL, 0),
+                                                           .is_copied = true};
+        mark_ready(socket);
+    }
+    post(socket->ring,
+         (struct cv_completion){.user_data = send->user_data,
+                                .result = socket->is_for_copying ? -EOPNOTSUPP : -ENOMEM,
+                                .buffer = CV_RING_NO_BUFFER,
+                                .more = has_notice});
+    release_if_over(socket);
+}
+
 // What it can of a send without a copy: it goes out once, and its memory is lent until the peer has
 // it.
 static void send_zero_copy(struct sim_socket *socket) {
@@ -644,8 +670,7 @@ static void send_zero_copy(struct sim_socket *socket) {
     }
     MUST(!socket->is_for_copying, "a zero-copy send where there can be none");
     if (sim_strikes(SIM_NO_ZERO_COPY, 100)) {
-        socket->is_for_copying = below(2) == 0;
-        end_send(socket, socket->is_for_copying ? -EOPNOTSUPP : -ENOMEM);
+        refuse_zero_copy(socket);
         return;
     }
     if (length == 0) {
@@ -720,8 +745,12 @@ static void progress_loans(struct sim_socket *socket) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < socket->loan_count; i++) {
         struct loan *loan = &socket->loan[i];
-        bool is_over = socket->is_released || is_broken(socket);
-        if (kept > 0 || (!is_over && sim_strikes(SIM_LATE_NOTICE, 700))) {
+        bool is_reset = socket->input_reset || socket->output_reset;
+        bool waits =
+            socket->is_frozen && !socket->is_abandoned
+                ? !is_reset
+                : !socket->is_released && !is_broken(socket) && sim_strikes(SIM_LATE_NOTICE, 700);
+        if (kept > 0 || waits) {
             socket->loan[kept++] = *loan;
             continue;
         }
@@ -1408,7 +1437,7 @@ int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {
     if (CV_UNLIKELY(error != 0)) {
         return -error;
     }
-    if (listener->queue_count > 0 && sim_strikes(SIM_ABORT, 50)) {
+    if (listener->queue_count > 0 && sim_strikes(SIM_ABORT, 300)) {
         return -ECONNABORTED;  // Another one was.
     }
     return listener->queue_count > 0 ? take_waiting(listener, ring) : -EAGAIN;
@@ -1435,9 +1464,13 @@ void cv_ring_peer(struct cv_ring *ring, int descriptor, struct cv_peer *peer) {
 // The world's view.
 void sim_kernel_init(const struct sim_plan *plan) {
     bool is_traced = sim.is_traced;
-    sim = (struct sim_kernel){.plan = *plan, .now_ns = START_NS, .current = -1};
+    sim = (struct sim_kernel){.plan = *plan, .current = -1};
     sim.is_traced = is_traced;
     sim_random_seed(&sim.random, plan->seed);
+    kernel.start_ns = below(8) > 0 ? START_NS : WRAP_NS - below(3000) * 1000000ull;
+    sim.now_ns = kernel.start_ns;
+    // What is freed in some runs does not look as if it were still there.
+    (void)mallopt(M_PERTURB, below(8) == 0 ? POISON : 0);
     kernel.ring_count = 0;
     kernel.next_id = 0;
 }
@@ -1562,6 +1595,10 @@ void sim_socket_consume(struct sim_socket *socket, size_t length) {
 void sim_socket_set_window(struct sim_socket *socket, size_t bytes) {
     socket->window = bytes;
     mark_ready(socket);
+}
+
+void sim_socket_freeze(struct sim_socket *socket) {
+    socket->is_frozen = true;
 }
 
 void sim_socket_shutdown(struct sim_socket *socket) {

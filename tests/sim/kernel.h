@@ -133,6 +133,8 @@ const uint8_t *sim_socket_peek(struct sim_socket *socket, size_t *length);
 void sim_socket_consume(struct sim_socket *socket, size_t length);
 // Room for what the server sends and the client has not consumed.
 void sim_socket_set_window(struct sim_socket *socket, size_t bytes);
+// Its peer acknowledges nothing any more.
+void sim_socket_freeze(struct sim_socket *socket);
 void sim_socket_shutdown(struct sim_socket *socket);
 bool sim_socket_has_news(const struct sim_socket *socket);    // One of these three.
 bool sim_socket_is_ended(const struct sim_socket *socket);    // FIN behind what is there.

@@ -27,6 +27,8 @@
 #define STEPS_MAX 4000000u
 #define DRAIN_IDLE_MS_MIN 1000u
 #define DRAIN_IDLE_MS_MAX 3000u
+#define UNREAD_STEPS_MAX 2000u
+#define AWAY_STEPS_MAX 50u
 #define LISTENERS_MAX 2u  // Of a worker.
 
 struct world {
@@ -44,6 +46,8 @@ struct world {
     uint64_t reloads;
     struct cv_logqueue *log[SIM_RINGS_MAX];  // owned; NULL: no access log is written
     uint64_t log_lines;
+    uint32_t unread_steps;               // For which the first of them has held something.
+    uint32_t away_steps[SIM_RINGS_MAX];  // For which a worker gets no processor.
     struct sim_client *client[SIM_CLIENTS_MAX];
 };
 
@@ -87,7 +91,7 @@ struct sim_plan sim_plan_of(uint64_t seed, uint32_t request_count) {
 // at once, until it comes near that.
 static uint32_t connections_max(void) {
     if (sim_world.is_crowded) {
-        return sim_random_chance(&sim.random, 500) ? 0 : sim_random_between(&sim.random, 2, 20);
+        return sim_random_chance(&sim.random, 500) ? 0 : sim_random_between(&sim.random, 4, 20);
     }
     return sim_random_chance(&sim.random, 500)
                ? BACKLOG_MAX + sim_random_size(&sim.random, 2 * SIM_CLIENTS_MAX)
@@ -100,7 +104,7 @@ static struct cv_limits limits(uint32_t idle_timeout_ms) {
         .idle_timeout_ms = idle_timeout_ms,
         .body_grace_ms = 1500,
         .body_rate_min = 100,
-        .write_timeout_ms = 5000,
+        .write_timeout_ms = world.settings.limits.write_timeout_ms,
         .linger_timeout_ms = 1000,
         .head_bytes_max = 16384,
         .target_bytes_max = 4096,
@@ -205,6 +209,10 @@ static void listen_to_workers(void) {
     struct cv_message message;
     if (sim_eventfd_take(world.eventfd) > 0) {
         read_logs();
+        world.unread_steps = 0;
+    } else if (world.log[0] != NULL && cv_logqueue_peek(world.log[0]).length > 0 &&
+               ++world.unread_steps > UNREAD_STEPS_MAX) {
+        sim_fail("nobody is woken for what is logged");
     }
     while (cv_mailbox_take(&world.mailbox, &message)) {
         sim_event("main hears", message.kind, message.number);
@@ -362,6 +370,7 @@ static bool start(void) {
                                          .is_crowded = sim_random_chance(&sim.random, 200)};
     sim.per_address_max =
         sim_random_chance(&sim.random, 150) ? sim_random_between(&sim.random, 1, 8) : 0;
+    world.settings.limits.write_timeout_ms = sim_random_between(&sim.random, 2000, 5000);
     world.settings.limits = limits(sim_random_between(&sim.random, 1000, 5000));
     world.settings.worker_count = count;
     sim.connections_max = world.settings.limits.connections_max;
@@ -487,8 +496,13 @@ static void step(void) {
     first = sim_random_below(&sim.random, workers);
     for (uint32_t i = 0; i < workers; i++) {
         uint32_t index = (first + i) % workers;
-        if (!world.has_ended[index] &&
-            (sim_ring_is_ready(index) || sim_strikes(SIM_INTERRUPT, 100))) {
+        if (world.away_steps[index] > 0) {
+            world.away_steps[index]--;
+            sim_event("away", index, 0);
+        } else if (sim_strikes(SIM_DELAY, 3)) {
+            world.away_steps[index] = AWAY_STEPS_MAX;
+        } else if (!world.has_ended[index] &&
+                   (sim_ring_is_ready(index) || sim_strikes(SIM_INTERRUPT, 100))) {
             run_worker(index);
         }
     }

@@ -158,6 +158,18 @@ static void test_listener_accepts_no_more_than_the_limit(void **state) {
     assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_LIMIT), 0);
 }
 
+static void test_listener_accepts_again_when_the_limit_is_raised(void **state) {
+    (void)state;
+    (void)arrive();
+    (void)arrive();
+    assert_false(accept_of()->is_armed);
+    struct cv_limits more = world->limits;
+    more.connections_max = 3;
+    cv_net_set_limits(&world->net, &more);
+    assert_true(accept_of()->is_armed);
+    cv_net_set_limits(&world->net, &world->limits);
+}
+
 static void test_listener_accepts_one_by_one_close_to_the_limit(void **state) {
     (void)state;
     assert_false(accept_of()->is_multishot);
@@ -288,6 +300,7 @@ int main(void) {
         TEST(test_listener_ends_its_pause_when_a_connection_goes),
         TEST(test_listener_gives_up_a_broken_descriptor),
         TEST_FOR_TWO(test_listener_accepts_no_more_than_the_limit),
+        TEST_FOR_TWO(test_listener_accepts_again_when_the_limit_is_raised),
         TEST_FOR_TWO(test_listener_accepts_one_by_one_close_to_the_limit),
         cmocka_unit_test_setup_teardown(
             test_listener_cancels_the_multishot_accepts_of_all_close_to_the_limit,
