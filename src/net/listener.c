@@ -48,6 +48,15 @@ static void disarm(struct cv_listener *listener) {
     }
 }
 
+// All of them: each takes its whole backlog before it can be cancelled.
+static void disarm_multishots(struct cv_net *net) {
+    for (uint32_t i = 0; i < net->listener_count; i++) {
+        if (net->listeners[i].multishot) {
+            disarm(&net->listeners[i]);
+        }
+    }
+}
+
 static void on_pause_over(struct cv_timer *timer) {
     struct cv_listener *listener = CV_CONTAINER_OF(timer, struct cv_listener, timer);
     listener->paused = false;
@@ -111,8 +120,8 @@ void cv_listener_complete(struct cv_net *net, const struct cv_completion *comple
     int32_t result = completion->result;
     if (result >= 0) {
         cv_net_open(net, result);
-        if (listener->multishot && !has_ample_room(net)) {
-            disarm(listener);
+        if (!has_ample_room(net)) {
+            disarm_multishots(net);
         }
     }
     if (completion->more) {

@@ -242,6 +242,15 @@ static void on_end(struct cv_conn *conn) {
     }
 }
 
+// Its last answer took long to read: only now that all of it is sent is it idle.
+static void idle_anew(struct cv_conn *conn) {
+    uint32_t idle_ms = unless_draining(conn, conn->net->limits->idle_timeout_ms);
+    uint32_t left_ms = conn->read_deadline - (uint32_t)conn->net->clock->now_ms;
+    if (conn->read_deadline != 0 && left_ms < idle_ms - idle_ms / 8) {
+        cv_conn_set_read_timeout(conn, idle_ms);
+    }
+}
+
 static void on_output(struct cv_conn *conn) {
     const struct cv_limits *limits = conn->net->limits;
     struct cv_exchange *exchange = exchange_of(conn);
@@ -251,6 +260,8 @@ static void on_output(struct cv_conn *conn) {
                cv_conn_queued(conn) <= limits->output_bytes_max / 2) {
         conn->protocol_flags &= (uint8_t)~OUTPUT_FULL;
         cv_conn_resume(conn);
+    } else if ((conn->protocol_flags & (IDLE | IN_HEAD)) == IDLE && !cv_conn_has_output(conn)) {
+        idle_anew(conn);
     }
 }
 

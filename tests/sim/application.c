@@ -8,12 +8,14 @@
 
 #include "app/context.h"
 #include "base/compiler.h"
+#include "sim/client.h"
 #include "sim/kernel.h"
 #include "sim/lag.h"
 #include "sim/pattern.h"
 #include "sim/text.h"
 
 #define PIECE_BYTES_MAX 16384u
+#define STARTED_MS 300u
 #define TIMER_LATE_MS_MAX 100u  // Time passes between two turns of a worker.
 #define CATCH_UP_MS 1100u       // Behind a long one, timers wait for what was missed.
 
@@ -24,6 +26,7 @@ struct stream {
     uint64_t nonce;
     uint64_t at;
     uint64_t count;
+    bool is_above_water;  // The queue was, when it was written last.
 };
 
 static uint64_t number(const struct covet_request *request, const char *name) {
@@ -45,7 +48,12 @@ static void pass_time(struct covet_request *request) {
 
 static void say(struct covet_request *request, struct covet_response *response, const char *what) {
     char text[64];
+    struct covet_span path = covet_request_path(request);
+    size_t length = strlen(what);
     char *end = sim_text_put(sim_text_put(text, what), " ");
+    if (path.length < length + 2 || memcmp(path.data + 1, what, length) != 0) {
+        sim_fail("a handler has another path");
+    }
     end = sim_text_number(end, number(request, "nonce"), 10);
     (void)covet_response_bytes(response, "text/plain", text, (size_t)(end - text));
 }
@@ -150,6 +158,9 @@ static void on_abort(struct covet_request *request, void *context) {
 static void pour(struct covet_request *request, struct covet_response *response, void *context) {
     struct stream *stream = context;
     int64_t queued = 0;
+    if (stream->at > 0 && !stream->is_above_water) {
+        sim_fail("a stream that was not full is told to go on");
+    }
     while (stream->at < stream->count && queued <= COVET_HIGH_WATER_BYTES) {
         uint8_t piece[PIECE_BYTES_MAX];
         size_t length = sim_random_size(&sim.random, PIECE_BYTES_MAX);
@@ -160,6 +171,7 @@ static void pour(struct covet_request *request, struct covet_response *response,
             return;  // The client is gone; on_abort has been called, or will be.
         }
         stream->at += length;
+        stream->is_above_water = queued > COVET_HIGH_WATER_BYTES;
     }
     if (stream->at == stream->count) {
         pending--;
@@ -175,17 +187,42 @@ static void begin(struct covet_request *request, struct covet_response *response
         return;
     }
     pass_time(request);
-    *stream = (struct stream){number(request, "nonce"), 0, number(request, "count")};
+    *stream = (struct stream){.nonce = number(request, "nonce"), .count = number(request, "count")};
     pending++;
     covet_request_defer(request);
     covet_request_on_abort(request, on_abort, NULL);
     covet_response_on_drain(response, pour, stream);
-    if (!is_known && sim_random_chance(&sim.random, 100)) {
+    if (!is_known && stream->nonce % 8 == 0) {
         (void)covet_response_trailer(response, "X-Trailer", "1");
     }
     if (covet_response_begin(response, "application/octet-stream",
                              is_known ? stream->count : COVET_LENGTH_UNKNOWN) == 0) {
         pour(request, response, stream);
+    }
+}
+
+// Given up in the middle: nobody may take a part for the whole.
+static void cut(struct covet_request *request, struct covet_response *response) {
+    uint64_t nonce = number(request, "nonce");
+    uint64_t count = CV_MIN(number(request, "count"), (uint64_t)PIECE_BYTES_MAX);
+    uint8_t piece[PIECE_BYTES_MAX];
+    sim_pattern_fill(piece, count, nonce, 0);
+    if (covet_response_begin(response, "application/octet-stream",
+                             nonce % 2 == 0 ? count + 1 : COVET_LENGTH_UNKNOWN) == 0) {
+        (void)covet_response_write(response, piece, count);
+        (void)covet_response_cancel(response);
+    }
+}
+
+// Whatever a handler says, 204 and 304 have no body.
+static void empty(struct covet_request *request, struct covet_response *response) {
+    uint64_t nonce = number(request, "nonce");
+    (void)covet_response_status(response, nonce % 2 == 0 ? 204 : 304);
+    if (nonce % 4 < 2) {
+        (void)covet_response_text(response, "nobody reads this");
+    } else if (covet_response_begin(response, "text/plain", COVET_LENGTH_UNKNOWN) == 0) {
+        (void)covet_response_write(response, "nor this", 8);
+        (void)covet_response_end(response);
     }
 }
 
@@ -203,6 +240,7 @@ struct wait {
     struct covet_timer *timer;
     uint64_t due_ms;
     uint64_t held_ns;
+    uint64_t due_ns;
     uint32_t home;
 };
 
@@ -225,7 +263,8 @@ static void answer_later(struct covet_worker *worker, void *context) {
     uint64_t now_ms = covet_worker_now_ms(worker);
     uint64_t held_ms = (sim.held_ns - wait->held_ns) / 1000000;
     uint64_t late_ms = TIMER_LATE_MS_MAX + (held_ms > 0 ? held_ms + CATCH_UP_MS : 0);
-    if (wait->timer != NULL && (now_ms < wait->due_ms || now_ms > wait->due_ms + late_ms)) {
+    if (wait->timer != NULL && (now_ms < wait->due_ms || now_ms > wait->due_ms + late_ms ||
+                                (sim_world.time_scale == 1 && sim.now_ns < wait->due_ns))) {
         sim_fail("a timer of %llu ms expires at %llu ms", (unsigned long long)wait->due_ms,
                  (unsigned long long)now_ms);
     }
@@ -252,6 +291,10 @@ static struct wait *start_waiting(struct covet_request *request) {
 static void later(struct covet_request *request, struct covet_response *response) {
     pass_time(request);
     struct wait *wait = start_waiting(request);
+    if (number(request, "nonce") % 4 == 0 && !sim_may(SIM_STOP)) {
+        covet_request_on_abort(request, NULL, NULL);  // It answers whether anybody is there or not.
+    }
+    wait->due_ns = sim.now_ns + number(request, "ms") * 1000000u;
     wait->due_ms = covet_worker_now_ms(covet_request_worker(request)) + number(request, "ms");
     // Its time counts from the beginning of the turn.
     wait->held_ns =
@@ -354,7 +397,7 @@ static void upload(struct covet_request *request, struct covet_response *respons
         (void)covet_response_error(response, 503);
         return;
     }
-    *stream = (struct stream){number(request, "nonce"), 0, 0};
+    *stream = (struct stream){.nonce = number(request, "nonce")};
     pending++;
     covet_request_on_abort(request, on_upload_aborted, NULL);
     if (covet_request_on_body(request, on_body, stream) != 0) {
@@ -431,9 +474,16 @@ static int add(struct covet_app *app, unsigned methods, const char *pattern,
     return covet_route_with(app, &options);
 }
 
+static void on_started(struct covet_worker *worker, void *context) {
+    (void)context;
+    sim_event("started", covet_worker_index(worker), 0);
+}
+
 static int on_worker(struct covet_worker *worker, void *context) {
     (void)context;
     pools[covet_worker_index(worker)] = worker->env->pool;
+    // What is left of the application's time is taken from it when it goes.
+    (void)covet_timer_start(worker, STARTED_MS, on_started, NULL);
     return 0;
 }
 
@@ -449,6 +499,8 @@ int sim_application_init(struct covet_app *app) {
         {COVET_GET, "/bytes/{nonce:int}/{count:int}", bytes, 0},
         {COVET_GET, "/stream/{nonce:int}/{count:int}", stream_chunked, 0},
         {COVET_GET, "/known/{nonce:int}/{count:int}", stream_known, 0},
+        {COVET_GET, "/empty/{nonce:int}", empty, 0},
+        {COVET_GET, "/cut/{nonce:int}/{count:int}", cut, 0},
         {COVET_GET, "/later/{nonce:int}/{ms:int}", later, 0},
         {COVET_GET, "/across/{nonce:int}", across, 0},
         {COVET_POST, "/echo/{nonce:int}", echo, 0},

@@ -5,6 +5,8 @@
 //   GET  /bytes/N/COUNT      the pattern of N             at once, from the request's memory
 //   GET  /stream/N/COUNT     the same, in chunks, as fast as it is taken; with trailers at times
 //   GET  /known/N/COUNT      the same, streamed with its length known
+//   GET  /empty/N            204 or 304                   with a body that is not sent
+//   GET  /cut/N/COUNT        some of the pattern of N     and then its connection ends
 //   GET  /later/N/MS         "later N"                    after that time
 //   GET  /across/N           "across N"                   by way of another worker
 //   GET  /swap/N             "swap N"                     a route that is replaced now and then

@@ -23,6 +23,8 @@ struct sim_client_kind {
     // One line about what it waits for.
     void (*describe)(const struct sim_client *client, char *line, size_t bytes);
     void (*destroy)(struct sim_client *client);
+    // Holds a line of the access log, without its end, against what was asked. NULL: it may be any.
+    void (*see_log_line)(const char *line);
 };
 
 extern const struct sim_client_kind sim_http_client;
@@ -37,8 +39,10 @@ struct sim_world_state {
     uint64_t handler_ns;             // What a handler usually takes then.
     bool is_crowded;                 // There are fewer connections than clients may want.
     bool is_enough;                  // No new request is begun.
-    bool is_ending;   // The server drains or stops: connections may end between requests,
-    bool is_stopped;  // or anywhere.
+    bool is_ending;          // The server drains or stops: connections may end between requests,
+    bool is_stopped;         // or anywhere.
+    uint64_t end_ns;         // When that was told,
+    uint64_t drain_idle_ms;  // and how long who asks nothing is waited for.
 };
 extern struct sim_world_state sim_world;
 

@@ -4,6 +4,7 @@
 // is slow, or was told to close, and no other.
 #include "sim/client.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #define OUTPUT_BYTES_MAX (512u * 1024u)
 #define SMALL_BYTES_MAX 2048u
 #define LARGE_BYTES_MAX 150000u
+#define HUGE_BYTES_MAX 700000u  // Of what is streamed to it: more than is queued for it at once.
 #define MS_NS 1000000ull
 // Less than every time-out of the server; a client that was quiet for longer may be closed.
 #define PATIENCE_NS (900 * MS_NS)
@@ -36,6 +38,13 @@
 #define TURNS_SCARCE_MAX 300u  // Where receive buffers or completions do not suffice for all.
 #define QUEUED_NS_MAX (2000 * MS_NS)
 #define STALLED_WINDOW_BYTES 4096u
+// A send that is to go out whole is seen to go on only when it has, so that must not take long.
+#define STEADY_WINDOW_BYTES 16384u
+#define STEADY_NS (200 * MS_NS)
+#define DRIBBLE_NS (400 * MS_NS)
+#define REFUSED_NS (200 * MS_NS)
+#define UNREAD_BYTES_MAX 30000u
+#define LEFT_NS (500 * MS_NS)  // Who has ended, and all its answers, is let go by then.
 #define CROWDED_IDLE_MS 2000u
 
 enum kind {
@@ -52,6 +61,8 @@ enum kind {
     RELAY,
     MISSING,
     BAD,
+    CUT,
+    EMPTY,
     RICH,  // Where it is asked for by its path alone.
     KIND_COUNT,
 };
@@ -63,8 +74,12 @@ struct expectation {
     char text[40];   // Else the answer.
     bool is_head;
     bool asks_to_close;
-    bool is_old;  // HTTP/1.0
-    int status;   // Of a refusal that is excused. 0: what its kind says.
+    bool is_old;      // HTTP/1.0,
+    bool keeps;       // and wants to ask again.
+    bool may_wait;    // It asks whether its body is wanted,
+    bool was_told;    // and was told so.
+    bool must_close;  // The server drains, and answers last requests.
+    int status;       // Of a refusal that is asked for, or excused. 0: what its kind says.
 };
 
 enum state { IN_HEAD, IN_BODY, IN_SIZE, IN_CHUNK, BEHIND_CHUNK, IN_TRAILERS, UP_TO_END };
@@ -74,6 +89,7 @@ struct sim_client {
     struct sim_socket *socket;  // NULL: none
     uint8_t *output;            // owned; requests not sent yet
     size_t output_length, output_sent;
+    size_t hold_at;  // Of `output`: what is behind it waits to be wanted. 0: nothing does.
     struct expectation expected[DEPTH_MAX];
     uint32_t expected_first, expected_count;
     uint32_t requests_left;  // On this connection.
@@ -82,15 +98,20 @@ struct sim_client {
     char head[HEAD_BYTES_MAX + 1];
     size_t head_length;
     uint64_t body_left, body_at;
-    bool closes;      // The server said so.
-    bool is_refused;  // Too slow, it said.
-    bool has_ended, has_erred;
+    bool has_trailer;  // Of the answer that is taken.
+    bool closes;       // The server said so.
+    bool is_refused;   // Too slow, it said.
+    bool has_ended;
+    uint64_t ended_ns;
     bool was_late;  // Quiet for so long that the server may have given up.
     bool is_slow, is_tiny, is_small;
+    bool is_steady;                    // It reads a little all the time, however long that takes.
     bool stalls;                       // It will stop for good,
     bool is_unread;                    // in the middle of an answer, not of a request.
+    bool is_idle;                      // between two requests,
     bool is_stalled;                   // It has,
-    uint64_t may_end_ns, must_end_ns;  // and that is when the server gives up.
+    uint64_t may_end_ns, must_end_ns;  // and that is when the server gives up,
+    uint64_t dribble_ns;               // whatever it sends then of a head. 0: nothing.
     uint64_t held_ns;                  // Time that had passed in turns when it began to count.
     bool is_patient;                   // Who is refused waits for a while.
     uint64_t pace_ns;                  // Between its requests, whether they are answered or not,
@@ -122,18 +143,31 @@ static void put_pattern(struct sim_client *client, size_t length, uint64_t nonce
     client->output_length += length;
 }
 
+static void put_chunk_size(struct sim_client *client, size_t size) {
+    static const char *const extensions[] = {";a=b", ";a", ";a=\"b \\\"c\"", ";a=b;c"};
+    size_t from = client->output_length;
+    put_number(client, size, 16);
+    for (size_t i = from; sim_random_chance(&sim.random, 50) && i < client->output_length; i++) {
+        client->output[i] = (uint8_t)toupper(client->output[i]);
+    }
+    if (sim_random_chance(&sim.random, 50)) {
+        put(client, extensions[sim_random_below(&sim.random, CV_ARRAY_COUNT(extensions))]);
+    }
+    put(client, "\r\n");
+}
+
 static void put_chunked(struct sim_client *client, size_t count, uint64_t nonce) {
     size_t at = 0;
     while (at < count) {
         size_t piece = sim_random_size(&sim.random, 8192);
         piece = CV_MIN(count - at, piece);
-        put_number(client, piece, 16);
-        put(client, sim_random_chance(&sim.random, 50) ? ";a=b\r\n" : "\r\n");
+        put_chunk_size(client, piece);
         put_pattern(client, piece, nonce, at);
         put(client, "\r\n");
         at += piece;
     }
-    put(client, sim_random_chance(&sim.random, 100) ? "0\r\nX-Trailer: 1\r\n\r\n" : "0\r\n\r\n");
+    put(client, sim_random_chance(&sim.random, 100) ? "0\r\nX-Trailer: 1\r\nX-Other: 2\r\n\r\n"
+                                                    : "0\r\n\r\n");
 }
 
 static void put_fields(struct sim_client *client, const struct expectation *expected) {
@@ -147,15 +181,19 @@ static void put_fields(struct sim_client *client, const struct expectation *expe
         client->output_length += filler;
         put(client, "\r\n");
     }
+    if (expected->keeps) {
+        put(client, "Connection: keep-alive\r\n");
+    }
     if (expected->asks_to_close && !expected->is_old) {
         put(client, "Connection: close\r\n");
     }
 }
 
-static void put_body(struct sim_client *client, const struct expectation *expected, size_t count) {
+static void put_body(struct sim_client *client, struct expectation *expected, size_t count) {
     bool is_chunked = !expected->is_old && sim_random_chance(&sim.random, 400);
     if (count > 0 && !expected->is_old && sim_random_chance(&sim.random, 50)) {
         put(client, "Expect: 100-continue\r\n");
+        expected->may_wait = true;
     }
     if (is_chunked) {
         put(client, "Transfer-Encoding: chunked\r\n\r\n");
@@ -168,12 +206,16 @@ static void put_body(struct sim_client *client, const struct expectation *expect
         client->head_bytes = client->output_length;
         put_pattern(client, count, expected->nonce, 0);
     }
+    if (expected->may_wait && !client->stalls && !client->is_slow &&
+        sim_random_chance(&sim.random, 500)) {
+        client->hold_at = client->head_bytes;
+    }
 }
 
-static size_t body_size(void) {
-    uint32_t max = sim_random_chance(&sim.random, 30 + sim.plan.large_in_thousand)
-                       ? LARGE_BYTES_MAX
-                       : SMALL_BYTES_MAX;
+static size_t body_size(enum kind kind) {
+    uint32_t large = kind == STREAM || kind == KNOWN ? HUGE_BYTES_MAX : LARGE_BYTES_MAX;
+    uint32_t max =
+        sim_random_chance(&sim.random, 30 + sim.plan.large_in_thousand) ? large : SMALL_BYTES_MAX;
     return sim_random_size(&sim.random, max) - 1;
 }
 
@@ -181,8 +223,9 @@ static enum kind choose_any(void) {
     static const struct {
         enum kind kind;
         uint32_t weight;
-    } all[] = {{HELLO, 350}, {RELAY, 50},  {SWAP, 60},  {BYTES, 120}, {STREAM, 60}, {KNOWN, 40},
-               {LATER, 20},  {ACROSS, 50}, {ECHO, 120}, {UPLOAD, 80}, {EARLY, 20},  {MISSING, 30}};
+    } all[] = {{HELLO, 330}, {RELAY, 50},   {SWAP, 60},   {BYTES, 120}, {STREAM, 60},
+               {KNOWN, 40},  {LATER, 20},   {ACROSS, 50}, {ECHO, 120},  {UPLOAD, 80},
+               {EARLY, 20},  {MISSING, 30}, {EMPTY, 15},  {CUT, 5}};
     uint32_t at = sim_random_below(&sim.random, 1000);
     for (size_t i = 0; i < CV_ARRAY_COUNT(all); i++) {
         if (at < all[i].weight) {
@@ -197,7 +240,7 @@ static const char *const paths[KIND_COUNT] = {
     [HELLO] = "/hello",   [SWAP] = "/swap",   [BYTES] = "/bytes",   [STREAM] = "/stream",
     [KNOWN] = "/known",   [LATER] = "/later", [ACROSS] = "/across", [ECHO] = "/echo",
     [UPLOAD] = "/upload", [EARLY] = "/early", [RELAY] = "/relay",   [MISSING] = "/missing",
-    [RICH] = "/rich"};
+    [EMPTY] = "/empty",   [CUT] = "/cut",     [RICH] = "/rich"};
 
 static enum kind choose_kind(void) {
     if (sim.plan.paths == NULL) {
@@ -211,22 +254,37 @@ static enum kind choose_kind(void) {
 }
 
 static void put_bad(struct sim_client *client, struct expectation *expected) {
-    static const char *const all[] = {
-        "GET /hello/1\r\n\r\n",
-        "GET /hello/1 HTTP/1.1\r\n\r\n",
-        "GET /hello/1 HTTP/1.1\r\nHost : sim\r\n\r\n",
-        "POST /echo/1 HTTP/1.1\r\nHost: sim\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcde",
-        "POST /echo/1 HTTP/1.1\r\nHost: sim\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
-        "\x16\x03\x01\x02 hello\r\n\r\n",
+    static const struct {
+        int status;
+        const char *text;
+    } all[] = {
+        {400, "GET /hello/1\r\n\r\n"},
+        {400, "GET /hello/1 HTTP/1.1\r\n\r\n"},
+        {400, "GET /hello/1 HTTP/1.1\r\nHost : sim\r\n\r\n"},
+        {400, "POST /echo/1 HTTP/1.1\r\nHost: sim\r\nContent-Length: 5\r\nContent-Length: "
+              "6\r\n\r\nabcde"},
+        {400, "POST /echo/1 HTTP/1.1\r\nHost: sim\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"},
+        {400, "\x16\x03\x01\x02 hello\r\n\r\n"},
+        {413, "POST /echo/1 HTTP/1.1\r\nHost: sim\r\nContent-Length: 1000001\r\n\r\n"},
+        {413,
+         "POST /upload/1 HTTP/1.1\r\nHost: sim\r\nTransfer-Encoding: chunked\r\n\r\nF4241\r\n"},
+        {413, "HEAD /hello/1 HTTP/1.1\r\nHost: sim\r\nContent-Length: 1000001\r\n\r\n"},
     };
+    uint32_t which = sim_random_below(&sim.random, CV_ARRAY_COUNT(all));
     expected->kind = BAD;
-    put(client, all[sim_random_below(&sim.random, CV_ARRAY_COUNT(all))]);
+    expected->status = all[which].status;
+    expected->is_head = all[which].text[0] == 'H';
+    put(client, all[which].text);
+    if (sim_random_chance(&sim.random, 500)) {
+        // Not read any more, it must not make the end a reset that overtakes the refusal.
+        put_pattern(client, sim_random_size(&sim.random, UNREAD_BYTES_MAX), 1, 0);
+    }
     client->requests_left = 0;
-    client->has_erred = true;
 }
 
 static bool is_pattern(enum kind kind) {
-    return kind == BYTES || kind == STREAM || kind == KNOWN || kind == ECHO || kind == RELAY;
+    return kind == BYTES || kind == STREAM || kind == KNOWN || kind == ECHO || kind == RELAY ||
+           kind == CUT;
 }
 
 static bool takes_body(enum kind kind) {
@@ -241,21 +299,27 @@ static void write_request(struct sim_client *client) {
         .kind = choose_kind(),
         .nonce = sim_random_below(&sim.random, 1000000000),
         .is_old = sim_random_chance(&sim.random, 10),
+        .must_close = sim_socket_is_draining(client->socket),
     };
+    if (expected->kind == CUT && client->expected_count > 1) {
+        expected->kind = HELLO;  // Answers before it would be cut too.
+    }
     if (!client->stalls && sim_strikes(SIM_BAD_REQUEST, 10)) {
         put_bad(client, expected);
         return;
     }
+    expected->keeps = expected->is_old && sim_random_chance(&sim.random, 500);
     expected->asks_to_close =
-        expected->is_old || (client->requests_left == 0 && sim_random_chance(&sim.random, 500));
-    if (expected->asks_to_close) {
+        expected->is_old ? !expected->keeps
+                         : client->requests_left == 0 && sim_random_chance(&sim.random, 500);
+    // What is behind an answer that may end its connection is not answered.
+    if (expected->asks_to_close || expected->is_old || expected->kind == CUT) {
         client->requests_left = 0;
     }
     const char *path = paths[expected->kind];
-    size_t count = body_size();
+    size_t count = body_size(expected->kind);
     bool has_body = takes_body(expected->kind);
-    expected->is_head =
-        (expected->kind == BYTES || expected->kind == RICH) && sim_random_chance(&sim.random, 100);
+    expected->is_head = !has_body && expected->kind != CUT && sim_random_chance(&sim.random, 50);
     expected->count = is_pattern(expected->kind) ? count : 0;
     put(client, has_body ? "POST " : expected->is_head ? "HEAD " : "GET ");
     put(client, path);
@@ -285,7 +349,8 @@ static void write_request(struct sim_client *client) {
         char *end =
             sim_text_number(sim_text_put(expected->text, "{\"rich\":"), expected->nonce, 10);
         (void)sim_text_put(end, "}");
-    } else if (!is_pattern(expected->kind) && expected->kind != MISSING) {
+    } else if (!is_pattern(expected->kind) && expected->kind != MISSING &&
+               expected->kind != EMPTY) {
         char *end = sim_text_put(expected->text, path + 1);
         (void)sim_text_number(sim_text_put(end, " "), expected->nonce, 10);
     }
@@ -304,8 +369,22 @@ static uint64_t answer_length(const struct expectation *expected) {
     return expected->text[0] != '\0' ? strlen(expected->text) : expected->count;
 }
 
+// Told by its nonce, as an answer without a body is: see the application.
+static bool has_trailer(const struct expectation *expected) {
+    return !expected->is_old && expected->status == 0 &&
+           ((expected->kind == STREAM && expected->nonce % 8 == 0) ||
+            (expected->kind == RICH && expected->nonce % 2 != 0));
+}
+
+static int empty_status(const struct expectation *expected) {
+    return expected->nonce % 2 == 0 ? 204 : 304;
+}
+
 static void finish_answer(struct sim_client *client) {
     const struct expectation *expected = &client->expected[client->expected_first];
+    if (expected->kind == CUT) {
+        wrong(client, "an answer that was cut looks whole");
+    }
     if (expected->kind != MISSING && expected->kind != BAD && !expected->is_head &&
         client->body_at != answer_length(expected)) {
         wrong(client, "an answer is too short");
@@ -313,6 +392,9 @@ static void finish_answer(struct sim_client *client) {
     client->closes = client->closes || expected->kind == BAD;
     client->expected_first = (client->expected_first + 1) % DEPTH_MAX;
     client->expected_count--;
+    if (client->expected_count == 0) {
+        client->hold_at = 0;
+    }
     client->state = IN_HEAD;
     client->head_length = 0;
     client->progress_ns = client->answered_ns = sim.now_ns;
@@ -368,6 +450,24 @@ static bool may_be_refused(struct sim_client *client) {
     return sim_world.is_crowded;
 }
 
+// It has sent all but a body that may not be wanted.
+static bool is_held(const struct sim_client *client) {
+    return client->hold_at != 0 && client->output_sent == client->hold_at;
+}
+
+// Where nothing follows, the length is that of what does not; 204 and 304 have none.
+static void check_length(const struct sim_client *client, const struct head *head) {
+    const struct expectation *expected = &client->expected[client->expected_first];
+    bool is_empty = head->status == 204 || head->status == 304;
+    if (is_empty && (head->has_length || head->is_chunked)) {
+        wrong(client, "an answer without a body has a length");
+    }
+    if (expected->is_head && expected->status == 0 && head->has_length &&
+        expected->kind != MISSING && head->length != answer_length(expected)) {
+        wrong(client, "the head alone has another length");
+    }
+}
+
 static void read_head(struct sim_client *client) {
     client->head[client->head_length] = '\0';
     client->head_length = 0;
@@ -383,10 +483,19 @@ static void read_head(struct sim_client *client) {
     }
     struct expectation *expected = &client->expected[client->expected_first];
     if (head.status == 100) {
+        if (!expected->may_wait || expected->was_told) {
+            wrong(client, "it is told to go on, and did not ask");
+        }
+        expected->was_told = true;
+        client->hold_at = client->expected_count == 1 ? 0 : client->hold_at;
         return;
     }
     client->closes = client->closes || head.closes;
     client->body_at = 0;
+    client->has_trailer = false;
+    if (head.status == 408 && is_held(client)) {
+        wrong(client, "it waits to be told to go on, and is told that it is slow");
+    }
     if (head.status == 408 && client->was_late) {
         client->closes = client->is_refused = true;
         client->state = UP_TO_END;
@@ -400,10 +509,19 @@ static void read_head(struct sim_client *client) {
     }
     int wanted = expected->status != 0       ? expected->status
                  : expected->kind == MISSING ? 404
-                 : expected->kind == BAD     ? 400
+                 : expected->kind == EMPTY   ? empty_status(expected)
                                              : 200;
-    if (head.status != wanted && !(expected->kind == BAD && head.status == 505)) {
+    if (head.status != wanted) {
         wrong(client, client->head);
+    }
+    if (!head.closes &&
+        (expected->kind == BAD || expected->must_close || expected->asks_to_close)) {
+        wrong(client, "the connection ends with an answer that does not say so");
+    }
+    check_length(client, &head);
+    if (wanted == 204 || wanted == 304) {
+        finish_answer(client);
+        return;
     }
     if (head.has_length && head.is_chunked) {
         wrong(client, "an answer has a length and chunks");
@@ -514,8 +632,15 @@ static size_t take(struct sim_client *client, const uint8_t *data, size_t length
         }
         return 1;
     case IN_TRAILERS:
-        if (take_line(client, data[0]) && strcmp(client->head, "\r\n") == 0) {
-            finish_answer(client);
+        if (take_line(client, data[0])) {
+            if (strcmp(client->head, "\r\n") != 0) {
+                client->has_trailer = strcmp(client->head, "X-Trailer: 1\r\n") == 0;
+            } else if (has_trailer(&client->expected[client->expected_first]) !=
+                       client->has_trailer) {
+                wrong(client, "an answer has no trailer, or one too many");
+            } else {
+                finish_answer(client);
+            }
         }
         return 1;
     case UP_TO_END:
@@ -536,41 +661,52 @@ static void begin(struct sim_client *client) {
         client->wake_at_ns = sim_world.is_ending ? UINT64_MAX : sim.now_ns + 100 * MS_NS;
         return;
     }
-    client->output_length = client->output_sent = 0;
+    client->output_length = client->output_sent = client->hold_at = 0;
     client->expected_count = 0;
     client->requests_left = sim_random_size(&sim.random, 200);
     client->depth = sim_random_size(&sim.random, DEPTH_MAX);
     client->state = IN_HEAD;
     client->head_length = 0;
-    client->closes = client->has_ended = client->has_erred = client->was_late = false;
+    client->closes = client->has_ended = client->was_late = false;
     client->is_refused = false;
     client->stalls = sim_strikes(SIM_STALL, 100);
     client->is_unread = client->stalls && sim_random_chance(&sim.random, 200);
-    client->is_stalled = false;
+    client->is_stalled = client->is_idle = false;
     client->is_slow = !client->stalls && sim_strikes(SIM_SLOW, 50);
     client->is_tiny = !client->stalls && sim_strikes(SIM_TINY_PIECES, 20);
-    client->is_small = !client->stalls && sim_random_chance(&sim.random, 100);
-    client->depth = client->stalls ? 1 : client->depth;
+    client->is_steady =
+        !client->stalls && !client->is_slow && !client->is_tiny && sim_strikes(SIM_SLOW, 50);
+    client->is_small = !client->stalls && !client->is_steady && sim_random_chance(&sim.random, 100);
+    client->depth = client->stalls || client->is_steady ? 1 : client->depth;
     client->is_patient = sim_may(SIM_BUSY) && sim_random_chance(&sim.random, 500);
     client->pace_ns = 0;
-    if (!client->stalls && sim_strikes(SIM_FLOOD, 500)) {
+    if (!client->stalls && !client->is_steady && sim_strikes(SIM_FLOOD, 500)) {
         client->pace_ns = sim_random_size(&sim.random, PACE_NS_MAX);
         client->depth = DEPTH_MAX;
     }
     client->ask_at_ns = sim.now_ns;
+    client->dribble_ns = 0;
     client->progress_ns = client->begun_ns = sim.now_ns;
     client->held_ns = sim.held_ns;
     client->answered_ns = 0;
     uint32_t window = client->is_small ? sim_random_between(&sim.random, 1, 2000)
                                        : sim_random_between(&sim.random, 4096, 400000);
-    sim_socket_set_window(client->socket, client->is_unread ? STALLED_WINDOW_BYTES : window);
+    sim_socket_set_window(client->socket, client->is_unread   ? STALLED_WINDOW_BYTES
+                                          : client->is_steady ? STEADY_WINDOW_BYTES
+                                                              : window);
 }
 
 static void leave(struct sim_client *client, bool reset) {
     sim_world.lost += client->expected_count;
+    bool was_refused = sim_socket_was_too_many(client->socket);
     sim_socket_close(client->socket, reset);
     client->socket = NULL;
-    client->wake_at_ns = 0;
+    client->wake_at_ns = was_refused ? sim.now_ns + REFUSED_NS : 0;
+}
+
+// The end of its connection is the right one for an answer that is never whole.
+static bool is_to_be_cut(const struct sim_client *client) {
+    return client->expected_count > 0 && client->expected[client->expected_first].kind == CUT;
 }
 
 // A crowded server ends connections on which nobody asks.
@@ -582,9 +718,9 @@ static bool may_be_in_the_way(const struct sim_client *client) {
 
 // May the server have ended the connection? `client` has answers to come.
 static bool may_be_closed(const struct sim_client *client) {
-    return client->closes || client->has_erred || sim_socket_was_struck(client->socket) ||
+    return client->closes || is_to_be_cut(client) || sim_socket_was_struck(client->socket) ||
            sim_world.is_stopped || client->was_late || sim_torture_excuses(client->socket) ||
-           may_be_in_the_way(client);
+           may_be_in_the_way(client) || sim_socket_was_too_many(client->socket);
 }
 
 // An answer to HTTP/1.0 that ends with its connection, which was ended early by right.
@@ -597,7 +733,8 @@ static bool is_cut(const struct sim_client *client) {
 
 static void on_end(struct sim_client *client) {
     bool is_reset = sim_socket_is_reset(client->socket);
-    if (client->state == UP_TO_END && !is_reset && !client->is_refused && !is_cut(client)) {
+    if (client->state == UP_TO_END && !is_reset && !client->is_refused && !is_cut(client) &&
+        !is_to_be_cut(client)) {
         finish_answer(client);
     }
     bool is_idle =
@@ -646,6 +783,11 @@ static void stall_request(struct sim_client *client, size_t sent) {
         most_ms = 3 * (uint64_t)limits->body_grace_ms + limits->linger_timeout_ms;
     }
     client->is_stalled = true;
+    client->is_idle = sent == 0;
+    client->dribble_ns =
+        sent > 0 && sent < client->head_bytes && sim_random_chance(&sim.random, 500)
+            ? sim.now_ns + DRIBBLE_NS
+            : 0;
     client->may_end_ns = first_ns + (least_ms - 1) * MS_NS;  // Deadlines are whole milliseconds.
     client->must_end_ns = last_ns + most_ms * MS_NS + LATE_NS;
 }
@@ -653,14 +795,22 @@ static void stall_request(struct sim_client *client, size_t sent) {
 // It takes nothing more of an answer. Whether the peer still reads bytes that are sent without a
 // copy is looked at once in a time-out.
 static void stall_answer(struct sim_client *client) {
+    bool may_lend = sim_world.limits->zero_copy_bytes_min > 0 || sim_may(SIM_RELOAD);
+    uint64_t most_ms = (may_lend ? 2 : 1) * (uint64_t)sim_world.limits->write_timeout_ms;
     client->is_stalled = true;
     client->may_end_ns = 0;
-    client->must_end_ns =
-        sim.now_ns + 2 * (uint64_t)sim_world.limits->write_timeout_ms * MS_NS + LATE_NS;
+    if (sim_random_chance(&sim.random, 500)) {
+        // All of it is taken, by a peer that is heard of no more.
+        sim_socket_set_window(client->socket, HUGE_BYTES_MAX);
+        sim_socket_freeze(client->socket);
+        most_ms += sim_world.limits->idle_timeout_ms;
+    }
+    client->must_end_ns = sim.now_ns + most_ms * MS_NS + 2 * LATE_NS;
 }
 
 static void send_some(struct sim_client *client) {
-    size_t left = client->output_length - client->output_sent;
+    size_t end = client->hold_at != 0 ? client->hold_at : client->output_length;
+    size_t left = end - client->output_sent;
     size_t length = left;
     bool is_last = client->stalls && !client->is_unread && sim_random_chance(&sim.random, 50);
     if (is_last) {
@@ -701,7 +851,7 @@ static void ask(struct sim_client *client) {
     }
     client->asked_ns = sim.now_ns;
     while (count > 0 && client->requests_left > 0 && client->expected_count < client->depth &&
-           client->output_length + 2 * LARGE_BYTES_MAX < OUTPUT_BYTES_MAX) {
+           client->hold_at == 0 && client->output_length + 2 * LARGE_BYTES_MAX < OUTPUT_BYTES_MAX) {
         write_request(client);
         count--;
     }
@@ -731,7 +881,17 @@ static void take_some(struct sim_client *client) {
 }
 
 static void await_end(struct sim_client *client) {
+    if (sim_world.is_ending && !sim_world.is_stopped) {
+        uint64_t last_ns = sim_world.end_ns + sim_world.drain_idle_ms * MS_NS + 2 * LATE_NS;
+        client->must_end_ns = client->is_idle ? last_ns : CV_MAX(client->must_end_ns, last_ns);
+    }
     client->was_late = client->was_late || sim.now_ns >= client->may_end_ns || sim_world.is_ending;
+    if (client->dribble_ns != 0 && sim.now_ns >= client->dribble_ns &&
+        client->output_sent + 1 < client->head_bytes) {
+        client->output_sent +=
+            sim_socket_send(client->socket, client->output + client->output_sent, 1);
+        client->dribble_ns = sim.now_ns + DRIBBLE_NS;
+    }
     if (!client->is_unread) {
         take_some(client);
     } else if (sim_socket_is_ended(client->socket) || sim_socket_is_reset(client->socket)) {
@@ -740,7 +900,7 @@ static void await_end(struct sim_client *client) {
     uint64_t held_ns = sim.held_ns - client->held_ns;
     uint64_t late_ns = held_ns > 0 ? held_ns + CATCH_UP_NS : 0;
     if (client->socket != NULL && sim.now_ns > client->must_end_ns + late_ns &&
-        !sim_world.is_ending) {
+        !sim_world.is_stopped) {
         wrong(client, "it stopped long ago, and is still connected");
     }
 }
@@ -748,6 +908,12 @@ static void await_end(struct sim_client *client) {
 // A client that has asked and reads is answered soon, whatever the others do. (To one that has
 // ended its direction sends are tried by a timer.)
 static void check_starvation(const struct sim_client *client) {
+    if (client->has_ended && client->expected_count == 0 &&
+        sim.now_ns - CV_MAX(client->ended_ns, client->answered_ns) >
+            LEFT_NS * sim_world.time_scale &&
+        sim_socket_accepted_ns(client->socket) != 0) {
+        wrong(client, "it has ended, and all its answers, and is not let go");
+    }
     if (sim.now_ns - client->begun_ns > QUEUED_NS_MAX * sim_world.time_scale &&
         !sim_world.is_crowded && sim_socket_accepted_ns(client->socket) == 0) {
         wrong(client, "nobody accepts its connection");
@@ -759,7 +925,7 @@ static void check_starvation(const struct sim_client *client) {
     bool is_quick = kind != LATER && kind != ACROSS && !(kind == UPLOAD && sim_may(SIM_SLOW));
     bool is_scarce = sim_may(SIM_NO_BUFFERS) || sim_may(SIM_SMALL_CQ);
     if (client->expected_count > 0 && client->output_length == 0 && is_quick && !client->is_slow &&
-        !client->has_ended && !sim_socket_is_full(client->socket) &&
+        !client->is_steady && !client->has_ended && !sim_socket_is_full(client->socket) &&
         sim_socket_idle_turns(client->socket) > (is_scarce ? TURNS_SCARCE_MAX : TURNS_MAX)) {
         wrong(client, "others are served, and it is not");
     }
@@ -786,8 +952,13 @@ static bool is_waiting(const struct sim_client *client) {
     bool has_more = client->requests_left > 0
                         ? may_ask || sim_world.is_enough
                         : client->expected_count == 0 || sim_may(SIM_HALF_CLOSE);
-    return !has_more && client->output_length == 0 && !client->is_slow && !client->has_ended &&
-           !sim_socket_has_news(client->socket);
+    return !has_more && !client->has_ended && (client->output_length == 0 || is_held(client)) &&
+           !client->is_slow && !client->has_ended && !sim_socket_has_news(client->socket);
+}
+
+// Some ask on until a server that drains ends their connections.
+static bool goes_on(const struct sim_client *client) {
+    return sim_world.is_ending && !sim_world.is_stopped && client->index % 4 == 0;
 }
 
 static void step(struct sim_client *client) {
@@ -817,20 +988,27 @@ static void step(struct sim_client *client) {
     }
     client->was_late = client->was_late || is_late(client);
     if (client->output_length == 0 && client->requests_left > 0 && !client->has_ended) {
-        if (sim_world.is_enough) {
+        if (sim_world.is_enough && !goes_on(client)) {
             client->requests_left = 0;
         } else if (client->expected_count < client->depth && sim.now_ns >= client->ask_at_ns) {
             ask(client);
         }
     }
     if (client->output_length > 0) {
-        send_some(client);
+        if (!is_held(client)) {
+            send_some(client);
+        }
     } else if (client->requests_left == 0 && !client->has_ended &&
                sim_strikes(SIM_HALF_CLOSE, 100)) {
         client->has_ended = true;
+        client->ended_ns = sim.now_ns;
         sim_socket_shutdown(client->socket);
     }
     take_some(client);
+    if (client->socket != NULL && client->is_steady && client->expected_count > 0 &&
+        client->output_length == 0) {
+        client->wake_at_ns = sim.now_ns + STEADY_NS;
+    }
     if (client->socket != NULL && client->expected_count == 0 && client->output_length == 0 &&
         client->requests_left == 0 && !client->closes && !client->has_ended) {
         leave(client, false);
@@ -839,7 +1017,8 @@ static void step(struct sim_client *client) {
 
 static uint64_t wake_at_ns(const struct sim_client *client) {
     if (client->socket != NULL && client->is_stalled && client->must_end_ns >= sim.now_ns) {
-        return client->must_end_ns + 1;
+        return client->dribble_ns > sim.now_ns ? CV_MIN(client->dribble_ns, client->must_end_ns + 1)
+                                               : client->must_end_ns + 1;
     }
     bool will_ask = client->socket != NULL && client->requests_left > 0;
     if (will_ask && client->ask_at_ns > sim.now_ns) {
@@ -884,6 +1063,41 @@ static void destroy(struct sim_client *client) {
     free(client);
 }
 
+// `GET /bytes/7/100 HTTP/1.1" 200 100 ...`: status and bytes follow from the request.
+static void see_log_line(const char *line) {
+    char method[8], kind[16];
+    unsigned long long nonce, count = 0, bytes;
+    int status, length = 0;
+    const char *request = strchr(line, '"');
+    if (request == NULL ||
+        sscanf(request, "\"%7s /%15[a-z]/%llu%n", method, kind, &nonce, &length) != 3) {
+        return;  // Of no request that has a right answer.
+    }
+    (void)sscanf(request + length, "/%llu", &count);
+    const char *behind = strchr(request + 1, '"');
+    if (behind == NULL || sscanf(behind, "\" %d %llu", &status, &bytes) != 2) {
+        sim_fail("a line of the access log is not whole: %s", line);
+    }
+    if (strcmp(kind, "missing") == 0 && status == 200) {
+        sim_fail("what is missing is logged as %d", status);
+    }
+    bool is_bytes = strcmp(kind, "bytes") == 0;
+    bool is_stream = strcmp(kind, "stream") == 0 || strcmp(kind, "known") == 0;
+    char text[40];
+    size_t text_length =
+        (size_t)(sim_text_number(sim_text_put(sim_text_put(text, kind), " "), nonce, 10) - text);
+    bool is_text = strcmp(kind, "hello") == 0 || strcmp(kind, "swap") == 0;
+    if (status == 200 && is_stream && bytes > count) {
+        sim_fail("an answer is logged with %llu bytes: %s", bytes, line);
+    }
+    if (status == 200 && (is_bytes || is_text) &&
+        bytes != (strcmp(method, "HEAD") == 0 ? 0
+                  : is_bytes                  ? count
+                                              : text_length)) {
+        sim_fail("an answer is logged with %llu bytes: %s", bytes, line);
+    }
+}
+
 const struct sim_client_kind sim_http_client = {
     .name = "http",
     .create = create,
@@ -892,4 +1106,5 @@ const struct sim_client_kind sim_http_client = {
     .is_done = is_done,
     .describe = describe,
     .destroy = destroy,
+    .see_log_line = see_log_line,
 };

@@ -4,6 +4,7 @@
 #include "sim/kernel.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,11 +31,16 @@
 #define PORTION 20u        // Of what waits, since Linux 6.13 (IO_LOCAL_TW_DEFAULT_MAX).
 #define SEND_NS_MAX 5000u  // What the kernel takes for one where time passes.
 #define PAUSE_MS_MAX 800u
-#define QUEUE_MAX 512u
+#define BACKLOG_MAX 8192u   // Connections for which a multishot accept needs room.
+#define ADDRESSES 4u        // Of clients: the loopback, two others, and a network of IPv6.
+#define HEARD_TURNS_MAX 8u  // After which a send to a peer that has ended waits no more.
+#define ESCAPES_MAX 2u
+#define QUEUE_MAX 128u
 #define POISON 0xdd
 #define RECEIVE_QUEUE_BYTES (256u * 1024u)  // What the server's end holds for it.
 #define REALTIME_S 784111777                // Sun, 06 Nov 1994 08:49:37 GMT
 #define START_NS 5000000000000ull
+#define WRAP_NS (0x100000000ull * 1000000u)  // When milliseconds in 32 bits begin again.
 
 enum kind { KIND_FREE, KIND_CONNECTION, KIND_LISTENER, KIND_EVENT };
 
@@ -50,7 +56,8 @@ struct operation {
     bool is_multishot;
     bool is_poll_first;
     bool is_zero_copy;
-    bool is_doomed;  // A cancel came too late: it completes at the next chance, whatever it did.
+    bool is_doomed;   // A cancel came too late: it completes at the next chance, whatever it did.
+    uint8_t escapes;  // Cancels that did not find it, though it was there.
     enum cv_ring_send_mode mode;
     uint64_t user_data;
     const struct msghdr *message;  // NULL: `single`
@@ -82,8 +89,14 @@ struct sim_socket {
     bool is_shut;
     bool resets_on_close;
     bool is_struck;
-    bool is_remote;
-    struct bytes input;  // To the server.
+    bool has_received;     // A receive was armed.
+    bool has_heard;        // The server took the end of the input.
+    uint64_t heard_turn;   // When it did.
+    uint8_t address;       // Of its client: below ADDRESSES.
+    bool is_frozen;        // Its peer acknowledges nothing.
+    bool is_for_copying;   // It refused to do without.
+    bool is_one_too_many;  // When it was accepted.
+    struct bytes input;    // To the server.
     bool input_ended, input_reset;
     struct bytes output;  // To the client.
     size_t window;
@@ -125,6 +138,11 @@ struct cv_ring {
     struct cv_completion *cq;  // owned; the queue, and behind it what it had no room for
     uint32_t cq_head, cq_count, cq_max, cq_room;
     uint32_t overflows;
+    uint32_t held[ADDRESSES];    // Connections by address: not released,
+    uint32_t let_go[ADDRESSES];  // and released while completions waited to be taken.
+    bool has_accepted;           // Since the last check.
+    bool is_draining;            // It has closed its listener.
+    struct sim_figures figures;
     uint64_t enters;
     uint64_t turns;     // Those before which every completion was taken, and that handed out all
     uint32_t lap_left;  // that waited at their beginning; so much of it is left.
@@ -156,6 +174,7 @@ static struct {
     struct cv_ring *ring[SIM_RINGS_MAX];
     uint32_t ring_count;
     uint32_t next_id;
+    uint64_t start_ns;
 } kernel;
 
 // Small things.
@@ -233,7 +252,7 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *time);
 int __wrap_clock_gettime(clockid_t id, struct timespec *time) {
     uint64_t ns = sim.now_ns;
     if (id == CLOCK_REALTIME) {
-        ns = ns - START_NS + REALTIME_S * 1000000000ull;
+        ns = ns - kernel.start_ns + REALTIME_S * 1000000000ull;
     }
     *time = (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
     return 0;
@@ -378,6 +397,10 @@ static void release_if_over(struct sim_socket *socket) {
         return;
     }
     socket->is_released = true;
+    if (socket->ring != NULL) {
+        socket->ring->held[socket->address]--;
+        socket->ring->let_go[socket->address]++;
+    }
     if (!socket->output_reset) {
         if (socket->input.length > 0 || socket->resets_on_close) {
             // Whatever was on its way is lost with it.
@@ -400,6 +423,9 @@ static void descriptor_close(int descriptor) {
     socket->descriptor = -1;
     if (socket->kind == KIND_LISTENER) {
         MUST(!socket->accept.is_armed, "a listener is closed while it accepts");
+        if (socket->ring != NULL) {
+            socket->ring->is_draining = true;
+        }
         for (uint32_t i = 0; i < socket->queue_count; i++) {
             struct sim_socket *waiting = &kernel.socket[socket->queue[i]];
             MUST(waiting->is_abandoned || waiting->input_reset || sim.plan.faults == 0 ||
@@ -549,6 +575,7 @@ static bool receive_piece(struct sim_socket *socket) {
     memcpy(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES,
            socket->input.data + socket->input.head, length);
     ring->filled[buffer] = (uint16_t)length;
+    ring->figures.received_bytes += length;
     note_moved(socket);
     bytes_consume(&socket->input, length);
     // The pieces of a bundle are one completion: nothing comes between them.
@@ -593,6 +620,7 @@ static size_t send_length(const struct operation *send) {
     if (send->message != NULL) {
         length = 0;
         for (size_t i = 0; i < send->message->msg_iovlen; i++) {
+            MUST(send->message->msg_iov[i].iov_len > 0, "an empty vector in a send");
             length += send->message->msg_iov[i].iov_len;
         }
     }
@@ -636,6 +664,7 @@ static void send_bytes(struct sim_socket *socket, size_t length) {
         skip = 0;
     }
     socket->send.done += length;
+    socket->ring->figures.sent_bytes += length;
     if (length > 0) {
         note_moved(socket);
         sim_event("sends", socket->id, length);
@@ -665,6 +694,27 @@ static void end_send(struct sim_socket *socket, int32_t error) {
     release_if_over(socket);
 }
 
+// With a notification, late as any other, or without one.
+static void refuse_zero_copy(struct sim_socket *socket) {
+    struct operation *send = &socket->send;
+    bool has_notice = below(2) == 0;
+    socket->is_for_copying = below(2) == 0;
+    send->is_armed = false;
+    if (has_notice) {
+        socket->loan[socket->loan_count++] = (struct loan){.user_data = send->user_data,
+                                                           .data = send->single.iov_base,
+                                                           .digest = digest(NULL, 0),
+                                                           .is_copied = true};
+        mark_ready(socket);
+    }
+    post(socket->ring,
+         (struct cv_completion){.user_data = send->user_data,
+                                .result = socket->is_for_copying ? -EOPNOTSUPP : -ENOMEM,
+                                .buffer = CV_RING_NO_BUFFER,
+                                .more = has_notice});
+    release_if_over(socket);
+}
+
 // What it can of a send without a copy: it goes out once, and its memory is lent until the peer has
 // it.
 static void send_zero_copy(struct sim_socket *socket) {
@@ -674,8 +724,9 @@ static void send_zero_copy(struct sim_socket *socket) {
         end_send(socket, -ENOBUFS);
         return;
     }
+    MUST(!socket->is_for_copying, "a zero-copy send where there can be none");
     if (sim_strikes(SIM_NO_ZERO_COPY, 100)) {
-        end_send(socket, below(2) == 0 ? -ENOMEM : -EOPNOTSUPP);
+        refuse_zero_copy(socket);
         return;
     }
     if (length == 0) {
@@ -708,6 +759,14 @@ static bool is_immediate(const struct operation *send) {
     return send->mode == CV_RING_SEND_QUIET || send->mode == CV_RING_SEND_NOW;
 }
 
+// A send that waits for room at a peer that has ended blocks an io-wq thread. The server may take a
+// few turns to end it: cancels fail, and what was queued before is handed over with them.
+static void check_wait(const struct sim_socket *socket, const struct operation *send) {
+    MUST(!socket->has_heard || is_immediate(send) || send->is_doomed ||
+             socket->ring->turns - socket->heard_turn <= HEARD_TURNS_MAX,
+         "a send waits for a peer that has ended: it blocks an io-wq thread");
+}
+
 static void progress_send(struct sim_socket *socket) {
     struct operation *send = &socket->send;
     if (!send->is_armed) {
@@ -717,6 +776,7 @@ static void progress_send(struct sim_socket *socket) {
         end_send(socket, socket->input_reset ? -ECONNRESET : -EPIPE);
         return;
     }
+    check_wait(socket, send);
     if (send->is_zero_copy) {
         send_zero_copy(socket);
         return;
@@ -741,8 +801,12 @@ static void progress_loans(struct sim_socket *socket) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < socket->loan_count; i++) {
         struct loan *loan = &socket->loan[i];
-        bool is_over = socket->is_released || is_broken(socket);
-        if (kept > 0 || (!is_over && sim_strikes(SIM_LATE_NOTICE, 700))) {
+        bool is_reset = socket->input_reset || socket->output_reset;
+        bool waits =
+            socket->is_frozen && !socket->is_abandoned
+                ? !is_reset
+                : !socket->is_released && !is_broken(socket) && sim_strikes(SIM_LATE_NOTICE, 700);
+        if (kept > 0 || waits) {
             socket->loan[kept++] = *loan;
             continue;
         }
@@ -769,6 +833,12 @@ static int take_waiting(struct sim_socket *listener, struct cv_ring *ring) {
             listener->queue_count * sizeof(*listener->queue));
     socket->ring = ring;
     socket->accepted_ns = sim.now_ns;
+    socket->is_one_too_many =
+        sim.per_address_max > 0 &&
+        ring->held[socket->address] + ring->let_go[socket->address] >= sim.per_address_max;
+    ring->held[socket->address]++;
+    ring->has_accepted = true;
+    ring->figures.accepted++;
     note_moved(socket);
     int descriptor = descriptor_create(socket);
     sim_event("accepted", socket->id, (uint64_t)descriptor);
@@ -904,6 +974,11 @@ static void submit_cancel(struct cv_ring *ring, const struct submission *submiss
     sim_event("cancel", submission->target, operation != NULL);
     if (operation == NULL) {
         post_result(ring, submission->operation.user_data, -ENOENT);
+    } else if (operation == &socket->send && operation->escapes < ESCAPES_MAX &&
+               sim_strikes(SIM_LATE_CANCEL, 200)) {
+        // It is just being tried again, and in no list.
+        operation->escapes++;
+        post_result(ring, submission->operation.user_data, -ENOENT);
     } else if (sim_strikes(SIM_LATE_CANCEL, 300) || sim_torture_call(SIM_CALL_CANCEL) != 0) {
         operation->is_doomed = true;
         mark_ready(socket);
@@ -958,6 +1033,75 @@ static void arm(struct operation *place, const struct operation *operation, cons
     place->is_armed = true;
 }
 
+// Connections by address that are open, will not be closed with what is queued, and are known to
+// the server.
+static void count_known(struct cv_ring *ring, int32_t count[ADDRESSES]) {
+    memset(count, 0, ADDRESSES * sizeof(count[0]));
+    for (uint32_t i = 0; i < kernel.socket_count; i++) {
+        const struct sim_socket *socket = &kernel.socket[i];
+        count[socket->address] +=
+            socket->kind == KIND_CONNECTION && socket->ring == ring && socket->descriptor >= 0;
+    }
+    for (uint32_t i = 0; i < ring->sq_count; i++) {
+        if (ring->sq[i].kind == SUBMIT_CLOSE) {
+            const struct sim_socket *socket = socket_at(ring->sq[i].descriptor);
+            count[socket->address] -= socket->kind == KIND_CONNECTION;
+        }
+    }
+    for (uint32_t i = 0; i < ring->cq_count; i++) {
+        const struct cv_completion *completion = cq_at(ring, i);
+        if (covet_user_data_op(completion->user_data) == COVET_OP_ACCEPT &&
+            completion->result >= 0) {
+            count[socket_at(completion->result)->address]--;
+        }
+    }
+}
+
+// With as many connections as it may have a worker accepts none, but for those that its other
+// listeners have just taken; near that it accepts them one by one, since a multishot accept takes
+// all there are before it can be cancelled.
+static void check_room(struct cv_ring *ring, uint32_t needed) {
+    int32_t known[ADDRESSES];
+    int32_t count = 0;
+    if (sim.connections_max == 0) {
+        return;
+    }
+    count_known(ring, known);
+    for (uint32_t i = 0; i < ADDRESSES; i++) {
+        count += known[i];
+    }
+    MUST(count + (int32_t)needed < (int32_t)(sim.connections_max + sim.listener_count),
+         "%d connections are open, and more are accepted", count);
+}
+
+static bool is_cancelled(const struct cv_ring *ring, const struct operation *operation) {
+    for (uint32_t i = 0; i < ring->sq_count; i++) {
+        if (ring->sq[i].kind == SUBMIT_CANCEL && ring->sq[i].target == operation->user_data) {
+            return true;
+        }
+    }
+    return operation->is_doomed;
+}
+
+static void check_accepted(struct cv_ring *ring) {
+    int32_t known[ADDRESSES];
+    for (uint32_t i = 0; i < kernel.socket_count; i++) {
+        const struct sim_socket *socket = &kernel.socket[i];
+        if (socket->ring == ring && socket->accept.is_armed && socket->accept.is_multishot &&
+            !is_cancelled(ring, &socket->accept)) {
+            check_room(ring, BACKLOG_MAX);
+        }
+    }
+    if (sim.per_address_max == 0 || sim_torture.has_struck) {
+        return;
+    }
+    count_known(ring, known);
+    for (uint32_t i = 0; i < ADDRESSES; i++) {
+        MUST(known[i] <= (int32_t)sim.per_address_max, "%d connections of one address are served",
+             known[i]);
+    }
+}
+
 static void submit(struct cv_ring *ring, struct submission *submission) {
     struct operation *operation = &submission->operation;
     if (submission->kind == SUBMIT_CANCEL) {
@@ -974,10 +1118,16 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
     case SUBMIT_ACCEPT:
         MUST(socket->kind == KIND_LISTENER, "an accept on what is no listener");
         socket->ring = ring;
+        if (!operation->is_multishot) {
+            check_room(ring, 1);
+        }
         arm(&socket->accept, operation, "accept", socket);
         mark_ready(socket);
         break;
     case SUBMIT_RECEIVE:
+        MUST(operation->is_poll_first || !socket->has_received,
+             "a receive that expects nothing, behind another");
+        socket->has_received = true;
         arm(&socket->receive, operation, "receive", socket);
         mark_ready(socket);
         break;
@@ -987,6 +1137,7 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
         operation->length = send_length(operation);
         operation->is_zero_copy = submission->kind == SUBMIT_ZERO_COPY;
         MUST(operation->length > 0, "an empty send");
+        check_wait(socket, operation);
         if ((error = sim_torture_call(operation->is_zero_copy ? SIM_CALL_ZERO_COPY
                                                               : SIM_CALL_SEND)) != 0) {
             fail_send(socket, operation, error);
@@ -1021,6 +1172,8 @@ static void submit(struct cv_ring *ring, struct submission *submission) {
         eventfd_add(submission->descriptor, *(const uint64_t *)operation->single.iov_base);
         break;
     case SUBMIT_CLOSE:
+        MUST(!socket->receive.is_armed || socket->receive.is_doomed,
+             "connection %u is closed with its receive armed", socket->id);
         // It is closed whatever close says.
         descriptor_close(submission->descriptor);
         if ((error = sim_torture_call(SIM_CALL_CLOSE)) != 0) {
@@ -1074,7 +1227,10 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
     struct cv_ring *ring = must(calloc(1, sizeof(*ring)));
     ring->index = kernel.ring_count;
     kernel.ring[kernel.ring_count++] = ring;
-    ring->buffer_count = sim_may(SIM_NO_BUFFERS) ? 2u << below(5) : 256;
+    // Many, so that there are more completions than a worker takes at once.
+    ring->buffer_count = sim_may(SIM_NO_BUFFERS) ? 2u << below(5)
+                         : below(4) == 0         ? CV_RING_BUFFERS
+                                                 : 256;
     ring->memory = must(malloc((size_t)ring->buffer_count * CV_RING_BUFFER_BYTES));
     for (uint32_t i = 0; i < ring->buffer_count; i++) {
         ring->free_buffer[ring->free_count++] = (uint16_t)i;
@@ -1205,6 +1361,9 @@ static bool is_busy(const struct cv_ring *ring) {
 int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
     assert_owner(ring);
     MUST(ring->is_enabled, "a wait on a ring that is not enabled");
+    if (ring->cq_count == 0) {
+        memset(ring->let_go, 0, sizeof(ring->let_go));
+    }
     if (ring->cq_count == 0 && ring->lap_left == 0) {
         ring->turns++;
         ring->lap_left = ring->ready_count;
@@ -1241,11 +1400,28 @@ bool cv_ring_is_settled(const struct cv_ring *ring) {
     return ring->all_submitted && ring->cq_count == 0;
 }
 
+// The server takes the end of a connection's input: from now on no send of it may wait.
+static void note_heard(struct cv_ring *ring, const struct cv_completion *completion) {
+    for (uint32_t i = 0;
+         i < kernel.socket_count && covet_user_data_op(completion->user_data) == COVET_OP_RECV;
+         i++) {
+        struct sim_socket *socket = &kernel.socket[i];
+        if (socket->kind == KIND_CONNECTION && socket->ring == ring && socket->descriptor >= 0 &&
+            socket->receive.user_data == completion->user_data) {
+            socket->has_heard = true;
+            socket->heard_turn = ring->turns;
+        }
+    }
+}
+
 uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, uint32_t count_max) {
     assert_owner(ring);
     uint32_t count = CV_MIN(CV_MIN(ring->cq_count, ring->cq_max), count_max);
     for (uint32_t i = 0; i < count; i++) {
         completions[i] = *cq_at(ring, i);
+        if (CV_UNLIKELY(completions[i].result == 0)) {
+            note_heard(ring, &completions[i]);
+        }
     }
     ring->cq_head = (ring->cq_head + count) & (ring->cq_room - 1);
     ring->cq_count -= count;
@@ -1342,6 +1518,9 @@ int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {
     if (CV_UNLIKELY(error != 0)) {
         return -error;
     }
+    if (listener->queue_count > 0 && sim_strikes(SIM_ABORT, 300)) {
+        return -ECONNABORTED;  // Another one was.
+    }
     return listener->queue_count > 0 ? take_waiting(listener, ring) : -EAGAIN;
 }
 
@@ -1352,17 +1531,27 @@ void cv_ring_peer(struct cv_ring *ring, int descriptor, struct cv_peer *peer) {
         *peer = (struct cv_peer){.family = CV_PEER_UNKNOWN};
         return;
     }
-    *peer = (struct cv_peer){.family = CV_PEER_IPV4, .port = 40000};
-    peer->address[0] = socket->is_remote ? 192 : 127;
-    peer->address[3] = 1;
+    *peer =
+        (struct cv_peer){.family = CV_PEER_IPV4, .port = (uint16_t)(40000 + socket->id % 20000)};
+    peer->address[0] = socket->address > 0 ? 192 : 127;
+    peer->address[3] = 1 + socket->address;
+    if (socket->address == ADDRESSES - 1) {
+        // All hosts of a network count as one.
+        peer->family = CV_PEER_IPV6;
+        peer->address[15] = (uint8_t)socket->id;
+    }
 }
 
 // The world's view.
 void sim_kernel_init(const struct sim_plan *plan) {
     bool is_traced = sim.is_traced;
-    sim = (struct sim_kernel){.plan = *plan, .now_ns = START_NS, .current = -1};
+    sim = (struct sim_kernel){.plan = *plan, .current = -1};
     sim.is_traced = is_traced;
     sim_random_seed(&sim.random, plan->seed);
+    kernel.start_ns = below(8) > 0 ? START_NS : WRAP_NS - below(3000) * 1000000ull;
+    sim.now_ns = kernel.start_ns;
+    // What is freed in some runs does not look as if it were still there.
+    (void)mallopt(M_PERTURB, below(8) == 0 ? POISON : 0);
     kernel.ring_count = 0;
     kernel.next_id = 0;
 }
@@ -1384,6 +1573,10 @@ void sim_ring_check(uint32_t worker) {
         count += cq_at(ring, i)->buffer != CV_RING_NO_BUFFER;
     }
     MUST(ring->lent == count, "%u receive buffers are kept behind a turn", ring->lent - count);
+    if (ring->has_accepted) {
+        check_accepted(ring);
+    }
+    ring->has_accepted = false;
 }
 
 void sim_ring_end(uint32_t worker) {
@@ -1401,6 +1594,10 @@ void sim_ring_end(uint32_t worker) {
                  "an operation of connection %u is left behind", socket->id);
         }
     }
+}
+
+struct sim_figures sim_ring_figures(uint32_t worker) {
+    return kernel.ring[worker]->figures;
 }
 
 void sim_kernel_deinit(void) {
@@ -1424,7 +1621,7 @@ void sim_kernel_deinit(void) {
 
 // The client's end.
 struct sim_socket *sim_connect(void) {
-    struct sim_socket *listeners[SIM_RINGS_MAX];
+    struct sim_socket *listeners[SIM_RINGS_MAX * SIM_LISTENERS_MAX];
     uint32_t count = 0;
     for (uint32_t i = 0; i < kernel.socket_count; i++) {
         struct sim_socket *socket = &kernel.socket[i];
@@ -1439,7 +1636,7 @@ struct sim_socket *sim_connect(void) {
     struct sim_socket *listener = listeners[below(count)];
     struct sim_socket *socket = socket_create(KIND_CONNECTION);
     socket->window = 65536;
-    socket->is_remote = below(2) == 0;
+    socket->address = (uint8_t)(below(2) == 0 ? 0 : 1 + below(ADDRESSES - 1));
     listener->queue[listener->queue_count++] = index_of(socket);
     mark_ready(listener);
     sim_event("connect", socket->id, 0);
@@ -1481,6 +1678,10 @@ void sim_socket_set_window(struct sim_socket *socket, size_t bytes) {
     mark_ready(socket);
 }
 
+void sim_socket_freeze(struct sim_socket *socket) {
+    socket->is_frozen = true;
+}
+
 void sim_socket_shutdown(struct sim_socket *socket) {
     socket->input_ended = true;
     mark_ready(socket);
@@ -1505,6 +1706,14 @@ bool sim_socket_was_struck(const struct sim_socket *socket) {
 
 bool sim_socket_is_full(const struct sim_socket *socket) {
     return socket->output.length >= socket->window;
+}
+
+bool sim_socket_was_too_many(const struct sim_socket *socket) {
+    return socket->is_one_too_many;
+}
+
+bool sim_socket_is_draining(const struct sim_socket *socket) {
+    return socket->ring != NULL && socket->ring->is_draining;
 }
 
 uint64_t sim_socket_accepted_ns(const struct sim_socket *socket) {

@@ -58,6 +58,7 @@ enum sim_fault {
 
 #define SIM_EXIT_BROKEN 3  // Of a process in which sim_fail was called.
 #define SIM_RINGS_MAX 4u
+#define SIM_LISTENERS_MAX 2u  // Of a ring.
 #define SIM_SOCKETS_MAX 1024u
 
 struct sim_socket;
@@ -83,6 +84,9 @@ struct sim_kernel {
     uint64_t hash;     // Over all of it, in order.
     int current;       // The worker whose turn it is; -1: nobody's.
     bool is_traced;
+    uint32_t connections_max;  // Of a worker, the most it was told so far; 0: no bound.
+    uint32_t listener_count;   // Of a worker.
+    uint32_t per_address_max;  // Connections of one address a worker was told to take; 0: all.
 };
 extern struct sim_kernel sim;
 
@@ -118,11 +122,18 @@ uint64_t sim_eventfd_take(int descriptor);
 bool sim_ring_is_ready(uint32_t worker);
 uint64_t sim_ring_wake_at_ns(uint32_t worker);
 
-// Between two turns of a worker: what its ring has lent it is in completions it has not taken.
+// Between two turns of a worker: what its ring has lent it is in completions it has not taken, and
+// it serves no more connections of one address than it may.
 void sim_ring_check(uint32_t worker);
 
 // A worker's thread ends: nothing is queued, armed or open any more, and every buffer is back.
 void sim_ring_end(uint32_t worker);
+
+// What went through a worker's ring, as its counters must say.
+struct sim_figures {
+    uint64_t accepted, received_bytes, sent_bytes;
+};
+struct sim_figures sim_ring_figures(uint32_t worker);
 
 // The client's end of a connection.
 // NULL: nobody listens.
@@ -134,12 +145,18 @@ const uint8_t *sim_socket_peek(struct sim_socket *socket, size_t *length);
 void sim_socket_consume(struct sim_socket *socket, size_t length);
 // Room for what the server sends and the client has not consumed.
 void sim_socket_set_window(struct sim_socket *socket, size_t bytes);
+// Its peer acknowledges nothing any more.
+void sim_socket_freeze(struct sim_socket *socket);
 void sim_socket_shutdown(struct sim_socket *socket);
 bool sim_socket_has_news(const struct sim_socket *socket);    // One of these three.
 bool sim_socket_is_ended(const struct sim_socket *socket);    // FIN behind what is there.
 bool sim_socket_is_reset(const struct sim_socket *socket);    // RST came.
 bool sim_socket_was_struck(const struct sim_socket *socket);  // By a fault of the kernel's.
 bool sim_socket_is_full(const struct sim_socket *socket);     // Its window is.
+// Of its address there were as many as there may be when it was accepted.
+bool sim_socket_was_too_many(const struct sim_socket *socket);
+// Its worker has closed its listener, so it drains.
+bool sim_socket_is_draining(const struct sim_socket *socket);
 // When the server accepted it; 0: not yet.
 uint64_t sim_socket_accepted_ns(const struct sim_socket *socket);
 // Turns of its worker since it was accepted, or bytes of it last moved in either direction. Those

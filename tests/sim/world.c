@@ -12,6 +12,8 @@
 #include "base/compiler.h"
 #include "base/log.h"
 #include "metrics/counter.h"
+#include "serve/access.h"
+#include "server/logqueue.h"
 #include "server/rollout.h"
 #include "server/worker.h"
 #include "sim/application.h"
@@ -20,12 +22,16 @@
 #include "sim/torture.h"
 
 #define MS_NS 1000000ull
-#define DESCRIPTORS_MAX 900u  // A worker takes about half as many connections,
-#define DESCRIPTORS_FEW 38u   // which clients have to wait for in some runs.
+#define DESCRIPTORS_MAX 10000u  // A worker takes nearly as many connections,
+#define DESCRIPTORS_FEW 38u     // or half of them where they are few, and clients wait.
+#define BACKLOG_MAX 8192u       // Connections behind which accepts are multishot.
 #define STEPS_MAX 4000000u
-#define IDLE_GRACE_MS 2000u
 #define REFUSALS_PER_ANSWER 4u
 #define TIME_SCALE 10u  // Of time-outs, where time passes within turns.
+#define DRAIN_IDLE_MS_MIN 1000u
+#define DRAIN_IDLE_MS_MAX 3000u
+#define UNREAD_STEPS_MAX 2000u
+#define AWAY_STEPS_MAX 50u
 
 struct world {
     struct cv_settings settings;
@@ -33,13 +39,17 @@ struct world {
     struct cv_mailbox mailbox;
     int eventfd;
     struct cv_stats stats;
-    int listener[SIM_RINGS_MAX];
+    int listener[SIM_RINGS_MAX][SIM_LISTENERS_MAX];
     bool has_ended[SIM_RINGS_MAX];
     uint32_t ended_count;
     uint32_t ready_count;
     bool wants_reclaim;
     bool has_told_end;
     uint64_t reloads;
+    struct cv_logqueue *log[SIM_RINGS_MAX];  // owned; NULL: no access log is written
+    uint64_t log_lines;
+    uint32_t unread_steps;               // For which the first of them has held something.
+    uint32_t away_steps[SIM_RINGS_MAX];  // For which a worker gets no processor.
     struct sim_client *client[SIM_CLIENTS_MAX];
 };
 
@@ -78,7 +88,21 @@ struct sim_plan sim_plan_of(uint64_t seed, uint32_t request_count) {
         plan.client_count = sim_random_between(&random, SIM_CLIENTS_MAX / 4, SIM_CLIENTS_MAX);
         plan.faults &= ~(1ull << SIM_NO_BUFFERS | 1ull << SIM_SMALL_CQ);
     }
+    // Without large bodies nothing is sent without a copy.
+    plan.has_zero_copy = sim_random_chance(&random, 250);
+    plan.large_in_thousand = plan.has_zero_copy || sim_random_chance(&random, 100) ? 200 : 0;
     return plan;
+}
+
+// With few the server waits for one to end; with just more than a backlog it accepts all there are
+// at once, until it comes near that.
+static uint32_t connections_max(void) {
+    if (sim_world.is_crowded) {
+        return sim_random_chance(&sim.random, 500) ? 0 : sim_random_between(&sim.random, 4, 20);
+    }
+    return sim_random_chance(&sim.random, 500)
+               ? BACKLOG_MAX + sim_random_size(&sim.random, 2 * SIM_CLIENTS_MAX)
+               : 500;
 }
 
 // `usual` has what stays the same.
@@ -89,7 +113,7 @@ static struct cv_limits limits(const struct cv_limits *usual) {
         .idle_timeout_ms = usual->idle_timeout_ms,
         .body_grace_ms = 1500 * scale,
         .body_rate_min = 100,
-        .write_timeout_ms = 5000 * scale,
+        .write_timeout_ms = usual->write_timeout_ms,
         .linger_timeout_ms = 1000 * scale,
         .lag_max_ms = usual->lag_max_ms,
         .lag_hold_ms = usual->lag_hold_ms,
@@ -97,10 +121,11 @@ static struct cv_limits limits(const struct cv_limits *usual) {
         .target_bytes_max = 4096,
         .fields_max = 50,
         .pipeline_max = sim_random_size(&sim.random, 32),
-        .output_bytes_max = sim_random_between(&sim.random, 4096, 262144),
+        .output_bytes_max = 4096 * sim_random_size(&sim.random, 64),
         .zero_copy_bytes_min =
             sim_random_chance(&sim.random, 500) || sim.plan.has_zero_copy ? 8192 : 0,
-        .connections_max = 500,
+        .connections_max = connections_max(),
+        .connections_per_address_max = sim.per_address_max,
         .retry_after_s = 1,
         .body_bytes_max = 1000000,
     };
@@ -113,6 +138,7 @@ static struct cv_limits choose_times(void) {
     sim_world.time_scale = passes ? TIME_SCALE : 1;
     struct cv_limits times = {
         .idle_timeout_ms = sim_random_between(&sim.random, 1000, 5000) * sim_world.time_scale,
+        .write_timeout_ms = sim_random_between(&sim.random, 2000, 5000) * sim_world.time_scale,
         .lag_max_ms = 50,
         .lag_hold_ms = 100,
     };
@@ -165,6 +191,39 @@ static void tell_all(enum cv_message_kind kind, uint64_t number) {
     }
 }
 
+// Counts the lines, and shows them to the clients, who know what they must say. One may be cut in
+// two where the queue wraps around.
+static uint32_t take_lines(uint32_t worker, struct cv_span lines) {
+    static char line[SIM_RINGS_MAX][2 * CV_ACCESS_LINE_BYTES_MAX];
+    static size_t length[SIM_RINGS_MAX];
+    uint32_t count = 0;
+    for (size_t i = 0; i < lines.length; i++) {
+        line[worker][length[worker]++] = lines.data[i];
+        if (lines.data[i] == '\n' || length[worker] == sizeof(line[worker])) {
+            line[worker][length[worker] - 1] = '\0';
+            length[worker] = 0;
+            count++;
+            if (sim_http_client.see_log_line != NULL) {
+                sim_http_client.see_log_line(line[worker]);
+            }
+        }
+    }
+    return count;
+}
+
+// Until every queue is empty and the workers know that they must wake us.
+static void read_logs(void) {
+    for (uint32_t i = 0; i < sim.plan.worker_count && world.log[i] != NULL; i++) {
+        do {
+            struct cv_span lines;
+            while ((lines = cv_logqueue_peek(world.log[i])).length > 0) {
+                world.log_lines += take_lines(i, lines);
+                cv_logqueue_consume(world.log[i], lines.length);
+            }
+        } while (!cv_logqueue_sleep(world.log[i]));
+    }
+}
+
 // A worker has let go of a generation: nothing of it may still look at one of its route tables.
 static void check_pins(struct cv_routes *routes, uint32_t worker) {
     if (routes->current->pins[worker].count != 0) {
@@ -179,7 +238,13 @@ static void check_pins(struct cv_routes *routes, uint32_t worker) {
 
 static void listen_to_workers(void) {
     struct cv_message message;
-    (void)sim_eventfd_take(world.eventfd);
+    if (sim_eventfd_take(world.eventfd) > 0) {
+        read_logs();
+        world.unread_steps = 0;
+    } else if (world.log[0] != NULL && cv_logqueue_peek(world.log[0]).length > 0 &&
+               ++world.unread_steps > UNREAD_STEPS_MAX) {
+        sim_fail("nobody is woken for what is logged");
+    }
     while (cv_mailbox_take(&world.mailbox, &message)) {
         sim_event("main hears", message.kind, message.number);
         switch (message.kind) {
@@ -212,6 +277,8 @@ static void reload(void) {
             sim_fail("a generation was refused");
         }
         struct cv_limits fresh = limits(&world.settings.limits);
+        bool is_bound = sim.connections_max != 0 && fresh.connections_max != 0;
+        sim.connections_max = is_bound ? CV_MAX(sim.connections_max, fresh.connections_max) : 0;
         if (cv_rollout_set_limits(&world.rollout, &fresh) != 0) {
             must_be_torture("no memory for limits");
         }
@@ -232,9 +299,11 @@ static void end_server(void) {
     bool stops = sim_may(SIM_STOP);
     world.has_told_end = sim_world.is_ending = true;
     sim_world.is_stopped = stops;
+    sim_world.end_ns = sim.now_ns;
+    sim_world.drain_idle_ms =
+        sim_random_between(&sim.random, DRAIN_IDLE_MS_MIN, DRAIN_IDLE_MS_MAX) * sim_world.time_scale;
     sim_event(stops ? "stop" : "drain", 0, 0);
-    tell_all(stops ? CV_MESSAGE_STOP : CV_MESSAGE_DRAIN,
-             (uint64_t)IDLE_GRACE_MS * sim_world.time_scale);
+    tell_all(stops ? CV_MESSAGE_STOP : CV_MESSAGE_DRAIN, sim_world.drain_idle_ms);
 }
 
 static void run_main(void) {
@@ -290,17 +359,23 @@ static void run_worker(uint32_t index) {
 }
 
 static bool create_workers(uint32_t descriptors_max) {
+    uint32_t listener_count = sim_random_between(&sim.random, 1, SIM_LISTENERS_MAX);
+    sim.listener_count = listener_count;
     for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
-        world.listener[i] = sim_listener_create();
+        for (uint32_t k = 0; k < listener_count; k++) {
+            world.listener[i][k] = sim_listener_create();
+        }
         struct cv_worker_options options = {
             .index = i,
             .count = sim.plan.worker_count,
             .stats = &world.stats,
             .limits = cv_rollout_limits(&world.rollout),
             .app = world.rollout.newest->app,
-            .listener = &world.listener[i],
-            .listener_count = 1,
+            .listener = world.listener[i],
+            .listener_count = listener_count,
             .descriptors_max = descriptors_max,
+            .log = world.log[i],
+            .log_enabled = world.log[i] != NULL,
             .main_mailbox = &world.mailbox,
             .main_eventfd = world.eventfd,
             .all = world.rollout.worker,
@@ -314,15 +389,29 @@ static bool create_workers(uint32_t descriptors_max) {
     return true;
 }
 
+static bool create_logs(void) {
+    for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
+        world.log[i] = cv_logqueue_create();
+        if (world.log[i] == NULL) {
+            must_be_torture("no memory for a log");
+            return false;
+        }
+    }
+    return true;
+}
+
 // False: a failure that was planted keeps the server from starting. What there is of it ends.
 static bool start(void) {
     uint32_t count = sim.plan.worker_count;
     world = (struct world){0};
-    sim_world = (struct sim_world_state){.limits = &world.settings.limits};
+    sim_world = (struct sim_world_state){.limits = &world.settings.limits,
+                                         .is_crowded = sim_random_chance(&sim.random, 200)};
+    sim.per_address_max =
+        sim_random_chance(&sim.random, 150) ? sim_random_between(&sim.random, 1, 8) : 0;
     struct cv_limits times = choose_times();
     world.settings.limits = limits(&times);
     world.settings.worker_count = count;
-    sim_world.is_crowded = sim_random_chance(&sim.random, 200);
+    sim.connections_max = world.settings.limits.connections_max;
     uint32_t descriptors_max = sim_world.is_crowded
                                    ? sim_random_between(&sim.random, 8, DESCRIPTORS_FEW)
                                    : DESCRIPTORS_MAX;
@@ -339,6 +428,9 @@ static bool start(void) {
     if (cv_rollout_init(&world.rollout, first, &world.settings.limits) != 0 ||
         cv_stats_create(&world.stats, NULL, count) != 0) {
         must_be_torture("no memory");
+        return false;
+    }
+    if (sim_random_chance(&sim.random, 200) && !create_logs()) {
         return false;
     }
     if (!create_workers(descriptors_max)) {
@@ -369,14 +461,56 @@ static void stop_all(void) {
     }
 }
 
+// Every request that was answered has its line, and none is left that nobody was woken for.
+static void check_log(void) {
+    uint64_t requests = 0, dropped = 0;
+    for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
+        const struct covet_stats_worker *stats = cv_stats_worker(&world.stats, i);
+        requests += cv_counter_read(stats, COVET_COUNTER_REQUESTS);
+        dropped += cv_counter_read(stats, COVET_COUNTER_LOG_DROPPED);
+    }
+    if (world.log[0] != NULL && world.log_lines + dropped != requests) {
+        sim_fail("%llu requests were answered, and %llu lines logged", (unsigned long long)requests,
+                 (unsigned long long)world.log_lines);
+    }
+}
+
+// What a worker counted, against what went through its ring.
+static void check_counters(uint32_t index) {
+    const struct covet_stats_worker *stats = cv_stats_worker(&world.stats, index);
+    const struct sim_figures truth = sim_ring_figures(index);
+    uint64_t received = cv_counter_read(stats, COVET_COUNTER_RECEIVED_BYTES);
+    uint64_t sent = cv_counter_read(stats, COVET_COUNTER_SENT_BYTES);
+    uint64_t accepted = cv_counter_read(stats, COVET_COUNTER_CONNECTIONS_ACCEPTED);
+    uint64_t closed = 0;
+    for (int i = COVET_COUNTER_CLOSED_CLIENT; i <= COVET_COUNTER_CLOSED_OVERLOAD; i++) {
+        closed += cv_counter_read(stats, (enum covet_counter)i);
+    }
+    // Bytes that come behind the end of a connection are not counted.
+    if (received > truth.received_bytes || sent != truth.sent_bytes || accepted != truth.accepted ||
+        closed != accepted) {
+        sim_fail("worker %u counts %llu connections, %llu closed, %llu bytes received and %llu "
+                 "sent; it was %llu, %llu and %llu",
+                 index, (unsigned long long)accepted, (unsigned long long)closed,
+                 (unsigned long long)received, (unsigned long long)sent,
+                 (unsigned long long)truth.accepted, (unsigned long long)truth.received_bytes,
+                 (unsigned long long)truth.sent_bytes);
+    }
+}
+
 static void finish(void) {
     for (uint32_t i = 0; i < sim.plan.client_count && world.client[i] != NULL; i++) {
         sim_http_client.destroy(world.client[i]);
     }
     sim_lag_end(sim.plan.worker_count, sim_world.lost);
     listen_to_workers();
+    check_log();
     for (uint32_t i = 0; i < world.rollout.worker_count; i++) {
+        check_counters(i);
         cv_worker_destroy(world.rollout.worker[i]);
+    }
+    for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
+        cv_logqueue_destroy(world.log[i]);
     }
     if (sim_application_pending() != 0 && !sim_world.is_stopped) {
         sim_fail("%u requests were never finished", sim_application_pending());
@@ -403,8 +537,13 @@ static void step(void) {
     first = sim_random_below(&sim.random, workers);
     for (uint32_t i = 0; i < workers; i++) {
         uint32_t index = (first + i) % workers;
-        if (!world.has_ended[index] &&
-            (sim_ring_is_ready(index) || sim_strikes(SIM_INTERRUPT, 100))) {
+        if (world.away_steps[index] > 0) {
+            world.away_steps[index]--;
+            sim_event("away", index, 0);
+        } else if (sim_strikes(SIM_DELAY, 3)) {
+            world.away_steps[index] = AWAY_STEPS_MAX;
+        } else if (!world.has_ended[index] &&
+                   (sim_ring_is_ready(index) || sim_strikes(SIM_INTERRUPT, 100))) {
             run_worker(index);
         }
     }

@@ -6,7 +6,7 @@
 
 static struct t_world state_of_world;
 static struct t_world *const world = &state_of_world;
-static int listener;
+static int listener, second_listener;
 
 static void on_open(struct cv_conn *conn) {
     (void)conn;
@@ -42,6 +42,19 @@ static int set_up(void **state) {
 static int set_up_for_two(void **state) {
     (void)state;
     open_with(2);
+    return 0;
+}
+
+// With room for a whole backlog, and for one connection more.
+static int set_up_two_for_a_backlog(void **state) {
+    (void)state;
+    t_world_init(world, &ops, 16);
+    world->limits.connections_max = 8193;
+    cv_net_set_limits(&world->net, &world->limits);
+    listener = t_ring_socket(world->ring);
+    second_listener = t_ring_socket(world->ring);
+    const int both[] = {listener, second_listener};
+    assert_int_equal(cv_listener_open_all(&world->net, both, 2), 0);
     return 0;
 }
 
@@ -145,9 +158,33 @@ static void test_listener_accepts_no_more_than_the_limit(void **state) {
     assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_LIMIT), 0);
 }
 
+static void test_listener_accepts_again_when_the_limit_is_raised(void **state) {
+    (void)state;
+    (void)arrive();
+    (void)arrive();
+    assert_false(accept_of()->is_armed);
+    struct cv_limits more = world->limits;
+    more.connections_max = 3;
+    cv_net_set_limits(&world->net, &more);
+    assert_true(accept_of()->is_armed);
+    cv_net_set_limits(&world->net, &world->limits);
+}
+
 static void test_listener_accepts_one_by_one_close_to_the_limit(void **state) {
     (void)state;
     assert_false(accept_of()->is_multishot);
+}
+
+// Each of them takes its whole backlog before it can be cancelled, whichever brought the one too
+// many.
+static void test_listener_cancels_the_multishot_accepts_of_all_close_to_the_limit(void **state) {
+    (void)state;
+    struct t_operation *other = &t_ring_at(world->ring, second_listener)->accept;
+    assert_true(accept_of()->is_multishot);
+    assert_true(other->is_multishot);
+    (void)arrive();
+    assert_true(accept_of()->is_cancelled);
+    assert_true(other->is_cancelled);
 }
 
 static void test_listener_stopped_takes_what_waits(void **state) {
@@ -263,7 +300,11 @@ int main(void) {
         TEST(test_listener_ends_its_pause_when_a_connection_goes),
         TEST(test_listener_gives_up_a_broken_descriptor),
         TEST_FOR_TWO(test_listener_accepts_no_more_than_the_limit),
+        TEST_FOR_TWO(test_listener_accepts_again_when_the_limit_is_raised),
         TEST_FOR_TWO(test_listener_accepts_one_by_one_close_to_the_limit),
+        cmocka_unit_test_setup_teardown(
+            test_listener_cancels_the_multishot_accepts_of_all_close_to_the_limit,
+            set_up_two_for_a_backlog, tear_down),
         TEST(test_listener_stopped_takes_what_waits),
         TEST(test_listener_stopped_takes_what_waits_behind_an_aborted_connection),
         TEST(test_listener_stopped_without_taking_leaves_what_waits),

@@ -399,6 +399,23 @@ static void test_http1_does_not_time_a_handler(void **state) {
     assert_int_equal(t_count(t_serve_output(&serve, client), "at last"), 1);
 }
 
+static void test_http1_is_idle_from_the_end_of_an_answer_that_is_read_slowly(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    t_ring_at(world->ring, client)->window = 1000;
+    t_serve_send(&serve, client, "GET /bytes/100000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (uint32_t i = 0; i < 5; i++) {
+        t_world_wait(world, 11000);
+        t_ring_at(world->ring, client)->window = 1000;
+    }
+    t_ring_at(world->ring, client)->window = SIZE_MAX;
+    t_world_wait(world, 59000);
+    assert_true(t_serve_is_open(&serve, client));
+    t_world_wait(world, 1200);
+    assert_false(t_serve_is_open(&serve, client));
+    assert_int_equal(t_counter(world, COVET_COUNTER_CLOSED_IDLE), 1);
+}
+
 static void test_http1_drains_idle_connections_after_a_last_chance(void **state) {
     (void)state;
     int idle = t_world_open(world), fresh = t_world_open(world), last = t_world_open(world);
@@ -467,6 +484,7 @@ int main(void) {
         TEST(test_http1_times_a_head_behind_empty_lines_from_its_own_first_byte),
         TEST(test_http1_is_not_idle_while_an_answer_is_read),
         TEST(test_http1_does_not_time_a_handler),
+        TEST(test_http1_is_idle_from_the_end_of_an_answer_that_is_read_slowly),
         TEST(test_http1_drains_idle_connections_after_a_last_chance),
         TEST(test_http1_drains_a_connection_that_comes_late),
         TEST(test_http1_writes_a_log_line_per_answer),
