@@ -553,7 +553,7 @@ static bool is_fast_enough(const struct cv_exchange *exchange) {
 }
 
 void cv_exchange_on_read_timeout(struct cv_exchange *exchange) {
-    bool is_ours_to_act = exchange->is_body_over || exchange->request.body_paused;
+    bool is_ours_to_act = exchange->is_body_over || is_held_up(exchange);
     if (is_ours_to_act || !exchange->is_past_grace || is_fast_enough(exchange)) {
         exchange->is_past_grace = exchange->is_past_grace || !is_ours_to_act;
         exchange->window_bytes = 0;

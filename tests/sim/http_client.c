@@ -747,6 +747,12 @@ static void on_end(struct sim_client *client) {
         client->wake_at_ns = sim.now_ns + sim_random_below(&sim.random, RETRY_NS_MAX);
         return;
     }
+    if (client->expected_count == 0 && client->head_length > 0 && !is_reset && !client->was_late &&
+        !sim_world.is_stopped && !sim_socket_was_struck(client->socket) &&
+        !sim_torture_excuses(client->socket)) {
+        client->head[client->head_length] = '\0';
+        sim_fail("client %u: bytes nobody asked for: %s", client->index, client->head);
+    }
     if (!is_idle && !may_be_closed(client)) {
         wrong(client, is_reset ? "a reset instead of an answer" : "an end instead of an answer");
     }

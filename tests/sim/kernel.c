@@ -31,6 +31,7 @@
 #define PORTION 20u        // Of what waits, since Linux 6.13 (IO_LOCAL_TW_DEFAULT_MAX).
 #define SEND_NS_MAX 5000u  // What the kernel takes for one where time passes.
 #define PAUSE_MS_MAX 800u
+#define SPLINTER_BYTES_MAX 16u
 #define BACKLOG_MAX 8192u   // Connections for which a multishot accept needs room.
 #define ADDRESSES 4u        // Of clients: the loopback, two others, and a network of IPv6.
 #define HEARD_TURNS_MAX 8u  // After which a send to a peer that has ended waits no more.
@@ -141,7 +142,8 @@ struct cv_ring {
     uint32_t held[ADDRESSES];    // Connections by address: not released,
     uint32_t let_go[ADDRESSES];  // and released while completions waited to be taken.
     bool has_accepted;           // Since the last check.
-    bool is_draining;            // It has closed its listener.
+    bool has_splinters;          // What is not much comes in very many pieces.
+    bool is_draining;            // It empties the queue of a listener, or has closed one.
     struct sim_figures figures;
     uint64_t enters;
     uint64_t turns;     // Those before which every completion was taken, and that handed out all
@@ -567,9 +569,11 @@ static bool receive_piece(struct sim_socket *socket) {
     if (!receive->is_multishot) {
         length = CV_MIN(length, receive->length);
     }
-    bool is_short = sim_strikes(SIM_SHORT_RECEIVE, 100);
+    bool is_splinter = ring->has_splinters && socket->input.length < CV_RING_BUFFER_BYTES;
+    bool is_short = is_splinter || sim_strikes(SIM_SHORT_RECEIVE, 100);
     if (is_short) {
-        length = sim_random_size(&sim.random, (uint32_t)length);
+        size_t most = is_splinter ? CV_MIN(length, (size_t)SPLINTER_BYTES_MAX) : length;
+        length = sim_random_size(&sim.random, (uint32_t)most);
     }
     uint32_t buffer = take_buffer(ring);
     memcpy(ring->memory + (size_t)buffer * CV_RING_BUFFER_BYTES,
@@ -1063,8 +1067,8 @@ static void count_known(struct cv_ring *ring, int32_t count[ADDRESSES]) {
 static void check_room(struct cv_ring *ring, uint32_t needed) {
     int32_t known[ADDRESSES];
     int32_t count = 0;
-    if (sim.connections_max == 0) {
-        return;
+    if (sim.connections_max == 0 || ring->is_draining) {
+        return;  // Whoever drains takes all that wait.
     }
     count_known(ring, known);
     for (uint32_t i = 0; i < ADDRESSES; i++) {
@@ -1227,10 +1231,12 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
     struct cv_ring *ring = must(calloc(1, sizeof(*ring)));
     ring->index = kernel.ring_count;
     kernel.ring[kernel.ring_count++] = ring;
-    // Many, so that there are more completions than a worker takes at once.
-    ring->buffer_count = sim_may(SIM_NO_BUFFERS) ? 2u << below(5)
-                         : below(4) == 0         ? CV_RING_BUFFERS
-                                                 : 256;
+    bool has_many = !sim_may(SIM_NO_BUFFERS) && below(2) == 0;
+    ring->buffer_count = has_many                  ? CV_RING_BUFFERS
+                         : sim_may(SIM_NO_BUFFERS) ? 2u << below(5)
+                                                   : 256;
+    // So there are more completions than a worker takes at once.
+    ring->has_splinters = has_many && sim_may(SIM_SHORT_RECEIVE);
     ring->memory = must(malloc((size_t)ring->buffer_count * CV_RING_BUFFER_BYTES));
     for (uint32_t i = 0; i < ring->buffer_count; i++) {
         ring->free_buffer[ring->free_count++] = (uint16_t)i;
@@ -1515,6 +1521,7 @@ int cv_ring_accept_now(struct cv_ring *ring, int descriptor) {
     assert_owner(ring);
     struct sim_socket *listener = socket_at(descriptor);
     int error = listener->queue_count > 0 ? sim_torture_call(SIM_CALL_ACCEPT_NOW) : 0;
+    ring->is_draining = true;
     if (CV_UNLIKELY(error != 0)) {
         return -error;
     }

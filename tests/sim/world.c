@@ -32,6 +32,7 @@
 #define DRAIN_IDLE_MS_MAX 3000u
 #define UNREAD_STEPS_MAX 2000u
 #define AWAY_STEPS_MAX 50u
+#define CAPPED_CLIENTS_MAX 20u
 
 struct world {
     struct cv_settings settings;
@@ -406,8 +407,10 @@ static bool start(void) {
     world = (struct world){0};
     sim_world = (struct sim_world_state){.limits = &world.settings.limits,
                                          .is_crowded = sim_random_chance(&sim.random, 200)};
-    sim.per_address_max =
-        sim_random_chance(&sim.random, 150) ? sim_random_between(&sim.random, 1, 8) : 0;
+    // Many clients of few addresses would mostly wait for those that stall.
+    bool is_capped =
+        sim.plan.client_count <= CAPPED_CLIENTS_MAX && sim_random_chance(&sim.random, 200);
+    sim.per_address_max = is_capped ? sim_random_between(&sim.random, 1, 8) : 0;
     struct cv_limits times = choose_times();
     world.settings.limits = limits(&times);
     world.settings.worker_count = count;
