@@ -386,7 +386,12 @@ const struct cv_route *cv_router_find_plain(const struct cv_router *router, uint
     if (path.length - 1 >= CV_MIN(router->static_bytes_max, CV_ROUTER_SLOT_TEXT_BYTES))
         return NULL;
     slot = path.length < WORD_BYTES ? find_short(router, path) : find_words(router, path);
-    if (slot == NULL || (slot->leaf.takes & method) == 0 || !slot->is_plain)
+    if (slot == NULL)
+        return NULL;
+    // One load: whoever waits for the route waits for all before it as well.
+    if (CV_LIKELY(method == CV_METHOD_GET))
+        return slot->plain_get;
+    if ((slot->leaf.takes & method) == 0 || !slot->is_plain)
         return NULL;
     return route_of(router, &slot->leaf, method);
 }

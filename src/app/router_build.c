@@ -427,6 +427,26 @@ static void build_static(struct build *build) {
     build->failed = true;
 }
 
+// The slot of the static pattern that entries `first` to below `end` have.
+static struct cv_router_slot make_slot(struct build *build, uint32_t first, uint32_t end) {
+    const struct cv_route *route = route_at(build, first);
+    struct cv_router_slot slot = {
+        .length = route->key_bytes,
+        .leaf = make_leaf(build, first, end),
+    };
+
+    if (route->key_bytes > CV_ROUTER_SLOT_TEXT_BYTES) {
+        slot.long_text = (uint32_t)build->text_bytes;
+        build->text_bytes += route->key_bytes;
+        return slot;
+    }
+    memcpy(slot.text, route->key, route->key_bytes);
+    slot.is_plain = cv_target_path_is_plain(cv_span_make(route->key, route->key_bytes));
+    if (slot.is_plain && (slot.leaf.takes & CV_METHOD_GET) != 0)
+        slot.plain_get = route_at(build, first + slot.leaf.of[__builtin_ctz(CV_METHOD_GET)]);
+    return slot;
+}
+
 static void sort_out(struct build *build) {
     uint32_t key = 0;
 
@@ -439,26 +459,14 @@ static void sort_out(struct build *build) {
     }
     for (uint32_t i = 0, end; i < build->entry_count; i = end) {
         const struct cv_route *route = route_at(build, i);
-        struct cv_router_slot *slot = &build->static_slot[key];
 
         end = key_end(build, i);
         if (route->param_count > 0) {
             build->dynamic[build->dynamic_count++] = i;
             continue;
         }
-        *slot = (struct cv_router_slot){
-            .length = route->key_bytes,
-            .leaf = make_leaf(build, i, end),
-            .is_plain = cv_target_path_is_plain(cv_span_make(route->key, route->key_bytes)),
-        };
-        if (route->key_bytes <= CV_ROUTER_SLOT_TEXT_BYTES) {
-            memcpy(slot->text, route->key, route->key_bytes);
-        } else {
-            slot->long_text = (uint32_t)build->text_bytes;
-            build->text_bytes += route->key_bytes;
-        }
+        build->static_slot[key++] = make_slot(build, i, end);
         build->static_bytes_max = CV_MAX(build->static_bytes_max, route->key_bytes);
-        key++;
     }
     build->static_count = key;
 }

@@ -28,9 +28,12 @@ struct cv_router_leaf {
 struct cv_router_slot {
     char text[CV_ROUTER_SLOT_TEXT_BYTES];  // The path, then zeros, if it fits.
     uint32_t length;                       // Of the path; 0: the slot is empty.
-    uint32_t long_text;                    // In `texts`, of a longer path.
+    union {
+        bool is_plain;       // If it fits: sent by a client, the path means itself.
+        uint32_t long_text;  // If it does not: where it is in `texts`.
+    };
     struct cv_router_leaf leaf;
-    bool is_plain;  // Sent by a client, the path means itself.
+    const struct cv_route *plain_get;  // The route of a plain path for GET, or NULL.
 } CV_CACHE_ALIGNED;
 
 #define CV_ROUTER_VECTOR_BYTES 16u

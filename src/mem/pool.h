@@ -18,7 +18,7 @@
 #include "mem/slab.h"
 
 #define CV_POOL_CLASS_BYTES_MIN 8u
-#define CV_POOL_SMALL_BYTES_MAX 1024u  // Up to here acquire and release are a pop and a push.
+#define CV_POOL_SMALL_BYTES_MAX 1024u  // Up to here blocks are cut from pieces of slabs.
 #define CV_POOL_CLASS_BYTES_MAX (1024u * 1024u)
 #define CV_POOL_CLASS_COUNT 18u  // 8, 16, ... 1 MiB.
 #define CV_POOL_SMALL_COUNT 8u   // Those up to CV_POOL_SMALL_BYTES_MAX.
@@ -109,12 +109,10 @@ static inline size_t cv_pool_capacity(size_t bytes) {
 }
 
 // The list to try for `bytes` bytes. NULL: there is none (0 bytes, and more than the largest
-// class), or the class is not known at a glance.
+// class).
 static inline struct cv_pool_list *cv_pool_list(struct cv_pool *pool, size_t bytes) {
-    if (__builtin_constant_p(bytes) && bytes > 0 && bytes <= CV_POOL_CLASS_BYTES_MAX)
-        return &pool->free[cv_pool_class(bytes)];
     // One comparison for 0 as well.
-    if (CV_UNLIKELY(bytes - 1 >= CV_POOL_SMALL_BYTES_MAX))
+    if (CV_UNLIKELY(bytes - 1 >= CV_POOL_CLASS_BYTES_MAX))
         return NULL;
     return &pool->free[cv_pool_class(bytes)];
 }

@@ -372,6 +372,32 @@ static void test_router_finds_plain_routes_where_the_path_means_itself(void **st
     cv_routes_deinit(&routes);
 }
 
+static void test_router_finds_the_plain_route_of_each_method(void **state) {
+    char error[ERROR_BYTES];
+    struct cv_routes routes;
+
+    (void)state;
+    assert_int_equal(cv_routes_init(&routes), 0);
+    assert_int_equal(add(&routes, "/both", COVET_POST | COVET_PUT, error), 0);
+    assert_int_equal(add(&routes, "/both", COVET_GET, error), 0);
+    assert_int_equal(add(&routes, "/post/a", COVET_POST, error), 0);
+    assert_int_equal(add(&routes, "/longer/than/what/a/slot/has/room/for", COVET_GET, error), 0);
+    const struct cv_router *router = published(&routes);
+    struct cv_span both = path_of("/both"), post = path_of("/post/a");
+    assert_int_equal(cv_router_find_plain(router, CV_METHOD_GET, both)->methods, COVET_GET);
+    assert_int_equal(cv_router_find_plain(router, CV_METHOD_HEAD, both)->methods, COVET_GET);
+    assert_int_equal(cv_router_find_plain(router, CV_METHOD_PUT, both)->methods,
+                     COVET_POST | COVET_PUT);
+    assert_null(cv_router_find_plain(router, CV_METHOD_DELETE, both));
+    assert_int_equal(cv_router_find_plain(router, CV_METHOD_POST, post)->methods, COVET_POST);
+    assert_null(cv_router_find_plain(router, CV_METHOD_GET, post));
+    assert_null(cv_router_find_plain(router, CV_METHOD_HEAD, post));
+    // Longer ones are for cv_router_match.
+    assert_null(cv_router_find_plain(router, CV_METHOD_GET,
+                                     path_of("/longer/than/what/a/slot/has/room/for")));
+    cv_routes_deinit(&routes);
+}
+
 // One node with a child for every byte that may follow, so more than one vector of them.
 static void test_router_finds_children_of_wide_nodes(void **state) {
     char error[ERROR_BYTES], text[32];
@@ -617,6 +643,7 @@ int main(void) {
         cmocka_unit_test(test_router_refuses_what_is_no_pattern),
         cmocka_unit_test(test_router_keeps_limits_of_patterns),
         cmocka_unit_test(test_router_finds_plain_routes_where_the_path_means_itself),
+        cmocka_unit_test(test_router_finds_the_plain_route_of_each_method),
         cmocka_unit_test(test_router_finds_children_of_wide_nodes),
         cmocka_unit_test(test_router_compares_static_paths_byte_by_byte),
         cmocka_unit_test(test_router_reads_only_the_path),

@@ -93,9 +93,10 @@ static void test_pool_class_is_the_smallest_that_fits(void **state) {
 
         assert_true(bytes <= cv_pool_class_bytes(class_index));
         assert_true(class_index == 0 || bytes > cv_pool_class_bytes(class_index - 1));
-        if (bytes <= CV_POOL_SMALL_BYTES_MAX)
-            assert_ptr_equal(cv_pool_list(&pool, bytes), &pool.free[class_index]);
+        assert_ptr_equal(cv_pool_list(&pool, bytes), &pool.free[class_index]);
     }
+    assert_null(cv_pool_list(&pool, 0));
+    assert_null(cv_pool_list(&pool, CV_POOL_CLASS_BYTES_MAX + 1));
     assert_int_equal(cv_pool_class(8), 0);  // What the compiler finds.
     assert_int_equal(cv_pool_class(9), 1);
     assert_int_equal(cv_pool_class(1024), 7);
