@@ -267,7 +267,7 @@ def test_budget_mistakes_are_told_before_anything_is_measured(env):
 def test_budget_of_the_examples_is_kept(env):
     profile.program(env)
     with Server(env) as server:
-        command = loader(env, server, "-d", "1s", "-c", "16")
+        command = loader(env, server, "-n", "3000", "-c", "16")
         status, text, errors = prof(env, "budget", EXAMPLE, *place(env, server.pid), "--", *command)
         assert status == 0, (text, errors)
 

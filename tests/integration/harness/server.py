@@ -22,7 +22,7 @@ LAUNCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py")
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def run(env, *arguments, timeout_s=5.0, how=None, fds=(), environment=None):
+def run(env, *arguments, timeout_s=20.0, how=None, fds=(), environment=None):
     """Runs covet to its end; gives (exit status, stdout, stderr, seconds)."""
     started = time.monotonic()
     command = [env.covet, *arguments]
