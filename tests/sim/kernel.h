@@ -53,6 +53,7 @@ enum sim_fault {
 
 #define SIM_EXIT_BROKEN 3  // Of a process in which sim_fail was called.
 #define SIM_RINGS_MAX 4u
+#define SIM_LISTENERS_MAX 2u  // Of a worker.
 #define SIM_SOCKETS_MAX 1024u
 
 struct sim_socket;

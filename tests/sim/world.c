@@ -28,9 +28,8 @@
 #define DRAIN_IDLE_MS_MIN 1000u
 #define DRAIN_IDLE_MS_MAX 3000u
 #define UNREAD_STEPS_MAX 2000u
-#define AWAY_STEPS_MAX 50u
+#define AWAY_STEPS_MAX 30u
 #define CAPPED_CLIENTS_MAX 20u
-#define LISTENERS_MAX 2u  // Of a worker.
 
 struct world {
     struct cv_settings settings;
@@ -38,7 +37,7 @@ struct world {
     struct cv_mailbox mailbox;
     int eventfd;
     struct cv_stats stats;
-    int listener[SIM_RINGS_MAX][LISTENERS_MAX];
+    int listener[SIM_RINGS_MAX][SIM_LISTENERS_MAX];
     bool has_ended[SIM_RINGS_MAX];
     uint32_t ended_count;
     uint32_t ready_count;
@@ -83,8 +82,8 @@ struct sim_plan sim_plan_of(uint64_t seed, uint32_t request_count) {
         plan.faults |= (uint64_t)sim_random_chance(&random, in_thousand) << i;
     }
     // Without large bodies nothing is sent without a copy.
-    plan.has_zero_copy = sim_random_chance(&random, 250);
-    plan.large_in_thousand = plan.has_zero_copy || sim_random_chance(&random, 100) ? 200 : 0;
+    plan.has_zero_copy = sim_random_chance(&random, 100);
+    plan.large_in_thousand = plan.has_zero_copy || sim_random_chance(&random, 20) ? 100 : 0;
     return plan;
 }
 
@@ -322,7 +321,7 @@ static void run_worker(uint32_t index) {
 }
 
 static bool create_workers(uint32_t descriptors_max) {
-    uint32_t listener_count = sim_random_between(&sim.random, 1, LISTENERS_MAX);
+    uint32_t listener_count = sim_random_between(&sim.random, 1, SIM_LISTENERS_MAX);
     sim.listener_count = listener_count;
     for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
         for (uint32_t k = 0; k < listener_count; k++) {
@@ -502,7 +501,7 @@ static void step(void) {
         if (world.away_steps[index] > 0) {
             world.away_steps[index]--;
             sim_event("away", index, 0);
-        } else if (sim_strikes(SIM_DELAY, 3)) {
+        } else if (sim_strikes(SIM_DELAY, 1)) {
             world.away_steps[index] = AWAY_STEPS_MAX;
         } else if (!world.has_ended[index] &&
                    (sim_ring_is_ready(index) || sim_strikes(SIM_INTERRUPT, 100))) {
