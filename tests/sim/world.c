@@ -392,7 +392,7 @@ static bool start(void) {
         must_be_torture("no memory");
         return false;
     }
-    if (sim_random_chance(&sim.random, 200) && !create_logs()) {
+    if (sim_random_chance(&sim.random, 100) && !create_logs()) {
         return false;
     }
     if (!create_workers(descriptors_max)) {
