@@ -50,6 +50,7 @@ struct cv_worker {
     bool is_draining;
     bool is_stopping;
     bool has_more;            // The to-do list is not empty.
+    bool has_logged;          // Lines were put since the main thread was last looked after.
     uint64_t catch_up_ns;     // While what was missed is still being heard: until when; else 0.
     uint32_t cut_count;       // Connections cut by CV_MESSAGE_STOP.
     uint32_t attached_count;  // Generations that are not released, the newest included.
@@ -249,6 +250,7 @@ static void take_messages(struct cv_worker *worker) {
 
 static void put_log_line(void *context, struct cv_span line) {
     struct cv_worker *worker = context;
+    worker->has_logged = true;
     if (!cv_logqueue_put(worker->options.log, line)) {
         cv_counter_add(worker->stats, COVET_COUNTER_LOG_DROPPED, 1);
     }
@@ -352,9 +354,10 @@ static void publish(struct cv_worker *worker) {
         return;
     }
     cv_counter_add(stats, COVET_COUNTER_LOG_DROPPED, cv_logqueue_take_dropped(worker->options.log));
-    if (cv_logqueue_wants_wake(worker->options.log)) {
+    if (worker->has_logged && cv_logqueue_wants_wake(worker->options.log)) {
         wake_by_eventfd(worker, worker->options.count);
     }
+    worker->has_logged = false;
 }
 
 // A drained worker has neither listeners nor connections; what its application still owes somebody

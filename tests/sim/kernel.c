@@ -1231,7 +1231,7 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
     struct cv_ring *ring = must(calloc(1, sizeof(*ring)));
     ring->index = kernel.ring_count;
     kernel.ring[kernel.ring_count++] = ring;
-    bool has_many = !sim_may(SIM_NO_BUFFERS) && below(2) == 0;
+    bool has_many = !sim_may(SIM_NO_BUFFERS) && below(10) == 0;
     ring->buffer_count = has_many                  ? CV_RING_BUFFERS
                          : sim_may(SIM_NO_BUFFERS) ? 2u << below(5)
                                                    : 256;
@@ -1558,7 +1558,7 @@ void sim_kernel_init(const struct sim_plan *plan) {
     kernel.start_ns = below(8) > 0 ? START_NS : WRAP_NS - below(3000) * 1000000ull;
     sim.now_ns = kernel.start_ns;
     // What is freed in some runs does not look as if it were still there.
-    (void)mallopt(M_PERTURB, below(8) == 0 ? POISON : 0);
+    (void)mallopt(M_PERTURB, below(24) == 0 ? POISON : 0);
     kernel.ring_count = 0;
     kernel.next_id = 0;
 }

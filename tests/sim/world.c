@@ -31,7 +31,7 @@
 #define DRAIN_IDLE_MS_MIN 1000u
 #define DRAIN_IDLE_MS_MAX 3000u
 #define UNREAD_STEPS_MAX 2000u
-#define AWAY_STEPS_MAX 50u
+#define AWAY_STEPS_MAX 30u
 #define CAPPED_CLIENTS_MAX 20u
 
 struct world {
@@ -90,8 +90,8 @@ struct sim_plan sim_plan_of(uint64_t seed, uint32_t request_count) {
         plan.faults &= ~(1ull << SIM_NO_BUFFERS | 1ull << SIM_SMALL_CQ);
     }
     // Without large bodies nothing is sent without a copy.
-    plan.has_zero_copy = sim_random_chance(&random, 250);
-    plan.large_in_thousand = plan.has_zero_copy || sim_random_chance(&random, 100) ? 200 : 0;
+    plan.has_zero_copy = sim_random_chance(&random, 100);
+    plan.large_in_thousand = plan.has_zero_copy || sim_random_chance(&random, 20) ? 100 : 0;
     return plan;
 }
 
@@ -433,7 +433,7 @@ static bool start(void) {
         must_be_torture("no memory");
         return false;
     }
-    if (sim_random_chance(&sim.random, 200) && !create_logs()) {
+    if (sim_random_chance(&sim.random, 100) && !create_logs()) {
         return false;
     }
     if (!create_workers(descriptors_max)) {
@@ -543,7 +543,7 @@ static void step(void) {
         if (world.away_steps[index] > 0) {
             world.away_steps[index]--;
             sim_event("away", index, 0);
-        } else if (sim_strikes(SIM_DELAY, 3)) {
+        } else if (sim_strikes(SIM_DELAY, 1)) {
             world.away_steps[index] = AWAY_STEPS_MAX;
         } else if (!world.has_ended[index] &&
                    (sim_ring_is_ready(index) || sim_strikes(SIM_INTERRUPT, 100))) {
