@@ -612,7 +612,8 @@ static void progress_receive(struct sim_socket *socket) {
     bool is_bundle = !socket->receive.is_multishot;
     for (uint32_t i = 0; (i < 32 || is_bundle) && receive_piece(socket); i++) {
     }
-    if (socket->receive.is_armed && socket->input.length > 0) {
+    if (socket->receive.is_armed && (socket->input.length > 0 || socket->input_ended ||
+                                     socket->input_reset || socket->output_reset)) {
         mark_ready(socket);
     }
     release_if_over(socket);
@@ -878,6 +879,9 @@ static void progress_accept(struct sim_socket *listener) {
                                                     .result = descriptor,
                                                     .buffer = CV_RING_NO_BUFFER,
                                                     .more = more});
+    }
+    if (accept->is_armed && accept->is_doomed) {
+        mark_ready(listener);
     }
 }
 

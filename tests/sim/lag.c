@@ -33,6 +33,7 @@ struct watch {
     uint64_t admitted, first_ns;           // In this round.
     uint64_t burned_ns;                    // By handlers,
     uint64_t first_burned_ns, longest_ns;  // when this round began, and the slowest one since.
+    uint32_t burned;                       // Handlers since then.
     uint64_t refused, refusals_seen, turned_away_seen;
     uint64_t closed;         // So many connections were turned away.
     uint64_t quiet_ns;       // When something was last shed,
@@ -97,9 +98,13 @@ static void note_shed(struct watch *watch) {
     watch->quiet_held_ns = sim.held_ns;
 }
 
-// What the handlers of the round that ends have taken is what one more request waited for.
+// What the handlers of the round that ends have taken is what one more request waited for. Those of
+// earlier rounds whose bodies came in this one are more than it admitted.
 static void check_round(const struct watch *watch) {
-    uint64_t taken_ns = watch->burned_ns - watch->first_burned_ns;
+    uint64_t later = watch->burned - CV_MIN(watch->burned, watch->admitted);
+    uint64_t later_ns = later * watch->longest_ns;
+    uint64_t burned_ns = watch->burned_ns - watch->first_burned_ns;
+    uint64_t taken_ns = burned_ns - CV_MIN(burned_ns, later_ns);
     uint64_t slow_ns = CV_SHED_REQUESTS_MIN * watch->longest_ns;
     if (watch->admitted > 0 && taken_ns > slow_ns &&
         taken_ns > lag_max_ns(watch) / 2 + watch->longest_ns) {
@@ -181,6 +186,7 @@ bool __wrap_cv_overload_admits(struct cv_overload *overload) {
         watch->first_ns = sim.now_ns;
         watch->first_burned_ns = watch->burned_ns;
         watch->longest_ns = 0;
+        watch->burned = 0;
     }
     return admits;
 }
@@ -203,6 +209,7 @@ void sim_lag_burn(void) {
     if (sim_strikes(SIM_STEAL, 300)) {
         sim_steal(sim_random_below(&sim.random, 2) * ns + ns);
     }
+    watch->burned++;
     watch->burned_ns += sim.now_ns - begin_ns;
     watch->longest_ns = CV_MAX(watch->longest_ns, sim.now_ns - begin_ns);
 }
