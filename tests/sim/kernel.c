@@ -823,6 +823,9 @@ static void progress_accept(struct sim_socket *listener) {
                                                     .buffer = CV_RING_NO_BUFFER,
                                                     .more = more});
     }
+    if (accept->is_armed && accept->is_doomed) {
+        mark_ready(listener);
+    }
 }
 
 static void progress_read(struct sim_socket *socket) {
