@@ -245,8 +245,9 @@ static void on_end(struct cv_conn *conn) {
 // Its last answer took long to read: only now that all of it is sent is it idle.
 static void idle_anew(struct cv_conn *conn) {
     uint32_t idle_ms = unless_draining(conn, conn->net->limits->idle_timeout_ms);
-    uint32_t left_ms = conn->read_deadline - (uint32_t)conn->net->clock->now_ms;
-    if (conn->read_deadline != 0 && left_ms < idle_ms - idle_ms / 8) {
+    // It may be over already: timers share wake-ups.
+    int32_t left_ms = (int32_t)(conn->read_deadline - (uint32_t)conn->net->clock->now_ms);
+    if (conn->read_deadline != 0 && left_ms < (int32_t)(idle_ms - idle_ms / 8)) {
         cv_conn_set_read_timeout(conn, idle_ms);
     }
 }

@@ -195,9 +195,12 @@ static void begin(struct covet_request *request, struct covet_response *response
     if (!is_known && stream->nonce % 8 == 0) {
         (void)covet_response_trailer(response, "X-Trailer", "1");
     }
-    if (covet_response_begin(response, "application/octet-stream",
-                             is_known ? stream->count : COVET_LENGTH_UNKNOWN) == 0) {
+    int result = covet_response_begin(response, "application/octet-stream",
+                                      is_known ? stream->count : COVET_LENGTH_UNKNOWN);
+    if (result == 0) {
         pour(request, response, stream);
+    } else if (result == -EBADMSG) {
+        pending--;  // A 500 was sent in its place.
     }
 }
 
