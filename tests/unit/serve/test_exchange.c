@@ -791,6 +791,20 @@ static void test_exchange_does_not_time_a_body_while_paused(void **state) {
     end_client(client);
 }
 
+// Whoever has answered makes the client wait no more: what is left of the body is read and timed.
+static void test_exchange_times_a_body_that_was_paused_when_its_answer_is_out(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    t_app.pauses_body = true;
+    t_serve_send(&serve, client,
+                 "POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
+    covet_response_text(covet_request_response(t_app.kept[0]), "early");
+    t_world_settle(world);
+    assert_begins(t_serve_output(&serve, client), "HTTP/1.1 200");
+    t_world_wait(world, 60000);
+    assert_false(t_serve_is_open(&serve, client));
+}
+
 static void test_exchange_aborts_a_streamed_body_that_ends_too_early(void **state) {
     (void)state;
     int client = t_world_open(world);
@@ -1117,6 +1131,7 @@ int main(void) {
         TEST(test_exchange_goes_on_when_who_paused_at_the_end_answers),
         TEST(test_exchange_holds_an_empty_body_back_from_who_paused),
         TEST(test_exchange_does_not_time_a_body_while_paused),
+        TEST(test_exchange_times_a_body_that_was_paused_when_its_answer_is_out),
         TEST(test_exchange_aborts_a_streamed_body_that_ends_too_early),
         TEST(test_exchange_never_runs_a_whole_body_that_ends_too_early),
         TEST(test_exchange_holds_little_for_a_body_that_was_only_announced),
