@@ -303,7 +303,8 @@ static void end_server(void) {
     sim_world.is_stopped = stops;
     sim_world.end_ns = sim.now_ns;
     sim_world.drain_idle_ms =
-        sim_random_between(&sim.random, DRAIN_IDLE_MS_MIN, DRAIN_IDLE_MS_MAX) * sim_world.time_scale;
+        sim_random_between(&sim.random, DRAIN_IDLE_MS_MIN, DRAIN_IDLE_MS_MAX) *
+        sim_world.time_scale;
     sim_event(stops ? "stop" : "drain", 0, 0);
     tell_all(stops ? CV_MESSAGE_STOP : CV_MESSAGE_DRAIN, sim_world.drain_idle_ms);
 }
