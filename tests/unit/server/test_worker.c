@@ -864,10 +864,15 @@ static void test_worker_wakes_the_main_thread_again_when_that_failed(void **stat
     while (poll(&readable, 1, 0) == 1) {
         assert_int_equal(read(server.eventfd, &count, sizeof(count)), sizeof(count));
     }
+    tell(0, CV_MESSAGE_LOG, 1, NULL);
+    int client = dial(0);
+    assert_int_equal(poll(&readable, 1, 50), 0);  // Not for nothing.
     atomic_store(&next_write_fails, true);
-    tell(0, CV_MESSAGE_LOG, 1, NULL);  // The reader of the log is asleep.
+    get(client, "/");  // The reader of the log is asleep.
+    assert_hears(client, "Hello, World!");
     assert_int_equal(poll(&readable, 1, PATIENCE_MS), 1);
     assert_false(atomic_load(&next_write_fails));
+    (void)close(client);
 }
 
 // Runs one worker with its n-th allocation failing. Returns whether it started all the same, which
