@@ -688,7 +688,10 @@ static bool is_admitted(struct cv_conn *conn) {
     if (!cv_admission_enter(net->admission, cv_conn_peer(conn), count_max)) {
         return false;
     }
-    conn->flags |= CV_CONN_COUNTED;
+    // One that is not known now is not counted, and may be known when it leaves.
+    if (conn->peer.family != CV_PEER_UNKNOWN) {
+        conn->flags |= CV_CONN_COUNTED;
+    }
     return true;
 }
 

@@ -1065,14 +1065,23 @@ static void count_known(struct cv_ring *ring, int32_t count[ADDRESSES]) {
     }
 }
 
+// Whether that is plain without a look at each connection. (Whoever drains takes all that wait.)
+static bool has_room_for(const struct cv_ring *ring, uint32_t needed) {
+    uint32_t held = needed;
+    for (uint32_t i = 0; i < ADDRESSES; i++) {
+        held += ring->held[i];
+    }
+    return sim.connections_max == 0 || ring->is_draining || held < sim.connections_max;
+}
+
 // With as many connections as it may have a worker accepts none, but for those that its other
 // listeners have just taken; near that it accepts them one by one, since a multishot accept takes
 // all there are before it can be cancelled.
 static void check_room(struct cv_ring *ring, uint32_t needed) {
     int32_t known[ADDRESSES];
     int32_t count = 0;
-    if (sim.connections_max == 0 || ring->is_draining) {
-        return;  // Whoever drains takes all that wait.
+    if (has_room_for(ring, needed)) {
+        return;
     }
     count_known(ring, known);
     for (uint32_t i = 0; i < ADDRESSES; i++) {
@@ -1093,7 +1102,7 @@ static bool is_cancelled(const struct cv_ring *ring, const struct operation *ope
 
 static void check_accepted(struct cv_ring *ring) {
     int32_t known[ADDRESSES];
-    for (uint32_t i = 0; i < kernel.socket_count; i++) {
+    for (uint32_t i = 0; i < kernel.socket_count && !has_room_for(ring, BACKLOG_MAX); i++) {
         const struct sim_socket *socket = &kernel.socket[i];
         if (socket->ring == ring && socket->accept.is_armed && socket->accept.is_multishot &&
             !is_cancelled(ring, &socket->accept)) {
@@ -1235,7 +1244,7 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
     struct cv_ring *ring = must(calloc(1, sizeof(*ring)));
     ring->index = kernel.ring_count;
     kernel.ring[kernel.ring_count++] = ring;
-    bool has_many = !sim_may(SIM_NO_BUFFERS) && below(10) == 0;
+    bool has_many = !sim_may(SIM_NO_BUFFERS) && below(20) == 0;
     ring->buffer_count = has_many                  ? CV_RING_BUFFERS
                          : sim_may(SIM_NO_BUFFERS) ? 2u << below(5)
                                                    : 256;
@@ -1641,7 +1650,9 @@ struct sim_socket *sim_connect(void) {
             listeners[count++] = socket;
         }
     }
-    if (count == 0) {
+    // So many are gone and not seen to be, that the next one has to wait.
+    bool is_full = kernel.free_count == 0 && kernel.socket_count == SIM_SOCKETS_MAX;
+    if (count == 0 || is_full) {
         return NULL;
     }
     struct sim_socket *listener = listeners[below(count)];

@@ -91,7 +91,7 @@ struct sim_plan sim_plan_of(uint64_t seed, uint32_t request_count) {
         plan.faults &= ~(1ull << SIM_NO_BUFFERS | 1ull << SIM_SMALL_CQ);
     }
     // Without large bodies nothing is sent without a copy.
-    plan.has_zero_copy = sim_random_chance(&random, 100);
+    plan.has_zero_copy = sim_random_chance(&random, 60);
     plan.large_in_thousand = plan.has_zero_copy || sim_random_chance(&random, 20) ? 100 : 0;
     return plan;
 }
@@ -435,7 +435,7 @@ static bool start(void) {
         must_be_torture("no memory");
         return false;
     }
-    if (sim_random_chance(&sim.random, 100) && !create_logs()) {
+    if (sim_random_chance(&sim.random, 50) && !create_logs()) {
         return false;
     }
     if (!create_workers(descriptors_max)) {

@@ -807,6 +807,26 @@ static void test_conn_counts_connections_per_address(void **state) {
     cv_net_set_limits(&world->net, &world->limits);
 }
 
+static void test_conn_of_unknown_address_is_not_counted_when_it_is_known_later(void **state) {
+    (void)state;
+    struct cv_limits strict = world->limits;
+    strict.connections_per_address_max = 1;
+    cv_net_set_limits(&world->net, &strict);
+    int client = t_ring_socket(world->ring);
+    struct cv_peer peer = socket_of(client)->peer;
+    socket_of(client)->peer.family = CV_PEER_UNKNOWN;
+    cv_net_open(&world->net, client);
+    socket_of(client)->peer = peer;
+    assert_int_equal(cv_conn_peer(probes[0].conn)->family, CV_PEER_IPV4);
+    int second = t_world_open(world);
+    assert_true(socket_of(second)->is_open);
+    t_client_end(world->ring, client);
+    t_client_end(world->ring, second);
+    t_world_settle(world);
+    assert_int_equal(world->net.open_count, 0);
+    cv_net_set_limits(&world->net, &world->limits);
+}
+
 static void test_conn_hands_unread_input_to_a_new_protocol(void **state) {
     (void)state;
     next_probe.step_bytes = 2;
@@ -1037,6 +1057,7 @@ int main(void) {
         TEST(test_conn_may_be_closed_in_every_callback),
         TEST(test_conn_beyond_the_table_is_closed),
         TEST(test_conn_counts_connections_per_address),
+        TEST(test_conn_of_unknown_address_is_not_counted_when_it_is_known_later),
         TEST(test_conn_hands_unread_input_to_a_new_protocol),
         TEST(test_conn_random_walk_leaves_nothing),
     };
