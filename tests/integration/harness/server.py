@@ -186,7 +186,7 @@ class Server:
         while waiting:
             pid = waiting.pop()
             words = procfs.read(f"/proc/{pid}/cmdline").split("\0")
-            if words[0] == self.env.covet and not has_workers(pid):
+            if words[0] == self.env.covet and not has_workers(pid) and is_of_our_user(pid):
                 found.append(pid)
             waiting += procfs.children(pid)
         return found
@@ -243,6 +243,12 @@ class Server:
                 except ProcessLookupError:
                     pass
         self.process.wait(5)
+
+
+def is_of_our_user(pid):
+    """A server whose workers have ended, and what LeakSanitizer looks through it with, is not, where it
+    has given up root."""
+    return procfs.status(pid).get("Uid", "-1").split()[0] == str(os.getuid())
 
 
 def has_workers(pid):
