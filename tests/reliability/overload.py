@@ -5,8 +5,8 @@ server is asked with connections enough for every client to have one: with fewer
 the generator, where no server can refuse them.
 
 What can be served is bounded by what a refusal costs. With t for a request and r for a refusal, of twice
-the peak 1/t the share (t - 2r) / (t - r) of it is left. Over loopback r is at least what the do-nothing
-responder takes for an answer; over a unix socket, where no TCP is between, the bound is far off.
+the peak 1/t the share (t - 2r) / (t - r) of it is left, and r is at least about what the do-nothing
+responder takes for an answer.
 """
 
 import contextlib
@@ -49,19 +49,14 @@ def burning_application(env):
 
 
 def run_load(server, path, *how, **more):
-    where = f"unix:{server.address}:" if server.port is None else f"http://127.0.0.1:{server.port}"
-    return load(os.path.dirname(server.env.covet), where + path, *how, **more)
+    url = f"http://127.0.0.1:{server.port}{path}"
+    return load(os.path.dirname(server.env.covet), url, *how, **more)
 
 
 def burn(server, seconds, connections, rate=0, warmup_s=0):
     """The report of requests that burn, and the moment the last of them was due."""
     report = run_load(server, f"/burn/{BURN_US}", seconds, connections, rate, warmup_s)
     return report, time.monotonic() - max(report["seconds"] - seconds, 0)
-
-
-def peak_per_s(server, seconds):
-    """What is served when clients that wait keep the server busy."""
-    return burn(server, seconds, 64)[0]["served"]["requests_per_s"]
 
 
 def responder_s(env, seconds):
@@ -127,20 +122,21 @@ def p99_ms(report, kind):
     return value / 1000 if value is not None else 0.0
 
 
-def twice_the_peak(env, short, name, way, listen=None, bound_of=None):
-    """The figures of a minute; `bound_of(peak)` is what nobody can do better, as a share of the peak."""
+@goal("overload", "twice the saturating load")
+def overload(env, short):
     # What is admitted before the overload is noticed is one request in 300 of a minute, but in 20 of 3 s.
     seconds, quiet_s, warmup_s = (4, 2, 1) if short else (60, 5, 0)
     share_min, times_max, recovery_s = (0.25, 20, 5) if short else (0.9, 5, 1)
-    with Server(env, *burning_application(env), names.LAG_MAX, LAG_MAX_S, listen=listen) as server, \
+    refusal_s = responder_s(env, 1 if short else 3)
+    with Server(env, *burning_application(env), names.LAG_MAX, LAG_MAX_S) as server, \
             Probe(server.address) as probe:
-        peak = peak_per_s(server, quiet_s)
+        peak = burn(server, quiet_s, 64)[0]["served"]["requests_per_s"]
         began_s = time.monotonic()
         busy, busy_end_s = burn(server, quiet_s, CONNECTIONS, 0.8 * peak)
         twice, ended_s = burn(server, seconds, CONNECTIONS, 2 * peak, warmup_s)
         time.sleep(1.5)
     served, shed = twice["served"]["requests_per_s"], twice["shed"]["requests_per_s"]
-    share, bound = served / peak, bound_of(peak) if bound_of else 1
+    share, bound = served / peak, (1 - 2 * refusal_s * peak) / (1 - refusal_s * peak)
     p99_busy_ms, p99_twice_ms = p99_ms(busy, "served"), p99_ms(twice, "served")
     measured(p99_busy_ms > 0, "nothing was served at 80 % load")
     slow_s = SLOW * usual_s(probe.seen, began_s, busy_end_s)
@@ -152,25 +148,9 @@ def twice_the_peak(env, short, name, way, listen=None, bound_of=None):
     if bound * NEARLY < share_min:
         value += f", {share / bound:.1%} of what refusals as cheap as the responder's answers leave"
         wanted, enough = f"{wanted} or {NEARLY:.0%} of the {bound:.1%} left", bound * NEARLY
-    yield Figure(f"{name}-goodput", f"{seconds} s of twice {peak:.0f}/s {way}, share of the peak served",
+    yield Figure("overload-goodput", f"{seconds} s of twice {peak:.0f}/s, share of the peak served",
                  value, wanted, share >= enough, [], numbers, is_measured=True)
-    yield Figure(f"{name}-latency", "p99 of what is served, over that at 80 % load",
+    yield Figure("overload-latency", "p99 of what is served, over that at 80 % load",
                  f"{p99_twice_ms:.2f} ms, {p99_twice_ms / p99_busy_ms:.1f} x {p99_busy_ms:.2f} ms",
                  f"<= {times_max} x", p99_twice_ms <= times_max * p99_busy_ms, is_measured=True)
-    yield at_most(f"{name}-recovery", "as usual again after", recovered_s, recovery_s, "s")
-
-
-@goal("overload", "twice the saturating load")
-def overload(env, short):
-    refusal_s = responder_s(env, 1 if short else 3)
-
-    def bound_of(peak):
-        return (1 - 2 * refusal_s * peak) / (1 - refusal_s * peak)
-
-    yield from twice_the_peak(env, short, "overload", "over TCP", bound_of=bound_of)
-
-
-@goal("overload-unix", "the same over a unix socket")
-def overload_unix(env, short):
-    listen = ["unix:" + env.path("covet.sock")]
-    yield from twice_the_peak(env, short, "overload-unix", "over a unix socket", listen)
+    yield at_most("overload-recovery", "as usual again after", recovered_s, recovery_s, "s")
