@@ -122,7 +122,8 @@ static void listen_to(struct connection *connection) {
         sim_socket_consume(connection->socket, length);
     } else if (sim_socket_is_ended(connection->socket) || sim_socket_is_reset(connection->socket)) {
         dialogue_ended(connection->dialogue, sim_socket_is_reset(connection->socket),
-                       sim_world.is_stopped || sim_socket_was_struck(connection->socket));
+                       sim_world.is_stopped || sim_socket_was_struck(connection->socket) ||
+                           sim_socket_was_too_many(connection->socket));
         leave(connection, false);
     }
 }
