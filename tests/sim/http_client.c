@@ -961,7 +961,7 @@ static bool is_waiting(const struct sim_client *client) {
                         ? may_ask || sim_world.is_enough
                         : client->expected_count == 0 || sim_may(SIM_HALF_CLOSE);
     return !has_more && !client->has_ended && (client->output_length == 0 || is_held(client)) &&
-           !client->is_slow && !client->has_ended && !sim_socket_has_news(client->socket);
+           !client->is_slow && !sim_socket_has_news(client->socket);
 }
 
 // Some ask on until a server that drains ends their connections.

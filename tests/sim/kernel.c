@@ -1382,10 +1382,10 @@ int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
     MUST(ring->is_enabled, "a wait on a ring that is not enabled");
     if (ring->cq_count == 0) {
         memset(ring->let_go, 0, sizeof(ring->let_go));
-    }
-    if (ring->cq_count == 0 && ring->lap_left == 0) {
-        ring->turns++;
-        ring->lap_left = ring->ready_count;
+        if (ring->lap_left == 0) {
+            ring->turns++;
+            ring->lap_left = ring->ready_count;
+        }
     }
     if (ring->cq_count == 0 || ring->sq_count > 0) {
         ring->enters++;
