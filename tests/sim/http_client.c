@@ -85,17 +85,16 @@ struct expectation {
 enum state { IN_HEAD, IN_BODY, IN_SIZE, IN_CHUNK, BEHIND_CHUNK, IN_TRAILERS, UP_TO_END };
 
 struct sim_client {
+    uint64_t wake_at_ns;  // Most steps look at this alone.
     uint32_t index;
     struct sim_socket *socket;  // NULL: none
     uint8_t *output;            // owned; requests not sent yet
     size_t output_length, output_sent;
     size_t hold_at;  // Of `output`: what is behind it waits to be wanted. 0: nothing does.
-    struct expectation expected[DEPTH_MAX];
     uint32_t expected_first, expected_count;
     uint32_t requests_left;  // On this connection.
     uint32_t depth;
     enum state state;
-    char head[HEAD_BYTES_MAX + 1];
     size_t head_length;
     uint64_t body_left, body_at;
     bool has_trailer;  // Of the answer that is taken.
@@ -116,13 +115,15 @@ struct sim_client {
     bool is_patient;                   // Who is refused waits for a while.
     uint64_t pace_ns;                  // Between its requests, whether they are answered or not,
     uint64_t ask_at_ns;                // and when the next one is due; 0: as soon as it may.
-    uint64_t wake_at_ns;
     uint64_t progress_ns;  // When bytes of ours last went out, or an answer was complete.
     uint64_t begun_ns;     // When the connection was made.
     uint64_t asked_ns;     // When what is being sent was begun,
     uint64_t first_ns;     // and its first byte went out.
     uint64_t answered_ns;  // When the last answer was complete; 0: none was.
     size_t head_bytes;     // Of the request written last, in what it had to send then.
+    // Behind what every step looks at.
+    struct expectation expected[DEPTH_MAX];
+    char head[HEAD_BYTES_MAX + 1];
 };
 
 struct sim_world_state sim_world;
@@ -583,16 +584,27 @@ static bool take_line(struct sim_client *client, uint8_t byte) {
     return true;
 }
 
+// Bytes of the head that ends behind `from`, 0 if none does. Its end may lie across two pieces.
+static size_t end_of_head(const char *head, size_t from, size_t length) {
+    const char *end = head + from;
+    while ((end = memchr(end, '\n', length - (size_t)(end - head))) != NULL) {
+        end++;
+        if (end - head >= 4 && memcmp(end - 4, "\r\n\r\n", 4) == 0) {
+            return (size_t)(end - head);
+        }
+    }
+    return 0;
+}
+
 static size_t take_head(struct sim_client *client, const uint8_t *data, size_t length) {
     size_t had = client->head_length;
     size_t piece = CV_MIN(length, (size_t)CV_MIN(HEAD_PIECE_BYTES, HEAD_BYTES_MAX - had));
     memcpy(client->head + had, data, piece);
-    // The end may lie across two pieces.
-    size_t from = had > 3 ? had - 3 : 0;
-    const char *end = memmem(client->head + from, had + piece - from, "\r\n\r\n", 4);
-    client->head_length = end != NULL ? (size_t)(end - client->head) + 4 : had + piece;
-    if (end != NULL) {
-        piece = client->head_length - had;
+    client->head_length = had + piece;
+    size_t end = end_of_head(client->head, had, client->head_length);
+    if (end != 0) {
+        piece = end - had;
+        client->head_length = end;
         read_head(client);
     } else if (client->head_length == HEAD_BYTES_MAX) {
         wrong(client, "an answer's head has no end");
@@ -978,10 +990,7 @@ static bool goes_on(const struct sim_client *client) {
     return sim_world.is_ending && !sim_world.is_stopped && client->index % 4 == 0;
 }
 
-static void step(struct sim_client *client) {
-    if (sim.now_ns < client->wake_at_ns) {
-        return;
-    }
+static CV_NOINLINE void act(struct sim_client *client) {
     if (client->socket == NULL) {
         if (!sim_world.is_enough) {
             begin(client);
@@ -1029,6 +1038,12 @@ static void step(struct sim_client *client) {
     if (client->socket != NULL && client->expected_count == 0 && client->output_length == 0 &&
         client->requests_left == 0 && !client->closes && !client->has_ended) {
         leave(client, false);
+    }
+}
+
+static void step(struct sim_client *client) {
+    if (sim.now_ns >= client->wake_at_ns) {
+        act(client);
     }
 }
 
