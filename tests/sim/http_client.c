@@ -729,8 +729,8 @@ static bool may_be_in_the_way(const struct sim_client *client) {
     return sim_world.is_crowded && (client->expected_count == 0 || is_unsent);
 }
 
-// The server said that it ends the connection: behind this answer, not within it. Who sent more than
-// it took, or reads slowly, may lose the rest of it (RFC 9112, 9.6).
+// The server said that it ends the connection: behind this answer, not within it. Who sent more
+// than it took, or reads slowly, may lose the rest of it (RFC 9112, 9.6).
 static bool was_told_the_end(const struct sim_client *client) {
     bool is_within = client->state != IN_HEAD || client->head_length > 0;
     bool is_prompt = client->expected_count == 1 && client->output_length == 0 &&
@@ -740,9 +740,10 @@ static bool was_told_the_end(const struct sim_client *client) {
 
 // May the server have ended the connection? `client` has answers to come.
 static bool may_be_closed(const struct sim_client *client) {
-    return was_told_the_end(client) || is_to_be_cut(client) || sim_socket_was_struck(client->socket) ||
-           sim_world.is_stopped || client->was_late || sim_torture_excuses(client->socket) ||
-           may_be_in_the_way(client) || sim_socket_was_too_many(client->socket);
+    return was_told_the_end(client) || is_to_be_cut(client) ||
+           sim_socket_was_struck(client->socket) || sim_world.is_stopped || client->was_late ||
+           sim_torture_excuses(client->socket) || may_be_in_the_way(client) ||
+           sim_socket_was_too_many(client->socket);
 }
 
 // An answer to HTTP/1.0 that ends with its connection, which was ended early by right.
