@@ -7,6 +7,7 @@
 #include "serve/overload.h"
 #include "sim/client.h"
 #include "sim/kernel.h"
+#include "sim/torture.h"
 
 #define MS_NS 1000000ull
 #define OUTSIDE_NS 25000u  // Ample for a request or a connection beside its handler.
@@ -268,8 +269,10 @@ void sim_lag_init(void) {
     }
 }
 
+// A planted failure may be told as a refusal as well, which cannot be told from one for lag.
 bool sim_lag_refusal(uint32_t worker) {
-    return watches[worker].refusals_seen++ < watches[worker].refused;
+    uint64_t refused = watches[worker].refused + (sim_torture.has_struck ? 1 : 0);
+    return watches[worker].refusals_seen++ < refused;
 }
 
 bool sim_lag_turned_away(uint32_t worker) {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "app/app.h"
 #include "base/compiler.h"
@@ -403,6 +404,20 @@ static bool create_logs(void) {
     return true;
 }
 
+// A run that forks into tortured ones shall not share its counters with them.
+static void keep_counters(void) {
+    struct covet_stats_header *shared = world.stats.header;
+    size_t bytes = shared->total_bytes;
+    void *copy = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (copy == MAP_FAILED) {
+        sim_fail("the simulation itself is out of memory");
+    }
+    memcpy(copy, shared, bytes);
+    if (mremap(copy, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, shared) != shared) {
+        sim_fail("counters cannot be kept: %s", strerror(errno));
+    }
+}
+
 // False: a failure that was planted keeps the server from starting. What there is of it ends.
 static bool start(void) {
     uint32_t count = sim.plan.worker_count;
@@ -434,6 +449,9 @@ static bool start(void) {
         cv_stats_create(&world.stats, NULL, count) != 0) {
         must_be_torture("no memory");
         return false;
+    }
+    if (sim_torture.on_call != NULL) {
+        keep_counters();
     }
     if (sim_random_chance(&sim.random, 50) && !create_logs()) {
         return false;
@@ -509,15 +527,11 @@ static void finish(void) {
     }
     sim_lag_end(sim.plan.worker_count, sim_world.lost);
     listen_to_workers();
-    // Runs that fork into tortured ones share their counters with them.
-    bool are_counters_ours = sim_torture.on_call == NULL;
-    if (are_counters_ours) {
+    if (world.stats.header != NULL) {
         check_log();
     }
     for (uint32_t i = 0; i < world.rollout.worker_count; i++) {
-        if (are_counters_ours) {
-            check_counters(i);
-        }
+        check_counters(i);
         cv_worker_destroy(world.rollout.worker[i]);
     }
     for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
