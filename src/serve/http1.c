@@ -12,6 +12,8 @@
 #include "serve/exchange.h"
 #include "serve/refusal.h"
 
+#define IDLE_SLACK_MS 100u  // So much of the time of an idle connection may be its answer's.
+
 enum protocol_flag {
     IN_HEAD = 1 << 0,      // The header deadline runs: since the accept, or a first byte.
     HAS_BYTES = 1 << 1,    // Of that head, at least one.
@@ -247,7 +249,8 @@ static void idle_anew(struct cv_conn *conn) {
     uint32_t idle_ms = unless_draining(conn, conn->net->limits->idle_timeout_ms);
     // It may be over already: timers share wake-ups.
     int32_t left_ms = (int32_t)(conn->read_deadline - (uint32_t)conn->net->clock->now_ms);
-    if (conn->read_deadline != 0 && left_ms < (int32_t)(idle_ms - idle_ms / 8)) {
+    uint32_t slack_ms = CV_MIN(idle_ms / 8, IDLE_SLACK_MS);
+    if (conn->read_deadline != 0 && left_ms < (int32_t)(idle_ms - slack_ms)) {
         cv_conn_set_read_timeout(conn, idle_ms);
     }
 }

@@ -34,8 +34,9 @@
 #include "timer/wheel.h"
 
 #define COMPLETIONS_PER_BATCH 256u
-#define LATE_NS 100000000u       // Beyond what was waited for.
-#define CATCH_UP_NS 1000000000u  // The longest that timers wait for what was missed.
+#define UNSEEN_NS 1000000u       // In so much time more can be missed than a turn brings.
+#define CATCH_UP_TIMES 10u       // What was missed in a time is heard in so many such times,
+#define CATCH_UP_NS 1000000000u  // and timers wait no longer than about this for it.
 #define CATCH_UP_FEW 16u         // Completions of a turn behind which nothing missed waits.
 #define STOP_TURNS_MAX 50u  // Of STOP_TURN_NS each, for the kernel to let go of what is cancelled.
 #define STOP_TURN_NS 10000000u
@@ -51,7 +52,7 @@ struct cv_worker {
     bool is_stopping;
     bool has_more;            // The to-do list is not empty.
     bool has_logged;          // Lines were put since the main thread was last looked after.
-    uint64_t catch_up_ns;     // While what was missed is still being heard: until when; else 0.
+    uint64_t catch_up_ns;     // What is left of the time to hear what was missed; 0: nothing was.
     uint32_t cut_count;       // Connections cut by CV_MESSAGE_STOP.
     uint32_t attached_count;  // Generations that are not released, the newest included.
     struct covet_worker *attached[CV_ROLLOUT_GENERATIONS_MAX];
@@ -407,15 +408,20 @@ static uint32_t take_completions(struct cv_worker *worker) {
 // A process that was suspended, or blocked by a handler, finds timers over of clients that have
 // said in time what they had to say: the kernel ends the wait for the time-out without looking, and
 // then gives a few completions per call (20 since Linux 6.13). So timers wait for the next turn,
-// and on while turns bring as many as that.
-static bool may_run_timers(struct cv_worker *worker, uint64_t late_ns, uint32_t taken) {
-    uint64_t now_ns = worker->clock.now_ns;
-    if (CV_UNLIKELY(late_ns > LATE_NS) && worker->catch_up_ns == 0) {
-        worker->catch_up_ns = now_ns + CATCH_UP_NS;
+// and on while turns bring as many as that. A turn that is long itself, as the first one with all
+// that was missed may be, uses up half of the time they have. `unseen_ns` have passed since the
+// last turn began.
+static bool may_run_timers(struct cv_worker *worker, uint64_t unseen_ns, uint32_t taken) {
+    if (CV_LIKELY(worker->catch_up_ns == 0)) {
+        if (CV_LIKELY(unseen_ns <= UNSEEN_NS) ||
+            cv_wheel_next_ms(&worker->wheel) > worker->clock.now_ms) {
+            return true;
+        }
+        worker->catch_up_ns = CV_MIN(unseen_ns * CATCH_UP_TIMES, (uint64_t)CATCH_UP_NS);
         return false;
     }
-    if (CV_UNLIKELY(worker->catch_up_ns != 0) && taken >= CATCH_UP_FEW &&
-        now_ns < worker->catch_up_ns) {
+    worker->catch_up_ns -= CV_MIN(unseen_ns, worker->catch_up_ns / 2);
+    if (taken >= CATCH_UP_FEW && worker->catch_up_ns > UNSEEN_NS) {
         return false;
     }
     worker->catch_up_ns = 0;
@@ -425,9 +431,8 @@ static bool may_run_timers(struct cv_worker *worker, uint64_t late_ns, uint32_t 
 enum cv_worker_stop cv_worker_turn(struct cv_worker *worker, uint64_t deadline_ns) {
     // What this turn and those before have read of the routes is in the pins now.
     cv_turn_sleep(&worker->turn);
-    uint64_t pause_ns = wait_ns(worker, deadline_ns);
-    uint64_t due_ns = pause_ns < UINT64_MAX ? worker->clock.now_ns + pause_ns : UINT64_MAX;
-    int status = cv_ring_wait(worker->ring, pause_ns);
+    uint64_t before_ns = worker->clock.now_ns;
+    int status = cv_ring_wait(worker->ring, wait_ns(worker, deadline_ns));
     cv_turn_wake(&worker->turn);
     if (CV_UNLIKELY(status < 0)) {
         cv_log(CV_LOG_ERROR, "ring_failed", "worker=%u error=%d", worker->options.index, -status);
@@ -443,8 +448,7 @@ enum cv_worker_stop cv_worker_turn(struct cv_worker *worker, uint64_t deadline_n
         cv_net_submitted(&worker->net);
     }
     cv_net_settle(&worker->net);
-    uint64_t now_ns = worker->clock.now_ns;
-    if (may_run_timers(worker, now_ns > due_ns ? now_ns - due_ns : 0, taken)) {
+    if (may_run_timers(worker, worker->clock.now_ns - before_ns, taken)) {
         (void)cv_wheel_run(&worker->wheel, worker->clock.now_ms);
     }
     worker->has_more = cv_net_run(&worker->net) || worker->net.quiet_submitted > 0 ||

@@ -260,6 +260,8 @@ static void test_doctor_names_failed_requests_by_their_share(void **state) {
     check_only("ERRORS", CV_SEVERITY_WARN, "20 of 20000 requests, 1.0 per 1000");
     workers[0].counter[COVET_COUNTER_RESPONSES_5XX] = 1000;
     check_only("ERRORS", CV_SEVERITY_ERROR, "50.0 per 1000");
+    workers[0].counter[COVET_COUNTER_RESPONSES_5XX] = 20001;
+    check_only("ERRORS", CV_SEVERITY_ERROR, "20000 of 20000 requests, 1000.0 per 1000");
     workers[0].counter[COVET_COUNTER_RESPONSES_5XX] = 19;
     check_silence();
 }

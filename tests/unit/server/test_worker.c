@@ -693,8 +693,8 @@ static void test_worker_takes_new_limits(void **state) {
 }
 
 // A handler blocks for longer than clients may be idle; each of them has said something meanwhile.
-static void test_worker_hears_what_it_missed_before_its_timers_judge(void **state) {
-    (void)state;
+// Clients whose time-out ends while a handler holds their worker up have asked before that.
+static void check_hears_behind_sleeps(uint32_t sleep_count, uint32_t idle_timeout_ms) {
     struct cv_limits strict = usual_limits;
     int clients[100];
     int blocker = dial(0);
@@ -704,7 +704,7 @@ static void test_worker_hears_what_it_missed_before_its_timers_judge(void **stat
         assert_hears(clients[i], "Hello, World!");
     }
     // In force from each one's next answer on, and those come close together.
-    strict.idle_timeout_ms = 2000;
+    strict.idle_timeout_ms = idle_timeout_ms;
     tell(0, CV_MESSAGE_LIMITS, 0, &strict);
     (void)await_message(CV_MESSAGE_LIMITS_TAKEN);
     for (size_t i = 0; i < CV_ARRAY_COUNT(clients); i++) {
@@ -713,10 +713,11 @@ static void test_worker_hears_what_it_missed_before_its_timers_judge(void **stat
     for (size_t i = 0; i < CV_ARRAY_COUNT(clients); i++) {
         assert_hears(clients[i], "Hello, World!");
     }
-    for (int i = 0; i < 8; i++) {
+    uint32_t slept = atomic_load(&seen.sleeping_count);
+    for (uint32_t i = 0; i < sleep_count; i++) {
         get(blocker, "/sleep");
     }
-    while (atomic_load(&seen.sleeping_count) == 0) {
+    while (atomic_load(&seen.sleeping_count) == slept) {
         sleep_ms(1);
     }
     for (size_t i = 0; i < CV_ARRAY_COUNT(clients); i++) {
@@ -733,6 +734,19 @@ static void test_worker_hears_what_it_missed_before_its_timers_judge(void **stat
     (void)close(blocker);
     tell(0, CV_MESSAGE_LIMITS, 0, &server.limits);
     (void)await_message(CV_MESSAGE_LIMITS_TAKEN);
+}
+
+static void test_worker_hears_what_it_missed_before_its_timers_judge(void **state) {
+    (void)state;
+    check_hears_behind_sleeps(8, 2000);
+}
+
+// Deadlines share wake-ups of 64 ms: one of these ends shortly before the second sleep does.
+static void test_worker_hears_what_it_missed_when_timers_are_hardly_late(void **state) {
+    (void)state;
+    for (uint32_t idle_timeout_ms = 440; idle_timeout_ms <= 560; idle_timeout_ms += 60) {
+        check_hears_behind_sleeps(2, idle_timeout_ms);
+    }
 }
 
 static void test_worker_drains_idle_and_busy_connections(void **state) {
@@ -935,6 +949,7 @@ int main(void) {
         TEST(test_worker_wakes_another_one_before_it_ends),
         TEST(test_worker_takes_new_limits),
         TEST(test_worker_hears_what_it_missed_before_its_timers_judge),
+        TEST(test_worker_hears_what_it_missed_when_timers_are_hardly_late),
         TEST(test_worker_drains_idle_and_busy_connections),
         TEST(test_worker_stops_with_connections_open),
         TEST(test_worker_stops_although_a_client_comes_at_the_same_time),
