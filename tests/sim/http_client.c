@@ -44,6 +44,7 @@
 #define DRIBBLE_NS (400 * MS_NS)
 #define REFUSED_NS (200 * MS_NS)
 #define UNREAD_BYTES_MAX 10000u
+#define LENT_BYTES_MIN 8192u   // Of an answer that may be sent without a copy.
 #define LEFT_NS (500 * MS_NS)  // Who has ended, and all its answers, is let go by then.
 #define CROWDED_IDLE_MS 2000u
 
@@ -310,15 +311,18 @@ static void write_request(struct sim_client *client) {
         return;
     }
     expected->keeps = expected->is_old && sim_random_chance(&sim.random, 500);
+    size_t count = body_size(expected->kind);
+    // The last bytes of a connection matter most where they are lent to the kernel.
+    uint32_t ends_in_thousand = client->requests_left == 0 ? 500
+                                : count >= LENT_BYTES_MIN  ? 200
+                                                           : 0;
     expected->asks_to_close =
-        expected->is_old ? !expected->keeps
-                         : client->requests_left == 0 && sim_random_chance(&sim.random, 500);
+        expected->is_old ? !expected->keeps : sim_random_chance(&sim.random, ends_in_thousand);
     // What is behind an answer that may end its connection is not answered.
     if (expected->asks_to_close || expected->is_old || expected->kind == CUT) {
         client->requests_left = 0;
     }
     const char *path = paths[expected->kind];
-    size_t count = body_size(expected->kind);
     bool has_body = takes_body(expected->kind);
     expected->is_head = !has_body && expected->kind != CUT && sim_random_chance(&sim.random, 50);
     expected->count = is_pattern(expected->kind) ? count : 0;
@@ -682,7 +686,7 @@ static void begin(struct sim_client *client) {
     client->head_length = 0;
     client->closes = client->has_ended = client->was_late = false;
     client->is_refused = false;
-    client->stalls = sim_strikes(SIM_STALL, 100);
+    client->stalls = sim_strikes(SIM_STALL, 200);
     client->is_unread = client->stalls && sim_random_chance(&sim.random, 200);
     client->is_stalled = client->is_idle = false;
     client->is_slow = !client->stalls && sim_strikes(SIM_SLOW, 50);
