@@ -90,7 +90,7 @@ COVET_EXPORT int covet_response_bytes(struct covet_response *response, const cha
 enum covet_lifetime {
     COVET_COPY = 0,   /* only during the call */
     COVET_STATIC = 1, /* as long as the module is loaded: literals, static const data */
-    COVET_REQUEST = 2 /* what covet_request_alloc and _copy gave; body and form as asked for now */
+    COVET_REQUEST = 2 /* what covet_request_alloc and _copy gave; body and form as they are now */
 };
 COVET_EXPORT int covet_response_body(struct covet_response *response, const char *type,
                                      const void *data, size_t length, enum covet_lifetime lifetime);

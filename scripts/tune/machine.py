@@ -2,7 +2,7 @@
 
 Everything goes through one root directory, so that all of it can be tried on a tree of plain files.
 
-Placeholders in a row of the table, and what they stand for:
+Names in braces in a row of the table, and what they stand for:
     {cores} {others}  all worker cores, and all that are not, as lists
     {core}            each worker's core, a path for each
     {nic}             each NIC

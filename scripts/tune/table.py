@@ -1,6 +1,6 @@
 """The table of settings: `path | value | class | why | when absent`, one a line, in tune/*.tune.
 
-path: a file, with * and the placeholders of machine.py; or a thing that only a person can change:
+path: a file, with * and the names in braces of machine.py; or a thing that only a person can change:
 boot:WORD, process:NAME, limit:NAME; or, in never.tune, the name under which a myth is known.
 class: do         right for every covet
        workload   right for some: read why, then name it with --class or --step

@@ -153,7 +153,7 @@ void cv_request_pin(struct covet_request *request) {
 }
 
 // TRACE is a method that no path allows: 405 (RFC 9110 section 15.5.6). CONNECT names no path at
-// all and is not implemented here: 501 (sections 9.1 and 9.3.6).
+// all, and this is no proxy: 501 (sections 9.1 and 9.3.6).
 static CV_NOINLINE void answer_without_handler(struct covet_request *request) {
     struct covet_response *response = &request->response;
 

@@ -792,13 +792,13 @@ void cv_conn_settle(struct cv_conn *conn) {
 }
 
 void cv_conn_run(struct cv_conn *conn) {
-    uint16_t todo = conn->flags;
+    uint16_t why = conn->flags;
     conn->flags &= (uint16_t) ~(CV_CONN_LISTED | CV_CONN_RUN | CV_CONN_FLUSH);
     if (conn->state == CV_CONN_CLOSING) {
         free_if_over(conn);
         return;
     }
-    if ((todo & CV_CONN_RUN) != 0 && is_open_for_input(conn)) {
+    if ((why & CV_CONN_RUN) != 0 && is_open_for_input(conn)) {
         run_input(conn);
         receive(conn, true);
     }

@@ -88,12 +88,12 @@ void cv_net_list_slow(struct cv_conn *conn) {
     struct cv_net *net = conn->net;
     conn->flags |= CV_CONN_LISTED;
     conn->next = 0;
-    if (net->todo_tail != 0) {
-        at(net, net->todo_tail)->next = conn->index + 1;
+    if (net->listed_tail != 0) {
+        at(net, net->listed_tail)->next = conn->index + 1;
     } else {
-        net->todo_head = conn->index + 1;
+        net->listed_head = conn->index + 1;
     }
-    net->todo_tail = conn->index + 1;
+    net->listed_tail = conn->index + 1;
 }
 
 void cv_net_starve(struct cv_conn *conn) {
@@ -225,13 +225,13 @@ static void feed_starved(struct cv_net *net) {
 }
 
 bool cv_net_run(struct cv_net *net) {
-    uint32_t last = net->todo_tail;
-    while (net->todo_head != 0) {
-        uint32_t current = net->todo_head;
+    uint32_t last = net->listed_tail;
+    while (net->listed_head != 0) {
+        uint32_t current = net->listed_head;
         struct cv_conn *conn = at(net, current);
-        net->todo_head = conn->next;
-        if (net->todo_head == 0) {
-            net->todo_tail = 0;
+        net->listed_head = conn->next;
+        if (net->listed_head == 0) {
+            net->listed_tail = 0;
         }
         cv_conn_run(conn);
         if (current == last) {
@@ -239,7 +239,7 @@ bool cv_net_run(struct cv_net *net) {
         }
     }
     feed_starved(net);
-    return net->todo_head != 0;
+    return net->listed_head != 0;
 }
 
 void cv_net_drain(struct cv_net *net) {

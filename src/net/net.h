@@ -45,8 +45,8 @@ struct cv_net {
     uint32_t openings_left;  // What is accepted beyond is turned away; UINT32_MAX: no bound.
     uint32_t turned_away;    // Since whoever bounds them looked.
     uint32_t free_head;      // Lists of records: index + 1, 0 when empty.
-    uint32_t todo_head;
-    uint32_t todo_tail;
+    uint32_t listed_head;
+    uint32_t listed_tail;
     uint32_t starved_head;
     uint32_t starved_tail;
     uint32_t *quiet;  // owned: indexes of connections with a quiet send

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SIM_LENT_BYTES_MIN 8192u  // Of an answer that may be sent without a copy.
+
 struct cv_limits;
 struct sim_client;
 

@@ -44,7 +44,6 @@
 #define DRIBBLE_NS (400 * MS_NS)
 #define REFUSED_NS (200 * MS_NS)
 #define UNREAD_BYTES_MAX 10000u
-#define LENT_BYTES_MIN 8192u   // Of an answer that may be sent without a copy.
 #define LEFT_NS (500 * MS_NS)  // Who has ended, and all its answers, is let go by then.
 #define CROWDED_IDLE_MS 2000u
 
@@ -313,9 +312,9 @@ static void write_request(struct sim_client *client) {
     expected->keeps = expected->is_old && sim_random_chance(&sim.random, 500);
     size_t count = body_size(expected->kind);
     // The last bytes of a connection matter most where they are lent to the kernel.
-    uint32_t ends_in_thousand = client->requests_left == 0 ? 500
-                                : count >= LENT_BYTES_MIN  ? 200
-                                                           : 0;
+    uint32_t ends_in_thousand = client->requests_left == 0    ? 500
+                                : count >= SIM_LENT_BYTES_MIN ? 200
+                                                              : 0;
     expected->asks_to_close =
         expected->is_old ? !expected->keeps : sim_random_chance(&sim.random, ends_in_thousand);
     // What is behind an answer that may end its connection is not answered.

@@ -1100,15 +1100,22 @@ static bool is_cancelled(const struct cv_ring *ring, const struct operation *ope
     return operation->is_doomed;
 }
 
-static void check_accepted(struct cv_ring *ring) {
-    int32_t known[ADDRESSES];
-    for (uint32_t i = 0; i < kernel.socket_count && !has_room_for(ring, BACKLOG_MAX); i++) {
+static void check_multishot(struct cv_ring *ring) {
+    if (has_room_for(ring, BACKLOG_MAX)) {
+        return;
+    }
+    for (uint32_t i = 0; i < kernel.socket_count; i++) {
         const struct sim_socket *socket = &kernel.socket[i];
         if (socket->ring == ring && socket->accept.is_armed && socket->accept.is_multishot &&
             !is_cancelled(ring, &socket->accept)) {
             check_room(ring, BACKLOG_MAX);
         }
     }
+}
+
+static void check_accepted(struct cv_ring *ring) {
+    int32_t known[ADDRESSES];
+    check_multishot(ring);
     if (sim.per_address_max == 0 || sim_torture.has_struck) {
         return;
     }

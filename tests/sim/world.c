@@ -126,7 +126,7 @@ static struct cv_limits limits(const struct cv_limits *usual) {
         .pipeline_max = sim_random_size(&sim.random, 32),
         .output_bytes_max = 4096 * sim_random_size(&sim.random, 64),
         .zero_copy_bytes_min =
-            sim_random_chance(&sim.random, 500) || sim.plan.has_zero_copy ? 8192 : 0,
+            sim_random_chance(&sim.random, 500) || sim.plan.has_zero_copy ? SIM_LENT_BYTES_MIN : 0,
         .connections_max = connections_max(),
         .connections_per_address_max = sim.per_address_max,
         .retry_after_s = 1,

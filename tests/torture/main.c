@@ -59,7 +59,7 @@ static const struct scenario scenarios[] = {
     {"routes", "/swap /hello", 15, BIT(ROUTES), 2, 3, 100, 0, NULL},
     {"reload", NULL, 16, BIT(RELOAD), 2, 4, 80, 0, NULL},
     {"drain", NULL, 17, BIT(DRAIN), 2, 6, 40, 0, NULL},
-    {"drain-queues", "/hello", 11017, BIT(DRAIN) | BIT(NO_DESCRIPTORS) | BIT(DELAY) | BIT(ABORT), 2,
+    {"drain-queues", "/hello", 24017, BIT(DRAIN) | BIT(NO_DESCRIPTORS) | BIT(DELAY) | BIT(ABORT), 2,
      32, 60, 0, NULL},
     {"stop", NULL, 18, BIT(STOP), 2, 6, 40, 0, NULL},
     {"mixed", NULL, 19, PLAIN_FAULTS, 2, 6, 100, 50, NULL},

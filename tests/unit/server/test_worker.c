@@ -692,8 +692,7 @@ static void test_worker_takes_new_limits(void **state) {
     (void)await_message(CV_MESSAGE_LIMITS_TAKEN);
 }
 
-// A handler blocks for longer than clients may be idle; each of them has said something meanwhile.
-// Clients whose time-out ends while a handler holds their worker up have asked before that.
+// A handler blocks while the time-out of clients ends; each of them has said something meanwhile.
 static void check_hears_behind_sleeps(uint32_t sleep_count, uint32_t idle_timeout_ms) {
     struct cv_limits strict = usual_limits;
     int clients[100];
