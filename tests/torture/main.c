@@ -62,7 +62,7 @@ static const struct scenario scenarios[] = {
     {"drain-queues", "/hello", 24017, BIT(DRAIN) | BIT(NO_DESCRIPTORS) | BIT(DELAY) | BIT(ABORT), 2,
      32, 60, 0, NULL},
     {"stop", NULL, 18, BIT(STOP), 2, 6, 40, 0, NULL},
-    {"mixed", NULL, 19, PLAIN_FAULTS, 2, 6, 100, 50, NULL},
+    {"mixed", NULL, 1019, PLAIN_FAULTS, 2, 6, 100, 50, NULL},
     {"everything", NULL, 20, ~0ull >> (64 - SIM_FAULT_COUNT), 3, 8, 80, 50, NULL},
     {"main-thread", NULL, 0, 0, 0, 0, 0, 0, mainthread_run},
 };
