@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pty.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -195,9 +196,18 @@ static int wait_for_hangup(void) {
     for (;;) {
         unsigned events = top_terminal_wait(0, keys, sizeof(keys), &count);
         if ((events & TOP_EVENT_HANGUP) != 0) {
-            return top_terminal_write("x", 1) ? 91 : 7;
+            break;
         }
     }
+    // A master being closed ends readers first and refuses writers a moment later.
+    uint64_t deadline_ns = cv_clock_monotonic_ns() + 10000 * NS_PER_MS;
+    while (top_terminal_write("x", 1)) {
+        if (cv_clock_monotonic_ns() > deadline_ns) {
+            return 91;
+        }
+        poll(NULL, 0, 1);
+    }
+    return 7;
 }
 
 static void test_terminal_that_is_gone_ends_the_wait(void **state) {
