@@ -2,12 +2,15 @@
 #include "profile/samples.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
@@ -141,21 +144,48 @@ static void test_samples_measure_a_sleeping_thread(void **state) {
     cv_samples_close(samples);
 }
 
+static int gate[2];  // A pipe.
+static atomic_int sleeper;
+
+static void *sleep_at_gate(void *unused) {
+    char byte;
+
+    prctl(PR_SET_NAME, "sleeper");
+    atomic_store(&sleeper, gettid());
+    assert_int_equal(read(gate[0], &byte, 1), 1);
+    return unused;
+}
+
+static bool is_asleep(int thread_id) {
+    char path[64], text[64] = "";
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", thread_id);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(file >= 0);
+    assert_true(read(file, text, sizeof(text) - 1) > 0);
+    close(file);
+    return strstr(text, "(sleeper) S ") != NULL;
+}
+
 static void test_samples_find_who_was_asleep_before(void **state) {
-    const struct timespec pause = {.tv_nsec = 100000000};
-    struct seen seen = {.name = "dozer"};
+    const struct timespec pause = {.tv_nsec = 1000000};
+    struct seen seen = {.name = "sleeper"};
     pthread_t thread;
 
     (void)state;
-    atomic_store(&is_over, false);
-    assert_int_equal(pthread_create(&thread, NULL, doze, NULL), 0);
-    nanosleep(&pause, NULL);
+    cv_samples_close(open_samples(true));  // Skips without the rights.
+    assert_int_equal(pipe(gate), 0);
+    assert_int_equal(pthread_create(&thread, NULL, sleep_at_gate, NULL), 0);
+    while (atomic_load(&sleeper) == 0 || !is_asleep(atomic_load(&sleeper)))
+        nanosleep(&pause, NULL);
     struct cv_samples *samples = open_samples(true);
     cv_samples_read(samples, note, &seen);
-    atomic_store(&is_over, true);
+    assert_int_equal(write(gate[1], "", 1), 1);
     pthread_join(thread, NULL);
-    // It may have been awake at that very moment, but then it was seen going to sleep.
-    assert_true(seen.count[COVET_STACK_ASLEEP] + seen.count[COVET_STACK_BLOCKED] >= 1);
+    close(gate[0]);
+    close(gate[1]);
+    assert_int_equal(seen.count[COVET_STACK_ASLEEP], 1);
+    assert_int_equal(seen.count[COVET_STACK_BLOCKED], 0);
     assert_int_equal(seen.without_registers, 0);
     assert_int_equal(seen.without_stack, 0);
     cv_samples_close(samples);
