@@ -977,7 +977,7 @@ static struct operation *find_operation(struct cv_ring *ring, uint64_t user_data
 }
 
 static void submit_cancel(struct cv_ring *ring, const struct submission *submission) {
-    struct sim_socket *socket;
+    struct sim_socket *socket = NULL;
     struct operation *operation = find_operation(ring, submission->target, &socket);
     sim_event("cancel", submission->target, operation != NULL);
     if (operation == NULL) {
