@@ -16,6 +16,7 @@
 #include "sim/pattern.h"
 #include "sim/text.h"
 #include "sim/torture.h"
+#include "sim/world.h"
 
 #define DEPTH_MAX 16u
 #define HEAD_BYTES_MAX 2048u
@@ -88,7 +89,7 @@ struct sim_client {
     uint64_t wake_at_ns;  // Most steps look at this alone.
     uint32_t index;
     struct sim_socket *socket;  // NULL: none
-    uint8_t *output;            // owned; requests not sent yet
+    uint8_t *output;            // Requests not sent yet; its own in every run.
     size_t output_length, output_sent;
     size_t hold_at;  // Of `output`: what is behind it waits to be wanted. 0: nothing does.
     uint32_t expected_first, expected_count;
@@ -1068,11 +1069,13 @@ static bool is_done(const struct sim_client *client) {
 }
 
 static struct sim_client *create(uint32_t index) {
+    static uint8_t outputs[SIM_CLIENTS_MAX][OUTPUT_BYTES_MAX];
     struct sim_client *client = calloc(1, sizeof(*client));
-    if (client == NULL || (client->output = malloc(OUTPUT_BYTES_MAX)) == NULL) {
+    if (client == NULL) {
         sim_fail("the simulation itself is out of memory");
     }
     client->index = index;
+    client->output = outputs[index];
     return client;
 }
 
@@ -1095,7 +1098,6 @@ static void destroy(struct sim_client *client) {
     if (client->socket != NULL) {
         leave(client, true);
     }
-    free(client->output);
     free(client);
 }
 
