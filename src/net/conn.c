@@ -179,7 +179,10 @@ static void on_timer(struct cv_timer *timer) {
     }
     if (is_over(conn->read_deadline, now)) {
         conn->read_deadline = 0;
-        if (conn->state == CV_CONN_OPEN) {
+        if (conn->state == CV_CONN_OPEN && (conn->flags & CV_CONN_STARVED) != 0) {
+            // What its peer has said is not heard yet for want of a buffer: that is no silence.
+            conn->read_deadline = deadline_in(conn, TIMER_GRAIN_MS);
+        } else if (conn->state == CV_CONN_OPEN) {
             conn->ops->on_read_timeout(conn);
         } else {
             cv_conn_close(conn, finish_reason(conn));

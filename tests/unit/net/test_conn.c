@@ -256,6 +256,30 @@ static void test_conn_starves_in_order_and_goes_on_when_buffers_are_back(void **
     assert_int_equal(world->net.starved_head, 0);
 }
 
+static void test_conn_that_starves_is_not_silent(void **state) {
+    (void)state;
+    int client = t_world_open(world);
+    cv_conn_set_read_timeout(probes[0].conn, 1000);
+    for (uint32_t i = 0; i < 16; i++) {
+        world->ring->holders[i] = 1;
+        world->ring->lent++;
+    }
+    t_world_wait(world, 900);
+    t_client_send(world->ring, client, "data", 4);
+    t_world_settle(world);
+    t_world_wait(world, 5000);
+    assert_int_equal(probes[0].calls[ON_READ_TIMEOUT], 0);
+    assert_int_equal(probes[0].got.length, 0);
+    cv_ring_give_back(world->ring, 0);
+    t_world_settle(world);
+    assert_int_equal(probes[0].got.length, 4);
+    t_world_wait(world, 200);
+    assert_int_equal(probes[0].calls[ON_READ_TIMEOUT], 1);
+    for (uint32_t i = 1; i < 16; i++) {
+        cv_ring_give_back(world->ring, i);
+    }
+}
+
 static void test_conn_may_be_closed_while_it_starves(void **state) {
     (void)state;
     int client[3];
@@ -1033,6 +1057,7 @@ int main(void) {
         TEST(test_conn_yields_to_others_between_steps),
         TEST(test_conn_takes_data_of_a_receive_that_ends_and_arms_again),
         TEST(test_conn_starves_in_order_and_goes_on_when_buffers_are_back),
+        TEST(test_conn_that_starves_is_not_silent),
         TEST(test_conn_may_be_closed_while_it_starves),
         TEST(test_conn_stops_receiving_what_nobody_reads_and_goes_on_later),
         TEST(test_conn_asks_for_bundles_once_more_comes_than_a_buffer_holds),
