@@ -408,9 +408,9 @@ static uint32_t take_completions(struct cv_worker *worker) {
 // A process that was suspended, or blocked by a handler, finds timers over of clients that have
 // said in time what they had to say: the kernel ends the wait for the time-out without looking, and
 // then gives a few completions per call (20 since Linux 6.13). So timers wait for the next turn,
-// and on while turns bring as many as that. A turn that is long itself, as the first one with all
-// that was missed may be, uses up half of the time they have. `unseen_ns` have passed since the
-// last turn began.
+// and on while turns bring as many as that, or leave some behind. A turn that is long itself, as
+// the first one with all that was missed may be, uses up half of the time they have. `unseen_ns`
+// have passed since the last turn began.
 static bool may_run_timers(struct cv_worker *worker, uint64_t unseen_ns, uint32_t taken) {
     if (CV_LIKELY(worker->catch_up_ns == 0)) {
         if (CV_LIKELY(unseen_ns <= UNSEEN_NS) ||
@@ -421,7 +421,8 @@ static bool may_run_timers(struct cv_worker *worker, uint64_t unseen_ns, uint32_
         return false;
     }
     worker->catch_up_ns -= CV_MIN(unseen_ns, worker->catch_up_ns / 2);
-    if (taken >= CATCH_UP_FEW && worker->catch_up_ns > UNSEEN_NS) {
+    bool has_all = taken < CATCH_UP_FEW && cv_ring_is_settled(worker->ring);
+    if (!has_all && worker->catch_up_ns > UNSEEN_NS) {
         return false;
     }
     worker->catch_up_ns = 0;

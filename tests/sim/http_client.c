@@ -24,6 +24,7 @@
 #define OUTPUT_BYTES_MAX (512u * 1024u)
 #define SMALL_BYTES_MAX 2048u
 #define LARGE_BYTES_MAX 150000u
+#define AHEAD_BYTES_MAX 4096u   // There is room for it whenever it arrives.
 #define HUGE_BYTES_MAX 350000u  // Of what is streamed to it: more than is queued for it at once.
 #define MS_NS 1000000ull
 // Less than every time-out of the server; a client that was quiet for longer may be closed.
@@ -825,6 +826,21 @@ static void stall_request(struct sim_client *client, size_t sent) {
     client->must_end_ns = last_ns + most_ms * MS_NS + LATE_NS;
 }
 
+// It goes on after all, just in time, whatever its worker does then. What is delayed beside that is
+// not in time.
+static bool goes_on_in_time(const struct sim_client *client) {
+    return client->is_stalled && client->output_sent < client->head_bytes && client->hold_at == 0 &&
+           client->output_length < AHEAD_BYTES_MAX && client->may_end_ns > sim.now_ns + MS_NS &&
+           !sim_world.is_crowded && !sim_may(SIM_DELAY) && sim_random_chance(&sim.random, 700);
+}
+
+static void go_on_in_time(struct sim_client *client) {
+    sim_socket_send_at(client->socket, client->output + client->output_sent,
+                       client->output_length - client->output_sent, client->may_end_ns - MS_NS);
+    client->output_length = client->output_sent = 0;
+    client->is_stalled = client->is_idle = false;
+}
+
 // It takes nothing more of an answer. Whether the peer still reads bytes that are sent without a
 // copy is looked at once in a time-out.
 static void stall_answer(struct sim_client *client) {
@@ -845,7 +861,7 @@ static void send_some(struct sim_client *client) {
     size_t end = client->hold_at != 0 ? client->hold_at : client->output_length;
     size_t left = end - client->output_sent;
     size_t length = left;
-    bool is_last = client->stalls && !client->is_unread && sim_random_chance(&sim.random, 50);
+    bool is_last = client->stalls && !client->is_unread && sim_random_chance(&sim.random, 150);
     if (is_last) {
         length =
             sim_random_chance(&sim.random, 300) ? 0 : sim_random_below(&sim.random, (uint32_t)left);
@@ -865,6 +881,9 @@ static void send_some(struct sim_client *client) {
     client->output_sent += length;
     if (is_last) {
         stall_request(client, client->output_sent);
+        if (goes_on_in_time(client)) {
+            go_on_in_time(client);
+        }
         return;
     }
     if (client->output_sent == client->output_length) {
@@ -892,6 +911,8 @@ static void ask(struct sim_client *client) {
 
 static void take_some(struct sim_client *client) {
     size_t length;
+    client->was_late =
+        client->was_late || (sim_world.is_ending && sim_socket_is_under_way(client->socket));
     const uint8_t *data = sim_socket_peek(client->socket, &length);
     if (length == 0) {
         if (sim_socket_is_ended(client->socket) || sim_socket_is_reset(client->socket)) {
@@ -959,6 +980,7 @@ static void check_starvation(const struct sim_client *client) {
     bool is_scarce = sim_may(SIM_NO_BUFFERS) || sim_may(SIM_SMALL_CQ);
     if (client->expected_count > 0 && client->output_length == 0 && is_quick && !client->is_slow &&
         !client->is_steady && !client->has_ended && !sim_socket_is_full(client->socket) &&
+        !sim_socket_is_under_way(client->socket) &&
         sim_socket_idle_turns(client->socket) > (is_scarce ? TURNS_SCARCE_MAX : TURNS_MAX)) {
         wrong(client, "others are served, and it is not");
     }
@@ -1030,7 +1052,7 @@ static CV_NOINLINE void act(struct sim_client *client) {
             send_some(client);
         }
     } else if (client->requests_left == 0 && !client->has_ended &&
-               sim_strikes(SIM_HALF_CLOSE, 100)) {
+               !sim_socket_is_under_way(client->socket) && sim_strikes(SIM_HALF_CLOSE, 100)) {
         client->has_ended = true;
         client->ended_ns = sim.now_ns;
         sim_socket_shutdown(client->socket);

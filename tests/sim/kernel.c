@@ -31,6 +31,8 @@
 #define PORTION 20u        // Of what waits, since Linux 6.13 (IO_LOCAL_TW_DEFAULT_MAX).
 #define SEND_NS_MAX 5000u  // What the kernel takes for one where time passes.
 #define PAUSE_MS_MAX 800u
+#define ARRIVED_NS 1000000u     // So long it has just arrived.
+#define SHORT_NS_MAX 50000000u  // Of pauses.
 #define SPLINTER_BYTES_MAX 16u
 #define BACKLOG_MAX 8192u   // Connections for which a multishot accept needs room.
 #define ADDRESSES 4u        // Of clients: the loopback, two others, and a network of IPv6.
@@ -98,6 +100,8 @@ struct sim_socket {
     bool is_for_copying;   // It refused to do without.
     bool is_one_too_many;  // When it was accepted.
     struct bytes input;    // To the server.
+    struct bytes under_way;
+    uint64_t arrives_ns;  // When that is there. 0: nothing is under way; UINT64_MAX: never.
     bool input_ended, input_reset;
     struct bytes output;  // To the client.
     size_t window;
@@ -177,6 +181,8 @@ static struct {
     uint32_t ring_count;
     uint32_t next_id;
     uint64_t start_ns;
+    uint64_t arrival_ns;  // The next one.
+    uint64_t arrived_ns;  // The last one.
 } kernel;
 
 // Small things.
@@ -294,10 +300,14 @@ uint64_t __wrap_cv_schedstat_waited_ns(int descriptor) {
     return sim_stolen_ns((uint32_t)sim.current);
 }
 
-// The machine, or the thread alone, stands still in a system call.
-static void stand_still(void) {
-    if (sim_strikes(SIM_PAUSE, 2)) {
-        sim_spend(sim_random_size(&sim.random, PAUSE_MS_MAX) * 1000000ull);
+// The machine, or the thread alone, stands still in a system call; often when something has just
+// arrived, and then often until shortly after the call's time is over.
+static void stand_still(uint64_t timeout_ns) {
+    bool has_arrived = sim.now_ns - kernel.arrived_ns < ARRIVED_NS;
+    if (sim_strikes(SIM_PAUSE, has_arrived ? 600 : 2)) {
+        uint64_t pause_ns = sim_random_size(&sim.random, PAUSE_MS_MAX) * 1000000ull;
+        bool is_short = has_arrived && timeout_ns < pause_ns && below(2) == 0;
+        sim_spend(is_short ? timeout_ns + below(SHORT_NS_MAX) : pause_ns);
     }
     if (sim_strikes(SIM_STEAL, 2)) {
         sim_steal(sim_random_size(&sim.random, PAUSE_MS_MAX) * 1000000ull);
@@ -320,10 +330,16 @@ static struct sim_socket *socket_create(enum kind kind) {
     struct sim_socket *socket = &kernel.socket[index];
     struct bytes input = socket->input;
     struct bytes output = socket->output;
+    struct bytes under_way = socket->under_way;
     bytes_clear(&input);
     bytes_clear(&output);
-    *socket = (struct sim_socket){
-        .kind = kind, .id = ++kernel.next_id, .descriptor = -1, .input = input, .output = output};
+    bytes_clear(&under_way);
+    *socket = (struct sim_socket){.kind = kind,
+                                  .id = ++kernel.next_id,
+                                  .descriptor = -1,
+                                  .input = input,
+                                  .output = output,
+                                  .under_way = under_way};
     return socket;
 }
 
@@ -936,6 +952,7 @@ static void progress_entry(uint32_t index) {
 // What can complete may, in any order, but for a message to the ring itself: that is behind all
 // that waited when it was sent. Some of it waits for another time.
 static void progress(struct cv_ring *ring) {
+    sim_arrive();
     uint32_t count = CV_MIN(ring->ready_count, ring->portion);
     uint32_t ready[SIM_SOCKETS_MAX + ECHOES_MAX];
     memcpy(ready, ring->ready, count * sizeof(*ready));
@@ -1397,13 +1414,18 @@ int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
     if (ring->cq_count == 0 || ring->sq_count > 0) {
         ring->enters++;
     }
-    stand_still();
+    uint64_t began_ns = sim.now_ns;
+    stand_still(timeout_ns);
     // What fails hands nothing over, and the worker goes on.
     int error = sim_torture_call(SIM_CALL_WAIT);
     ring->all_submitted = !is_busy(ring) && error == 0;
     if (ring->all_submitted) {
         submit_all(ring);
-        progress(ring);
+        // A wait whose time is over ends without a look at what is there.
+        bool is_over = timeout_ns > 0 && sim.now_ns - began_ns >= timeout_ns;
+        if (!is_over || below(2) == 0) {
+            progress(ring);
+        }
     }
     ring->is_awake = ring->cq_count > 0 || error != 0 || sim.now_ns >= ring->wake_at_ns;
     // A worker that is asleep has been since its last turn, whenever the world looks at it again.
@@ -1577,6 +1599,8 @@ void sim_kernel_init(const struct sim_plan *plan) {
     sim_random_seed(&sim.random, plan->seed);
     kernel.start_ns = below(8) > 0 ? START_NS : WRAP_NS - below(3000) * 1000000ull;
     sim.now_ns = kernel.start_ns;
+    kernel.arrival_ns = UINT64_MAX;
+    kernel.arrived_ns = 0;
     // What is freed in some runs does not look as if it were still there.
     (void)mallopt(M_PERTURB, below(24) == 0 ? POISON : 0);
     kernel.ring_count = 0;
@@ -1632,6 +1656,7 @@ void sim_kernel_deinit(void) {
         struct sim_socket *socket = &kernel.socket[i];
         bytes_clear(&socket->input);
         bytes_clear(&socket->output);
+        bytes_clear(&socket->under_way);
         free(socket->queue);
         socket->queue = NULL;
         socket->kind = KIND_FREE;
@@ -1685,6 +1710,46 @@ size_t sim_socket_send(struct sim_socket *socket, const void *data, size_t lengt
         sim_event("client sends", socket->id, length);
     }
     return length;
+}
+
+void sim_socket_send_at(struct sim_socket *socket, const void *data, size_t length,
+                        uint64_t at_ns) {
+    MUST(socket->arrives_ns == 0, "the simulation sends twice at once");
+    bytes_append(&socket->under_way, data, length);
+    socket->arrives_ns = at_ns;
+    kernel.arrival_ns = CV_MIN(kernel.arrival_ns, at_ns);
+    sim_event("client sends ahead", socket->id, length);
+}
+
+bool sim_socket_is_under_way(const struct sim_socket *socket) {
+    return socket->arrives_ns != 0;
+}
+
+void sim_arrive(void) {
+    if (CV_LIKELY(sim.now_ns < kernel.arrival_ns)) {
+        return;
+    }
+    kernel.arrival_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < kernel.socket_count; i++) {
+        struct sim_socket *socket = &kernel.socket[i];
+        if (socket->kind != KIND_CONNECTION || socket->arrives_ns == 0) {
+            continue;
+        }
+        if (sim.now_ns < socket->arrives_ns) {
+            kernel.arrival_ns = CV_MIN(kernel.arrival_ns, socket->arrives_ns);
+        } else if (socket->is_released || socket->output_reset) {
+            socket->arrives_ns = UINT64_MAX;
+        } else {
+            (void)sim_socket_send(socket, socket->under_way.data, socket->under_way.length);
+            bytes_clear(&socket->under_way);
+            socket->arrives_ns = 0;
+            kernel.arrived_ns = sim.now_ns;
+        }
+    }
+}
+
+uint64_t sim_arrival_ns(void) {
+    return kernel.arrival_ns;
 }
 
 const uint8_t *sim_socket_peek(struct sim_socket *socket, size_t *length) {
@@ -1772,6 +1837,8 @@ void sim_socket_close(struct sim_socket *socket, bool reset) {
     socket->input_ended = true;
     socket->is_abandoned = true;
     bytes_clear(&socket->output);
+    bytes_clear(&socket->under_way);
+    socket->arrives_ns = 0;
     mark_ready(socket);
     if (socket->is_released && socket->loan_count == 0) {
         socket_free(socket);

@@ -140,6 +140,13 @@ struct sim_figures sim_ring_figures(uint32_t worker);
 struct sim_socket *sim_connect(void);
 // Returns how much the other side has room for.
 size_t sim_socket_send(struct sim_socket *socket, const void *data, size_t length);
+// The same, but the bytes arrive at `at_ns`, whatever the server is doing then; one such send at a
+// time. One that arrives nowhere is under way for good.
+void sim_socket_send_at(struct sim_socket *socket, const void *data, size_t length, uint64_t at_ns);
+bool sim_socket_is_under_way(const struct sim_socket *socket);
+// Lets arrive what is due, and when the next of it is; UINT64_MAX: never.
+void sim_arrive(void);
+uint64_t sim_arrival_ns(void);
 // What has arrived; sim_socket_consume takes it off the front.
 const uint8_t *sim_socket_peek(struct sim_socket *socket, size_t *length);
 void sim_socket_consume(struct sim_socket *socket, size_t length);

@@ -550,6 +550,7 @@ static void finish(void) {
 
 // One step of everybody, in an order of the seed's.
 static void step(void) {
+    sim_arrive();
     uint32_t clients = sim.plan.client_count;
     uint32_t workers = sim.plan.worker_count;
     uint32_t first = sim_random_below(&sim.random, clients);
@@ -606,7 +607,7 @@ static _Noreturn void fail_hung(const char *what) {
 
 // To the next moment at which somebody does something of his own accord.
 static void pass_time(void) {
-    uint64_t next_ns = UINT64_MAX;
+    uint64_t next_ns = sim_arrival_ns();
     for (uint32_t i = 0; i < sim.plan.worker_count; i++) {
         if (!world.has_ended[i]) {
             next_ns = CV_MIN(next_ns, sim_ring_wake_at_ns(i));
