@@ -86,7 +86,7 @@ static void *must(void *memory) {
 struct dialogue *dialogue_create(void) {
     struct dialogue *dialogue = must(malloc(sizeof(*dialogue)));
     memset(dialogue, 0, sizeof(*dialogue));
-    dialogue->progress_ns = sim.now_ns;
+    dialogue->progress_ns = dialogue->begun_ns = sim.now_ns;
     return dialogue;
 }
 
@@ -215,7 +215,8 @@ void dialogue_sent(struct dialogue *dialogue, const uint8_t *data, size_t length
         dialogue->sent = must(realloc(dialogue->sent, dialogue->sent_room));
     }
     uint32_t asked_before = dialogue->asked_count;
-    if (!is_half_sent(dialogue)) {
+    // The first request's time runs from the connection's beginning.
+    if (!is_half_sent(dialogue) && dialogue->sent_length > 0) {
         dialogue->begun_ns = now_ns;
     }
     memcpy(dialogue->sent + dialogue->sent_length, data, length);
