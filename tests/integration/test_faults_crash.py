@@ -238,8 +238,8 @@ def test_a_crash_while_a_hand_over_is_under_way(env):
 def test_a_hand_over_outlives_the_old_supervisor(env):
     """Killed while the new one starts: its own server dies with it, the new one serves, nobody is refused."""
     with Server(env, may_crash=True) as server, Persistent(server.address) as client:
+        old = server.pid
         for _ in range(2):
-            old = max(server.family())
             server_pids = procfs.children(old)
             os.kill(old, signal.SIGUSR2)
             started = procfs.wait_for(lambda: set(procfs.children(old)) - set(server_pids), 3, 0.0005)
@@ -249,6 +249,7 @@ def test_a_hand_over_outlives_the_old_supervisor(env):
             assert has_logged(server, rf"event=start .* run=\S*/{fresh} ", 1), server.log()
             # Until then it may take a request along.
             assert procfs.wait_for(lambda: not any(map(procfs.is_alive, server_pids)), 3 * env.slack)
+            old = fresh
         assert get_once(server.address).status == 200
         client.ending.set()
         client.join(5)

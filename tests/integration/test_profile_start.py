@@ -398,7 +398,7 @@ def test_attach_follows_an_upgrade_and_ends_with_covet(env):
         assert "server=" in prof.stdout.readline()
         server.signal(signal.SIGUSR2)
         profile.wait_line(server, "event=start", 2)
-        new = max(server.family())
+        new = int(re.search(r"event=upgrade .*pid=(\d+)", server.log())[1])
 
         def is_followed():
             return profile.rows(directory, "profile_info")[0][1]["supervisor_pid"] == new

@@ -1,6 +1,7 @@
 // Slabs of one run serve the next: the kernel need not clear pages that the server may not trust to
 // be clear. Most pages that a run touches are theirs.
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/types.h>
@@ -8,16 +9,16 @@
 #include "mem/poison.h"
 #include "mem/slab.h"
 
-#define SLABS_KEPT_MAX 64u
+#define KEPT_MAX 64u
 
 // A sanitizer is to see that they are gone.
 #ifdef CV_POISON_ENABLED
-#define KEPT_MAX 0u
+#define KEEPS false
 #else
-#define KEPT_MAX SLABS_KEPT_MAX
+#define KEEPS true
 #endif
 
-static void *kept[SLABS_KEPT_MAX];
+static void *kept[KEPT_MAX];
 static unsigned kept_count;
 
 void *__real_mmap(void *at, size_t bytes, int protection, int flags, int descriptor, off_t offset);
@@ -36,7 +37,8 @@ void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int descrip
 
 int __wrap_munmap(void *memory, size_t bytes);
 int __wrap_munmap(void *memory, size_t bytes) {
-    if (bytes != CV_SLAB_BYTES || (uintptr_t)memory % CV_SLAB_BYTES != 0 || kept_count >= KEPT_MAX)
+    bool is_slab = bytes == CV_SLAB_BYTES && (uintptr_t)memory % CV_SLAB_BYTES == 0;
+    if (!KEEPS || !is_slab || kept_count == KEPT_MAX)
         return __real_munmap(memory, bytes);
     kept[kept_count++] = memory;
     return 0;
