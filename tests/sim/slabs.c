@@ -30,16 +30,18 @@ void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int descrip
         errno = ENOMEM;
         return MAP_FAILED;
     }
-    if (bytes == CV_SLAB_BYTES && kept_count > 0)
+    if (bytes == CV_SLAB_BYTES && kept_count > 0) {
         return kept[--kept_count];
+    }
     return __real_mmap(at, bytes, protection, flags, descriptor, offset);
 }
 
 int __wrap_munmap(void *memory, size_t bytes);
 int __wrap_munmap(void *memory, size_t bytes) {
     bool is_slab = bytes == CV_SLAB_BYTES && (uintptr_t)memory % CV_SLAB_BYTES == 0;
-    if (!KEEPS || !is_slab || kept_count == KEPT_MAX)
+    if (!KEEPS || !is_slab || kept_count == KEPT_MAX) {
         return __real_munmap(memory, bytes);
+    }
     kept[kept_count++] = memory;
     return 0;
 }
