@@ -32,7 +32,8 @@ enum covet_op {
     COVET_OP_MESSAGE = 7,   /* another ring's message; slot: sender's worker index */
     COVET_OP_NOTIFY = 8,    /* a wake-up that failed; slot: a worker, their number: main */
     COVET_OP_ZERO_COPY = 9, /* zero-copy send, completes twice; slot: such a send */
-    COVET_OP_COUNT = 10
+    COVET_OP_ALARM = 10,    /* the time-out that ends a wait; worker and slot: 0 */
+    COVET_OP_COUNT = 11
 };
 
 #define COVET_WORKERS_MAX 256u

@@ -23,6 +23,7 @@
 #include "ring/probe.h"
 
 #define SHORTAGE_PAUSE_NS 1000000
+#define ALARM covet_user_data(COVET_OP_ALARM, 0, 0, 0)
 
 struct cv_ring {
     struct io_uring uring;
@@ -31,6 +32,8 @@ struct cv_ring {
     uint64_t enters;
     uint32_t bundle_bytes;   // Of the first completion in the queue, this much is taken already,
     uint32_t bundle_buffer;  // and this buffer is the next one of it.
+    uint64_t alarm_ns;       // When the kernel's time-out ends a wait; UINT64_MAX: there is none.
+    struct __kernel_timespec alarm_in;  // As it was set last; read when that is submitted.
     bool enabled;
     bool has_places;                                 // For registered memory.
     bool all_submitted;                              // The last submission left nothing queued.
@@ -39,8 +42,9 @@ struct cv_ring {
 
 // Every opcode the operations in ring.h use, and with them all that a restricted ring allows.
 static const uint8_t opcodes[] = {
-    IORING_OP_ACCEPT, IORING_OP_RECV, IORING_OP_SEND,  IORING_OP_SENDMSG,  IORING_OP_ASYNC_CANCEL,
-    IORING_OP_CLOSE,  IORING_OP_READ, IORING_OP_WRITE, IORING_OP_MSG_RING, IORING_OP_SEND_ZC,
+    IORING_OP_ACCEPT,       IORING_OP_RECV,    IORING_OP_SEND,    IORING_OP_SENDMSG,
+    IORING_OP_ASYNC_CANCEL, IORING_OP_CLOSE,   IORING_OP_READ,    IORING_OP_WRITE,
+    IORING_OP_MSG_RING,     IORING_OP_SEND_ZC, IORING_OP_TIMEOUT, IORING_OP_TIMEOUT_REMOVE,
 };
 
 // Register calls that are still needed once the restrictions hold.
@@ -122,6 +126,7 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
     if (ring == NULL) {
         return -ENOMEM;
     }
+    ring->alarm_ns = UINT64_MAX;
     uint32_t buffer_count = options->buffer_count != 0 ? options->buffer_count : CV_RING_BUFFERS;
     int status = cv_bufring_init(&ring->buffers, buffer_count);
     if (status < 0) {
@@ -322,36 +327,63 @@ void cv_ring_message(struct cv_ring *ring, int ring_descriptor, uint64_t message
     sqe->user_data = user_data;
 }
 
-int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
+// A time-out of the wait itself is armed and disarmed in each turn that sleeps (docs/notes/0003 has
+// the price). This one stays in the kernel from turn to turn. Deadlines mostly move away, so it is
+// left where it is, ends a wait too early now and then, and is set anew after that.
+static void set_alarm(struct cv_ring *ring, uint64_t now_ns, uint64_t deadline_ns) {
+    bool is_ahead = ring->alarm_ns > now_ns;
+    if (CV_LIKELY(is_ahead && deadline_ns >= ring->alarm_ns)) {
+        return;
+    }
+    bool is_set = ring->alarm_ns != UINT64_MAX;
+    uint64_t in_ns = deadline_ns - now_ns;
+    struct io_uring_sqe *sqe = next_submission(ring);
+    ring->alarm_in = (struct __kernel_timespec){
+        .tv_sec = (long long)(in_ns / 1000000000u),
+        .tv_nsec = (long long)(in_ns % 1000000000u),
+    };
+    ring->alarm_ns = deadline_ns;
+    if (is_set) {
+        io_uring_prep_timeout_update(sqe, &ring->alarm_in, ALARM, 0);
+        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    } else {
+        io_uring_prep_timeout(sqe, &ring->alarm_in, 0, 0);
+    }
+    sqe->user_data = ALARM;
+}
+
+// Gone off, or not to be had. An alarm that was to be moved while it went off is missed or busy;
+// its own completion is then on its way.
+static void on_alarm(struct cv_ring *ring, int32_t result) {
+    if (result != -ENOENT && result != -EALREADY) {
+        ring->alarm_ns = UINT64_MAX;
+    }
+}
+
+int cv_ring_wait(struct cv_ring *ring, uint64_t now_ns, uint64_t deadline_ns) {
     cv_bufring_publish(&ring->buffers);
+    bool waits = deadline_ns > now_ns;
     if (io_uring_cq_ready(&ring->uring) > 0) {
-        timeout_ns = 0;
+        waits = false;
         if (io_uring_sq_ready(&ring->uring) == 0) {
             ring->all_submitted = true;
             return 0;
         }
     }
-    ring->enters++;
-    int status;
-    if (timeout_ns == 0) {
-        status = io_uring_submit_and_get_events(&ring->uring);
-    } else {
-        struct io_uring_cqe *cqe;
-        struct __kernel_timespec timeout = {
-            .tv_sec = (long long)(timeout_ns / 1000000000u),
-            .tv_nsec = (long long)(timeout_ns % 1000000000u),
-        };
-        status = io_uring_submit_and_wait_timeout(&ring->uring, &cqe, 1,
-                                                  timeout_ns == UINT64_MAX ? NULL : &timeout, NULL);
+    if (waits && deadline_ns != UINT64_MAX) {
+        set_alarm(ring, now_ns, deadline_ns);
     }
+    ring->enters++;
+    int status = waits ? io_uring_submit_and_wait(&ring->uring, 1)
+                       : io_uring_submit_and_get_events(&ring->uring);
     ring->all_submitted = io_uring_sq_ready(&ring->uring) == 0;
-    // Time out, a signal, or no room: all part of the day. What was not submitted stays queued for
-    // the next call.
+    // A signal, or no room: all part of the day. What was not submitted stays queued for the next
+    // call.
     if (CV_UNLIKELY(is_short_of_room(status))) {
         breathe(ring);
         return 0;
     }
-    return status >= 0 || status == -ETIME || status == -EINTR ? 0 : status;
+    return status >= 0 || status == -EINTR ? 0 : status;
 }
 
 void cv_ring_submit(struct cv_ring *ring) {
@@ -415,6 +447,10 @@ uint32_t cv_ring_reap(struct cv_ring *ring, struct cv_completion *completions, u
             continue;
         }
         taken++;
+        if (CV_UNLIKELY(cqe->user_data == ALARM)) {
+            on_alarm(ring, cqe->res);
+            continue;
+        }
         struct cv_completion *completion = &completions[count++];
         completion->user_data = cqe->user_data;
         completion->result = cqe->res;

@@ -311,19 +311,13 @@ static void dispatch(struct cv_worker *worker, const struct cv_completion *compl
     }
 }
 
-static uint64_t wait_ns(const struct cv_worker *worker, uint64_t deadline_ns) {
-    uint64_t next_ms = cv_wheel_next_ms(&worker->wheel);
+// Until when this turn may sleep; 0: not at all.
+static uint64_t wake_ns(const struct cv_worker *worker, uint64_t deadline_ns) {
     if (worker->has_more || worker->catch_up_ns != 0) {
         return 0;
     }
-    if (next_ms != CV_WHEEL_NEVER) {
-        deadline_ns = CV_MIN(deadline_ns, next_ms * 1000000u);
-    }
-    if (deadline_ns == UINT64_MAX) {
-        return UINT64_MAX;
-    }
-    uint64_t now_ns = worker->clock.now_ns;
-    return deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+    uint64_t next_ms = cv_wheel_next_ms(&worker->wheel);
+    return next_ms == CV_WHEEL_NEVER ? deadline_ns : CV_MIN(deadline_ns, next_ms * 1000000u);
 }
 
 static void publish_memory(struct cv_worker *worker, size_t live_bytes) {
@@ -406,8 +400,8 @@ static uint32_t take_completions(struct cv_worker *worker) {
 }
 
 // A process that was suspended, or blocked by a handler, finds timers over of clients that have
-// said in time what they had to say: the kernel ends the wait for the time-out without looking, and
-// then gives a few completions per call (20 since Linux 6.13). So timers wait for the next turn,
+// said in time what they had to say: the time-out ends the wait with few completions beside it,
+// since the kernel gives no more per call (20 since Linux 6.13). So timers wait for the next turn,
 // and on while turns bring as many as that, or leave some behind. A turn that is long itself, as
 // the first one with all that was missed may be, uses up half of the time they have. `unseen_ns`
 // have passed since the last turn began.
@@ -433,7 +427,7 @@ enum cv_worker_stop cv_worker_turn(struct cv_worker *worker, uint64_t deadline_n
     // What this turn and those before have read of the routes is in the pins now.
     cv_turn_sleep(&worker->turn);
     uint64_t before_ns = worker->clock.now_ns;
-    int status = cv_ring_wait(worker->ring, wait_ns(worker, deadline_ns));
+    int status = cv_ring_wait(worker->ring, before_ns, wake_ns(worker, deadline_ns));
     cv_turn_wake(&worker->turn);
     if (CV_UNLIKELY(status < 0)) {
         cv_log(CV_LOG_ERROR, "ring_failed", "worker=%u error=%d", worker->options.index, -status);

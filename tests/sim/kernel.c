@@ -156,6 +156,7 @@ struct cv_ring {
     uint64_t echo;      // The user_data of messages to itself.
     uint64_t stolen_ns;
     uint64_t wake_at_ns;
+    uint64_t alarm_ns;   // Its one time-out: moved when a wait ends before it, else left.
     uint64_t turned_ns;  // When its last turn was.
     bool is_awake;  // The last wait ended at once: what the turn did with it decides the next one.
     uint8_t *memory;  // owned
@@ -1284,6 +1285,7 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
     ring->cq_room = 16384;
     ring->cq = must(malloc(ring->cq_room * sizeof(*ring->cq)));
     ring->wake_at_ns = 0;
+    ring->alarm_ns = UINT64_MAX;
     ring->turned_ns = sim.now_ns;
     ring->features = (struct cv_ring_features){
         .defer_taskrun = true,
@@ -1401,8 +1403,11 @@ static bool is_busy(const struct cv_ring *ring) {
     return ring->cq_count > ring->cq_max;
 }
 
-int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
+int cv_ring_wait(struct cv_ring *ring, uint64_t now_ns, uint64_t deadline_ns) {
     assert_owner(ring);
+    uint64_t timeout_ns = deadline_ns == UINT64_MAX ? UINT64_MAX
+                          : deadline_ns > now_ns    ? deadline_ns - now_ns
+                                                    : 0;
     MUST(ring->is_enabled, "a wait on a ring that is not enabled");
     if (ring->cq_count == 0) {
         memset(ring->let_go, 0, sizeof(ring->let_go));
@@ -1429,8 +1434,15 @@ int cv_ring_wait(struct cv_ring *ring, uint64_t timeout_ns) {
     }
     ring->is_awake = ring->cq_count > 0 || error != 0 || sim.now_ns >= ring->wake_at_ns;
     // A worker that is asleep has been since its last turn, whenever the world looks at it again.
-    ring->wake_at_ns =
+    uint64_t until_ns =
         timeout_ns > UINT64_MAX - ring->turned_ns ? UINT64_MAX : ring->turned_ns + timeout_ns;
+    if (ring->alarm_ns <= sim.now_ns) {
+        ring->alarm_ns = UINT64_MAX;  // It has gone off.
+    }
+    if (timeout_ns > 0) {
+        ring->alarm_ns = CV_MIN(ring->alarm_ns, until_ns);
+    }
+    ring->wake_at_ns = CV_MIN(until_ns, ring->alarm_ns);
     ring->turned_ns = sim.now_ns;
     return 0;
 }

@@ -59,6 +59,12 @@ static int tear_down(void **state) {
     return 0;
 }
 
+// For `timeout_ns`, or without end.
+static int wait_for(struct cv_ring *whose, uint64_t timeout_ns) {
+    uint64_t now_ns = cv_clock_monotonic_ns();
+    return cv_ring_wait(whose, now_ns, timeout_ns == UINT64_MAX ? UINT64_MAX : now_ns + timeout_ns);
+}
+
 // The next completion within five seconds; false when there is none.
 static bool next(struct cv_completion *completion) {
     uint64_t deadline_ns = cv_clock_monotonic_ns() + 5000 * MS;
@@ -66,7 +72,7 @@ static bool next(struct cv_completion *completion) {
         if (cv_ring_reap(ring, completion, 1) == 1) {
             return true;
         }
-        assert_int_equal(cv_ring_wait(ring, 20 * MS), 0);
+        assert_int_equal(wait_for(ring, 20 * MS), 0);
     } while (cv_clock_monotonic_ns() < deadline_ns);
     return cv_ring_reap(ring, completion, 1) == 1;
 }
@@ -80,11 +86,15 @@ static struct cv_completion take(uint64_t user_data) {
     return completion;
 }
 
+static void take_nothing(void) {
+    struct cv_completion completion;
+    assert_int_equal(cv_ring_reap(ring, &completion, 1), 0);
+}
+
 // Submits what is queued and sees to it that nothing comes.
 static void expect_nothing(void) {
-    struct cv_completion completion;
-    assert_int_equal(cv_ring_wait(ring, 20 * MS), 0);
-    assert_int_equal(cv_ring_reap(ring, &completion, 1), 0);
+    assert_int_equal(wait_for(ring, 20 * MS), 0);
+    take_nothing();
 }
 
 static int listen_tcp(struct sockaddr_in *address) {
@@ -160,7 +170,7 @@ static void test_ring_does_nothing_before_it_is_enabled(void **state) {
     (void)state;
     struct cv_ring *other = make_ring(BUFFERS);
     cv_ring_send(other, pair[0], "x", 1, CV_RING_SEND_ALL, 1);
-    assert_int_equal(cv_ring_wait(other, 0), -EBADFD);
+    assert_int_equal(wait_for(other, 0), -EBADFD);
     cv_ring_destroy(other);
 }
 
@@ -215,7 +225,7 @@ static void test_ring_sizes_its_completions(void **state) {
 
 static uint64_t waited_ns(uint64_t timeout_ns) {
     uint64_t start_ns = cv_clock_monotonic_ns();
-    assert_int_equal(cv_ring_wait(ring, timeout_ns), 0);
+    assert_int_equal(wait_for(ring, timeout_ns), 0);
     return cv_clock_monotonic_ns() - start_ns;
 }
 
@@ -233,18 +243,74 @@ static void test_ring_waits_as_long_as_it_was_told(void **state) {
     cv_ring_give_back(ring, completion.buffer);
 }
 
+// Its one time-out is moved to where the next wait ends if that is nearer, and else left: then a
+// wait may end before its time, but once.
+static void test_ring_waits_no_longer_after_a_longer_wait(void **state) {
+    (void)state;
+    assert_int_equal(write(pair[1], "x", 1), 1);
+    cv_ring_receive(ring, pair[0], false, 7);
+    assert_true(waited_ns(5000 * MS) < A_MOMENT);
+    cv_ring_give_back(ring, take(7).buffer);
+    static const uint64_t timeouts_ms[] = {80, 40, 20};
+    for (size_t i = 0; i < CV_ARRAY_COUNT(timeouts_ms); i++) {
+        assert_int_equal(write(pair[1], "x", 1), 1);
+        assert_true(waited_ns(timeouts_ms[i] * MS) < A_MOMENT);
+        cv_ring_give_back(ring, take(7).buffer);
+    }
+    uint64_t ns = waited_ns(10 * MS);
+    assert_true(ns >= 10 * MS && ns < A_MOMENT);
+    take_nothing();
+}
+
+static void test_ring_wakes_once_for_a_time_out_that_has_moved_away(void **state) {
+    (void)state;
+    assert_int_equal(write(pair[1], "x", 1), 1);
+    cv_ring_receive(ring, pair[0], false, 7);
+    assert_true(waited_ns(10 * MS) < A_MOMENT);
+    cv_ring_give_back(ring, take(7).buffer);
+    uint64_t enters = cv_ring_enters(ring);
+    uint64_t now_ns = cv_clock_monotonic_ns(), deadline_ns = now_ns + 100 * MS;
+    while (now_ns < deadline_ns) {
+        assert_int_equal(cv_ring_wait(ring, now_ns, deadline_ns), 0);
+        take_nothing();
+        now_ns = cv_clock_monotonic_ns();
+    }
+    assert_true(now_ns < deadline_ns + A_MOMENT);
+    assert_in_range(cv_ring_enters(ring) - enters, 1, 2);
+}
+
+// As a process is that was stopped: the time-out has gone off, and nobody has heard of it yet.
+static void test_ring_sets_a_time_out_anew_that_went_off_unheard(void **state) {
+    (void)state;
+    assert_int_equal(write(pair[1], "x", 1), 1);
+    cv_ring_receive(ring, pair[0], false, 7);
+    assert_true(waited_ns(5 * MS) < A_MOMENT);
+    cv_ring_give_back(ring, take(7).buffer);
+    for (int i = 0; i < 20; i++) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = (5 + i % 3) * (long)MS}, NULL);
+        uint64_t now_ns = cv_clock_monotonic_ns(),
+                 deadline_ns = now_ns + (4 + (uint64_t)i % 2) * MS;
+        while (now_ns < deadline_ns) {
+            assert_int_equal(cv_ring_wait(ring, now_ns, deadline_ns), 0);
+            take_nothing();
+            now_ns = cv_clock_monotonic_ns();
+        }
+        assert_true(now_ns < deadline_ns + A_MOMENT);
+    }
+}
+
 static void test_ring_enters_the_kernel_once_per_wait_and_not_without_need(void **state) {
     struct cv_completion completion;
     (void)state;
     uint64_t enters = cv_ring_enters(ring);
     cv_ring_receive(ring, pair[0], true, 7);
-    assert_int_equal(cv_ring_wait(ring, 0), 0);
+    assert_int_equal(wait_for(ring, 0), 0);
     assert_int_equal(cv_ring_enters(ring), enters + 1);
     assert_int_equal(write(pair[1], "x", 1), 1);
-    assert_int_equal(cv_ring_wait(ring, 5000 * MS), 0);
+    assert_int_equal(wait_for(ring, 5000 * MS), 0);
     assert_int_equal(cv_ring_enters(ring), enters + 2);
     // A completion that waits, nothing queued: no call.
-    assert_int_equal(cv_ring_wait(ring, 5000 * MS), 0);
+    assert_int_equal(wait_for(ring, 5000 * MS), 0);
     assert_int_equal(cv_ring_enters(ring), enters + 2);
     // Something queued: one call, which does not wait.
     cv_ring_send(ring, pair[0], "y", 1, CV_RING_SEND_ALL, 8);
@@ -271,7 +337,7 @@ static void test_ring_loses_nothing_when_its_queue_is_full(void **state) {
     }
     uint64_t deadline_ns = cv_clock_monotonic_ns() + 20000 * MS;
     while (count < 5000 && cv_clock_monotonic_ns() < deadline_ns) {
-        assert_int_equal(cv_ring_wait(ring, 20 * MS), 0);
+        assert_int_equal(wait_for(ring, 20 * MS), 0);
         uint32_t taken = cv_ring_reap(ring, completion, TAGS);
         for (uint32_t i = 0; i < taken; i++) {
             assert_true(completion[i].user_data < 5000 && !seen[completion[i].user_data]);
@@ -300,7 +366,8 @@ static void test_ring_quiet_send_is_over_without_a_word(void **state) {
         } else {
             cv_ring_sendmsg(ring, pair[0], &message, CV_RING_SEND_QUIET, 8);
         }
-        assert_int_equal(cv_ring_wait(ring, 1 * MS), 0);
+        assert_int_equal(wait_for(ring, 1 * MS), 0);
+        take_nothing();
         assert_true(cv_ring_is_settled(ring));
         assert_int_equal(recv(pair[1], bytes, sizeof(bytes), MSG_DONTWAIT), 5);
         assert_memory_equal(bytes, "abcde", 5);
@@ -315,6 +382,7 @@ static void test_ring_quiet_send_does_not_end_a_wait(void **state) {
         cv_ring_send(ring, pair[0], "abc", 3, CV_RING_SEND_QUIET, 8);
         uint64_t ns = waited_ns(timeouts_ms[i] * MS);
         assert_true(ns >= timeouts_ms[i] * MS && ns < timeouts_ms[i] * MS + A_MOMENT);
+        take_nothing();
     }
 }
 
@@ -352,11 +420,10 @@ static void test_ring_sends_all_or_says_how_much(void **state) {
     struct iovec vector[] = {{bytes, 1000}, {bytes + 1000, sizeof(bytes) - 1000}};
     struct msghdr message = {.msg_iov = vector, .msg_iovlen = 2};
     cv_ring_sendmsg(ring, pair[0], &message, CV_RING_SEND_ALL, 5);
-    assert_int_equal(cv_ring_wait(ring, 0), 0);
     while (length < sizeof(bytes)) {
+        assert_int_equal(wait_for(ring, 0), 0);
         ssize_t part = recv(pair[1], received + length, sizeof(received) - length, MSG_DONTWAIT);
         length += part > 0 ? (size_t)part : 0;
-        assert_int_equal(cv_ring_wait(ring, 1 * MS), 0);
     }
     assert_int_equal(take(5).result, sizeof(bytes));
     assert_memory_equal(bytes, received, sizeof(bytes));
@@ -439,7 +506,7 @@ static void test_ring_takes_a_receive_of_many_buffers_apart(void **state) {
                 more = true;
                 receives++;
             }
-            assert_int_equal(cv_ring_wait(ring, 100 * MS), 0);
+            assert_int_equal(wait_for(ring, UINT64_MAX), 0);
             uint32_t count = cv_ring_reap(ring, completion, batches[i]);
             assert_in_range(count, 1, batches[i]);
             for (uint32_t k = 0; k < count; k++) {
@@ -518,7 +585,7 @@ static void test_ring_starved_receive_of_an_idle_socket_waits_with_poll_first(vo
     int idle[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, idle), 0);
     cv_ring_receive(ring, idle[0], true, 8);
-    assert_int_equal(cv_ring_wait(ring, 20 * MS), 0);
+    assert_int_equal(wait_for(ring, 20 * MS), 0);
     while (cv_ring_reap(ring, &completion, 1) == 1) {
         assert_int_not_equal(completion.user_data, 8);
     }
@@ -849,7 +916,7 @@ static void *correspond(void *context) {
             cv_ring_message(self->ring, self->other, self->own_tag, 1);
             owes = false;
         }
-        self->status = cv_ring_wait(self->ring, 20 * MS);
+        self->status = wait_for(self->ring, 20 * MS);
         while (cv_ring_reap(self->ring, &completion, 1) == 1) {
             if (completion.user_data == 1) {
                 owes = true;  // The other one is not enabled yet.
@@ -1005,6 +1072,9 @@ int main(void) {
         TEST(test_ring_belongs_to_the_thread_that_enabled_it),
         TEST(test_ring_sizes_its_completions),
         TEST(test_ring_waits_as_long_as_it_was_told),
+        TEST(test_ring_waits_no_longer_after_a_longer_wait),
+        TEST(test_ring_wakes_once_for_a_time_out_that_has_moved_away),
+        TEST(test_ring_sets_a_time_out_anew_that_went_off_unheard),
         TEST(test_ring_enters_the_kernel_once_per_wait_and_not_without_need),
         TEST(test_ring_loses_nothing_when_its_queue_is_full),
         TEST(test_ring_quiet_send_is_over_without_a_word),
