@@ -32,7 +32,7 @@ struct covet_other_syscall_key {
 /* Counted when a call returns; one that never returns (exit) is counted when it begins. */
 struct covet_syscall_stats {
     uint64_t count;
-    uint64_t errors;      /* returned -errno; of them EAGAIN, EINTR and ETIME too */
+    uint64_t errors;      /* returned -errno; of them EAGAIN and EINTR too */
     uint64_t busy_ns;     /* on a core, inside the call */
     uint64_t blocked_ns;  /* off the core, inside the call */
     uint64_t max_busy_ns; /* the longest one */

@@ -91,6 +91,8 @@ static __always_inline uint32_t opcode_by_layout(uint64_t user_data) {
         return IORING_OP_MSG_RING;
     case COVET_OP_ZERO_COPY:
         return IORING_OP_SEND_ZC;
+    case COVET_OP_ALARM:
+        return IORING_OP_TIMEOUT;
     default:
         return IORING_OP_NOP;
     }

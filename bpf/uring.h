@@ -41,7 +41,7 @@ struct covet_uring_key {
 struct covet_uring_stats {
     uint64_t submitted;      /* requests the kernel took from the submission queue */
     uint64_t completed;      /* CQEs; less than submitted where IOSQE_CQE_SKIP_SUCCESS is set */
-    uint64_t errors;         /* CQEs with res < 0, -ECANCELED among them */
+    uint64_t errors;         /* CQEs with res < 0; -ECANCELED and -ETIME too */
     uint64_t punted;         /* handed to an io-wq thread: the slow way */
     uint64_t poll_arms;      /* had to wait for readiness */
     uint64_t multishot_cqes; /* CQEs with IORING_CQE_F_MORE */

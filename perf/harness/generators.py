@@ -2,12 +2,11 @@
 import time
 
 from harness import load, stats
-from harness.rounds import LIMIT_VARIANTS, turned
+from harness.rounds import FASTEST_LIMIT, turned
 from harness.scenarios import Goal, Load
 from harness.servers import Failure, Limit, running
 
 DEPTHS = (1, 16)
-FASTEST = "direct descriptors, counts bytes"
 GOAL = Goal("the best of the others", "requests_per_s", "at_least", 2.0)
 
 
@@ -16,7 +15,7 @@ def compare(settings, generators, deadline, say=lambda line: None, rounds_max=12
     found = {f"p{depth}": [] for depth in DEPTHS}
     found["ratios"] = []
     # As fast as it gets: each generator repeats one request, whose length a connection's first one shows.
-    responder = Limit(settings.limit, "limit", ["--buffers", "256", *LIMIT_VARIANTS[FASTEST]])
+    responder = Limit(settings.limit, "limit", ["--buffers", "256", *FASTEST_LIMIT])
     with running([responder], {"limit": ""}, settings.server_cores, Load().connections,
                  settings.priority) as (servers, failed):
         if not servers:

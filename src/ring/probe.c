@@ -65,6 +65,23 @@ static bool receives_multishot(struct io_uring *uring) {
     return works;
 }
 
+// One that is moved from far away to now goes off.
+static bool times_out(struct io_uring *uring) {
+    struct __kernel_timespec far = {.tv_sec = 1000}, soon = {.tv_nsec = 1};
+    struct io_uring_cqe cqe;
+    struct io_uring_sqe *sqe = io_uring_get_sqe(uring);
+    struct io_uring_sqe *moving = io_uring_get_sqe(uring);
+    if (sqe == NULL || moving == NULL) {
+        return false;
+    }
+    io_uring_prep_timeout(sqe, &far, 0, 0);
+    sqe->user_data = 1;
+    io_uring_prep_timeout_update(moving, &soon, 1, 0);
+    moving->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    moving->user_data = 2;
+    return take_completion(uring, &cqe) == 0 && cqe.user_data == 1 && cqe.res == -ETIME;
+}
+
 // The last one asked of `uring`.
 static bool accepts_multishot(struct io_uring *uring) {
     // An autobound abstract socket: no file, no port.
@@ -153,6 +170,7 @@ size_t cv_probe_run(struct cv_probe_line *lines) {
     bool receives = has_ring && receives_multishot(&uring);
     bool messages = has_ring && sends_messages(&uring);
     bool sends = has_ring && sends_without_copy(&uring);
+    bool times = has_ring && times_out(&uring);
     bool accepts = has_ring && accepts_multishot(&uring);
     size_t count = 0;
     lines[count++] =
@@ -160,9 +178,8 @@ size_t cv_probe_run(struct cv_probe_line *lines) {
     lines[count++] = (struct cv_probe_line){
         "deferred task work", has_deferred, false,
         "completions run when the worker asks for them, not in between (Linux 6.1)"};
-    lines[count++] =
-        (struct cv_probe_line){"wait with time-out", (features & IORING_FEAT_EXT_ARG) != 0, true,
-                               "one system call per loop turn (Linux 5.11)"};
+    lines[count++] = (struct cv_probe_line){"time-outs", times, true,
+                                            "one wakes a worker for its next timer (Linux 5.17)"};
     lines[count++] =
         (struct cv_probe_line){"no lost completions", (features & IORING_FEAT_NODROP) != 0, true,
                                "a full completion queue waits instead of dropping (Linux 5.5)"};

@@ -18,12 +18,15 @@
 #include <liburing.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "ring/bufring.h"
 #include "ring/compat.h"
 #include "ring/probe.h"
 
 #define SHORTAGE_PAUSE_NS 1000000
 #define ALARM covet_user_data(COVET_OP_ALARM, 0, 0, 0)
+#define ALARM_NONE UINT64_MAX
+#define ALARM_SOMETIME (UINT64_MAX - 1)  // It stands, and must be set anew to be relied upon.
 
 struct cv_ring {
     struct io_uring uring;
@@ -32,7 +35,7 @@ struct cv_ring {
     uint64_t enters;
     uint32_t bundle_bytes;   // Of the first completion in the queue, this much is taken already,
     uint32_t bundle_buffer;  // and this buffer is the next one of it.
-    uint64_t alarm_ns;       // When the kernel's time-out ends a wait; UINT64_MAX: there is none.
+    uint64_t alarm_ns;       // When the kernel's time-out ends a wait, or one of ALARM_...
     struct __kernel_timespec alarm_in;  // As it was set last; read when that is submitted.
     bool enabled;
     bool has_places;                                 // For registered memory.
@@ -126,7 +129,7 @@ int cv_ring_create(struct cv_ring **out, const struct cv_ring_options *options) 
     if (ring == NULL) {
         return -ENOMEM;
     }
-    ring->alarm_ns = UINT64_MAX;
+    ring->alarm_ns = ALARM_NONE;
     uint32_t buffer_count = options->buffer_count != 0 ? options->buffer_count : CV_RING_BUFFERS;
     int status = cv_bufring_init(&ring->buffers, buffer_count);
     if (status < 0) {
@@ -192,11 +195,15 @@ static bool is_short_of_room(int status) {
     return status == -EBUSY || status == -EAGAIN || status == -ENOMEM;
 }
 
-// Where nothing can be taken, trying again at once would be a loop on a system without memory.
-static void breathe(const struct cv_ring *ring) {
+// Trying again at once would be a loop on a system without memory.
+static void breathe(void) {
     const struct timespec pause = {.tv_nsec = SHORTAGE_PAUSE_NS};
+    (void)nanosleep(&pause, NULL);
+}
+
+static void breathe_unless_ready(const struct cv_ring *ring) {
     if (io_uring_cq_ready(&ring->uring) == 0) {
-        (void)nanosleep(&pause, NULL);
+        breathe();
     }
 }
 
@@ -210,7 +217,7 @@ static struct io_uring_sqe *next_submission(struct cv_ring *ring) {
         if (is_short_of_room(status)) {
             ring->enters++;
             (void)io_uring_get_events(&ring->uring);
-            breathe(ring);
+            breathe_unless_ready(ring);
         }
         sqe = io_uring_get_sqe(&ring->uring);
     }
@@ -330,14 +337,15 @@ void cv_ring_message(struct cv_ring *ring, int ring_descriptor, uint64_t message
 // A time-out of the wait itself is armed and disarmed in each turn that sleeps (docs/notes/0003 has
 // the price). This one stays in the kernel from turn to turn. Deadlines mostly move away, so it is
 // left where it is, ends a wait too early now and then, and is set anew after that.
-static void set_alarm(struct cv_ring *ring, uint64_t now_ns, uint64_t deadline_ns) {
-    bool is_ahead = ring->alarm_ns > now_ns;
-    if (CV_LIKELY(is_ahead && deadline_ns >= ring->alarm_ns)) {
+static void set_alarm(struct cv_ring *ring, uint64_t deadline_ns) {
+    if (CV_LIKELY(deadline_ns >= ring->alarm_ns)) {
         return;
     }
-    bool is_set = ring->alarm_ns != UINT64_MAX;
-    uint64_t in_ns = deadline_ns - now_ns;
+    bool is_set = ring->alarm_ns != ALARM_NONE;
     struct io_uring_sqe *sqe = next_submission(ring);
+    // Read here, since as late as it is set now it goes off for all waits to come.
+    uint64_t now_ns = cv_clock_monotonic_ns();
+    uint64_t in_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
     ring->alarm_in = (struct __kernel_timespec){
         .tv_sec = (long long)(in_ns / 1000000000u),
         .tv_nsec = (long long)(in_ns % 1000000000u),
@@ -355,8 +363,12 @@ static void set_alarm(struct cv_ring *ring, uint64_t now_ns, uint64_t deadline_n
 // Gone off, or not to be had. An alarm that was to be moved while it went off is missed or busy;
 // its own completion is then on its way.
 static void on_alarm(struct cv_ring *ring, int32_t result) {
-    if (result != -ENOENT && result != -EALREADY) {
-        ring->alarm_ns = UINT64_MAX;
+    if (result == -ENOENT || result == -EALREADY) {
+        return;
+    }
+    ring->alarm_ns = ALARM_NONE;
+    if (CV_UNLIKELY(result == -ENOMEM)) {
+        breathe();
     }
 }
 
@@ -371,16 +383,19 @@ int cv_ring_wait(struct cv_ring *ring, uint64_t now_ns, uint64_t deadline_ns) {
         }
     }
     if (waits && deadline_ns != UINT64_MAX) {
-        set_alarm(ring, now_ns, deadline_ns);
+        set_alarm(ring, deadline_ns);
     }
     ring->enters++;
     int status = waits ? io_uring_submit_and_wait(&ring->uring, 1)
                        : io_uring_submit_and_get_events(&ring->uring);
     ring->all_submitted = io_uring_sq_ready(&ring->uring) == 0;
+    if (CV_UNLIKELY(!ring->all_submitted) && ring->alarm_ns != ALARM_NONE) {
+        ring->alarm_ns = ALARM_SOMETIME;  // Its time may begin when the rest is submitted.
+    }
     // A signal, or no room: all part of the day. What was not submitted stays queued for the next
     // call.
     if (CV_UNLIKELY(is_short_of_room(status))) {
-        breathe(ring);
+        breathe_unless_ready(ring);
         return 0;
     }
     return status >= 0 || status == -EINTR ? 0 : status;

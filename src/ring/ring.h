@@ -129,10 +129,9 @@ void cv_ring_message(struct cv_ring *ring, int ring_descriptor, uint64_t message
 
 // Loop.
 // Submits everything queued and waits for a completion, at most until `deadline_ns` of
-// CLOCK_MONOTONIC (UINT64_MAX: as long as it takes; not after `now_ns`: not at all). `now_ns` may
-// be a moment old; the wait is then as much longer. It may also end early, with nothing to take.
-// One io_uring_enter, none when nothing is queued and completions are there. Returns 0, or -errno
-// for what no later call can mend.
+// CLOCK_MONOTONIC (UINT64_MAX: as long as it takes; not after `now_ns`, a reading of that clock:
+// not at all). It may end early, with nothing to take. One io_uring_enter, none when nothing is
+// queued and completions are there. Returns 0, or -errno for what no later call can mend.
 CV_MUST_USE int cv_ring_wait(struct cv_ring *ring, uint64_t now_ns, uint64_t deadline_ns);
 
 // Submits everything queued without waiting. Errors are left to the next cv_ring_wait.

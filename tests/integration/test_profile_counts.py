@@ -259,7 +259,7 @@ def test_covets_requests_receives_and_sends_are_exact(env):
             assert profiler.operation("SEND", "submitted") == (200,)
             # Timers of 200 connections, most of which slept through a wait: one time-out stands for all.
             alarms = [profiler.operation(name, "submitted") or (0,) for name in ("TIMEOUT", "TIMEOUT_REMOVE")]
-            assert sum(count for count, in alarms) < 20, alarms
+            assert 1 <= sum(count for count, in alarms) < 20, alarms
             for name in NEVER_CALLED:
                 assert profiler.calls(name) == 0, name
             worker = profiler.worker()

@@ -41,7 +41,7 @@ static const struct top_column columns[COLUMN_COUNT] = {
     [ERRORS] = {.group = "errors",
                 .title = "since",
                 .width = 6,
-                .meaning = "calls that failed since the baseline; EAGAIN and ETIME count too"},
+                .meaning = "calls that failed since the baseline; EAGAIN and EINTR count too"},
     [LAST_ERROR] = {.group = "last",
                     .title = "error",
                     .kind = TOP_CELL_TEXT,

@@ -235,6 +235,7 @@ static void test_ring_waits_as_long_as_it_was_told(void **state) {
     assert_true(waited_ns(0) < A_MOMENT);
     uint64_t ns = waited_ns(30 * MS);
     assert_true(ns >= 30 * MS && ns < A_MOMENT);
+    take_nothing();
     cv_ring_receive(ring, pair[0], true, 7);
     assert_int_equal(write(pair[1], "x", 1), 1);
     assert_true(waited_ns(UINT64_MAX) < A_MOMENT);
@@ -251,7 +252,7 @@ static void test_ring_waits_no_longer_after_a_longer_wait(void **state) {
     cv_ring_receive(ring, pair[0], false, 7);
     assert_true(waited_ns(5000 * MS) < A_MOMENT);
     cv_ring_give_back(ring, take(7).buffer);
-    static const uint64_t timeouts_ms[] = {80, 40, 20};
+    static const uint64_t timeouts_ms[] = {4000, 3000, 2000};
     for (size_t i = 0; i < CV_ARRAY_COUNT(timeouts_ms); i++) {
         assert_int_equal(write(pair[1], "x", 1), 1);
         assert_true(waited_ns(timeouts_ms[i] * MS) < A_MOMENT);
@@ -260,6 +261,18 @@ static void test_ring_waits_no_longer_after_a_longer_wait(void **state) {
     uint64_t ns = waited_ns(10 * MS);
     assert_true(ns >= 10 * MS && ns < A_MOMENT);
     take_nothing();
+}
+
+// As after a long turn, whose clock was read before it.
+static void test_ring_wait_begins_when_it_is_called(void **state) {
+    (void)state;
+    uint64_t now_ns = cv_clock_monotonic_ns();
+    assert_int_equal(cv_ring_wait(ring, now_ns - 5 * A_MOMENT, now_ns + 20 * MS), 0);
+    uint64_t ns = cv_clock_monotonic_ns() - now_ns;
+    assert_true(ns >= 20 * MS && ns < A_MOMENT);
+    take_nothing();
+    assert_int_equal(cv_ring_wait(ring, now_ns - 5 * A_MOMENT, now_ns), 0);
+    assert_true(cv_clock_monotonic_ns() - now_ns < 2 * A_MOMENT);
 }
 
 static void test_ring_wakes_once_for_a_time_out_that_has_moved_away(void **state) {
@@ -279,17 +292,22 @@ static void test_ring_wakes_once_for_a_time_out_that_has_moved_away(void **state
     assert_in_range(cv_ring_enters(ring) - enters, 1, 2);
 }
 
-// As a process is that was stopped: the time-out has gone off, and nobody has heard of it yet.
+// As a process finds it that was stopped: the time-out has gone off, and nobody has heard of it.
 static void test_ring_sets_a_time_out_anew_that_went_off_unheard(void **state) {
     (void)state;
-    assert_int_equal(write(pair[1], "x", 1), 1);
-    cv_ring_receive(ring, pair[0], false, 7);
-    assert_true(waited_ns(5 * MS) < A_MOMENT);
-    cv_ring_give_back(ring, take(7).buffer);
+    cv_ring_receive(ring, pair[0], true, 7);
     for (int i = 0; i < 20; i++) {
-        (void)nanosleep(&(struct timespec){.tv_nsec = (5 + i % 3) * (long)MS}, NULL);
+        // Ended by data, so that it leaves its time-out behind.
+        assert_int_equal(write(pair[1], "x", 1), 1);
+        assert_true(waited_ns((2 + (uint64_t)i % 3) * MS) < A_MOMENT);
+        struct cv_completion completion;
+        if (cv_ring_reap(ring, &completion, 1) == 0) {
+            completion = take(7);  // It went off before the data came.
+        }
+        cv_ring_give_back(ring, completion.buffer);
+        (void)nanosleep(&(struct timespec){.tv_nsec = (2 + i % 4) * (long)MS}, NULL);
         uint64_t now_ns = cv_clock_monotonic_ns(),
-                 deadline_ns = now_ns + (4 + (uint64_t)i % 2) * MS;
+                 deadline_ns = now_ns + (1 + (uint64_t)i % 2) * MS;
         while (now_ns < deadline_ns) {
             assert_int_equal(cv_ring_wait(ring, now_ns, deadline_ns), 0);
             take_nothing();
@@ -1073,6 +1091,7 @@ int main(void) {
         TEST(test_ring_sizes_its_completions),
         TEST(test_ring_waits_as_long_as_it_was_told),
         TEST(test_ring_waits_no_longer_after_a_longer_wait),
+        TEST(test_ring_wait_begins_when_it_is_called),
         TEST(test_ring_wakes_once_for_a_time_out_that_has_moved_away),
         TEST(test_ring_sets_a_time_out_anew_that_went_off_unheard),
         TEST(test_ring_enters_the_kernel_once_per_wait_and_not_without_need),
