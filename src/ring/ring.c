@@ -336,7 +336,8 @@ void cv_ring_message(struct cv_ring *ring, int ring_descriptor, uint64_t message
 
 // A time-out of the wait itself is armed and disarmed in each turn that sleeps (docs/notes/0003 has
 // the price). This one stays in the kernel from turn to turn. Deadlines mostly move away, so it is
-// left where it is, ends a wait too early now and then, and is set anew after that.
+// left where it is, ends a wait too early now and then, and is set anew after that. A wait without
+// end needs none.
 static void set_alarm(struct cv_ring *ring, uint64_t deadline_ns) {
     if (CV_LIKELY(deadline_ns >= ring->alarm_ns)) {
         return;
@@ -382,7 +383,7 @@ int cv_ring_wait(struct cv_ring *ring, uint64_t now_ns, uint64_t deadline_ns) {
             return 0;
         }
     }
-    if (waits && deadline_ns != UINT64_MAX) {
+    if (waits) {
         set_alarm(ring, deadline_ns);
     }
     ring->enters++;

@@ -32,6 +32,9 @@
 #define BUFFERS 8u
 #define TAGS 64u
 
+// Longer than a machine stands still. What must not wait has a time-out beyond it, or none.
+#define A_MOMENT (1000 * MS)
+
 static struct cv_ring *ring;
 static int pair[2];  // [0] is the ring's end.
 
@@ -91,10 +94,19 @@ static void take_nothing(void) {
     assert_int_equal(cv_ring_reap(ring, &completion, 1), 0);
 }
 
-// Submits what is queued and sees to it that nothing comes.
+// Submits what is queued and sees to it that nothing comes, though a wait may end early.
+static void expect_nothing_for(uint64_t ns) {
+    uint64_t now_ns = cv_clock_monotonic_ns(), deadline_ns = now_ns + ns;
+    while (now_ns < deadline_ns) {
+        assert_int_equal(cv_ring_wait(ring, now_ns, deadline_ns), 0);
+        take_nothing();
+        now_ns = cv_clock_monotonic_ns();
+    }
+    assert_true(now_ns < deadline_ns + A_MOMENT);
+}
+
 static void expect_nothing(void) {
-    assert_int_equal(wait_for(ring, 20 * MS), 0);
-    take_nothing();
+    expect_nothing_for(20 * MS);
 }
 
 static int listen_tcp(struct sockaddr_in *address) {
@@ -220,9 +232,6 @@ static void test_ring_sizes_its_completions(void **state) {
     }
 }
 
-// Longer than a machine stands still. What must not wait has a time-out beyond it, or none.
-#define A_MOMENT (1000 * MS)
-
 static uint64_t waited_ns(uint64_t timeout_ns) {
     uint64_t start_ns = cv_clock_monotonic_ns();
     assert_int_equal(wait_for(ring, timeout_ns), 0);
@@ -244,19 +253,21 @@ static void test_ring_waits_as_long_as_it_was_told(void **state) {
     cv_ring_give_back(ring, completion.buffer);
 }
 
+// A wait that data ends, so that it leaves its time-out behind; a receive is armed.
+static void wait_for_data(uint64_t timeout_ns) {
+    assert_int_equal(write(pair[1], "x", 1), 1);
+    assert_true(waited_ns(timeout_ns) < A_MOMENT);
+    cv_ring_give_back(ring, take(7).buffer);
+}
+
 // Its one time-out is moved to where the next wait ends if that is nearer, and else left: then a
 // wait may end before its time, but once.
 static void test_ring_waits_no_longer_after_a_longer_wait(void **state) {
+    static const uint64_t timeouts_ms[] = {5000, 4000, 3000, 2000};
     (void)state;
-    assert_int_equal(write(pair[1], "x", 1), 1);
-    cv_ring_receive(ring, pair[0], false, 7);
-    assert_true(waited_ns(5000 * MS) < A_MOMENT);
-    cv_ring_give_back(ring, take(7).buffer);
-    static const uint64_t timeouts_ms[] = {4000, 3000, 2000};
+    cv_ring_receive(ring, pair[0], true, 7);
     for (size_t i = 0; i < CV_ARRAY_COUNT(timeouts_ms); i++) {
-        assert_int_equal(write(pair[1], "x", 1), 1);
-        assert_true(waited_ns(timeouts_ms[i] * MS) < A_MOMENT);
-        cv_ring_give_back(ring, take(7).buffer);
+        wait_for_data(timeouts_ms[i] * MS);
     }
     uint64_t ns = waited_ns(10 * MS);
     assert_true(ns >= 10 * MS && ns < A_MOMENT);
@@ -277,18 +288,10 @@ static void test_ring_wait_begins_when_it_is_called(void **state) {
 
 static void test_ring_wakes_once_for_a_time_out_that_has_moved_away(void **state) {
     (void)state;
-    assert_int_equal(write(pair[1], "x", 1), 1);
-    cv_ring_receive(ring, pair[0], false, 7);
-    assert_true(waited_ns(10 * MS) < A_MOMENT);
-    cv_ring_give_back(ring, take(7).buffer);
+    cv_ring_receive(ring, pair[0], true, 7);
+    wait_for_data(10 * MS);
     uint64_t enters = cv_ring_enters(ring);
-    uint64_t now_ns = cv_clock_monotonic_ns(), deadline_ns = now_ns + 100 * MS;
-    while (now_ns < deadline_ns) {
-        assert_int_equal(cv_ring_wait(ring, now_ns, deadline_ns), 0);
-        take_nothing();
-        now_ns = cv_clock_monotonic_ns();
-    }
-    assert_true(now_ns < deadline_ns + A_MOMENT);
+    expect_nothing_for(100 * MS);
     assert_in_range(cv_ring_enters(ring) - enters, 1, 2);
 }
 
@@ -297,23 +300,9 @@ static void test_ring_sets_a_time_out_anew_that_went_off_unheard(void **state) {
     (void)state;
     cv_ring_receive(ring, pair[0], true, 7);
     for (int i = 0; i < 20; i++) {
-        // Ended by data, so that it leaves its time-out behind.
-        assert_int_equal(write(pair[1], "x", 1), 1);
-        assert_true(waited_ns((2 + (uint64_t)i % 3) * MS) < A_MOMENT);
-        struct cv_completion completion;
-        if (cv_ring_reap(ring, &completion, 1) == 0) {
-            completion = take(7);  // It went off before the data came.
-        }
-        cv_ring_give_back(ring, completion.buffer);
+        wait_for_data((2 + (uint64_t)i % 3) * MS);
         (void)nanosleep(&(struct timespec){.tv_nsec = (2 + i % 4) * (long)MS}, NULL);
-        uint64_t now_ns = cv_clock_monotonic_ns(),
-                 deadline_ns = now_ns + (1 + (uint64_t)i % 2) * MS;
-        while (now_ns < deadline_ns) {
-            assert_int_equal(cv_ring_wait(ring, now_ns, deadline_ns), 0);
-            take_nothing();
-            now_ns = cv_clock_monotonic_ns();
-        }
-        assert_true(now_ns < deadline_ns + A_MOMENT);
+        expect_nothing_for((1 + (uint64_t)i % 2) * MS);
     }
 }
 
@@ -603,10 +592,13 @@ static void test_ring_starved_receive_of_an_idle_socket_waits_with_poll_first(vo
     int idle[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, idle), 0);
     cv_ring_receive(ring, idle[0], true, 8);
-    assert_int_equal(wait_for(ring, 20 * MS), 0);
-    while (cv_ring_reap(ring, &completion, 1) == 1) {
-        assert_int_not_equal(completion.user_data, 8);
-    }
+    uint64_t deadline_ns = cv_clock_monotonic_ns() + 20 * MS;
+    do {
+        assert_int_equal(wait_for(ring, 20 * MS), 0);
+        while (cv_ring_reap(ring, &completion, 1) == 1) {
+            assert_int_not_equal(completion.user_data, 8);
+        }
+    } while (cv_clock_monotonic_ns() < deadline_ns);
     cv_ring_receive(ring, idle[0], false, 9);
     bool ended = false;
     while (!ended && next(&completion)) {
